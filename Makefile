@@ -1,0 +1,58 @@
+# Every target sets itself up: it finds a Python, makes .venv and installs the pinned packages.
+#
+#   PYTHON=/path/to/python   the interpreter that .venv is made with (found by itself otherwise)
+#   RECORDING=path           make demo: a recording of your own in place of the simulated networks
+#   ARGS="..."               make test, test-slow, bench: further arguments
+
+export PYTHON RECORDING
+
+BIN := .venv/bin
+PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint notebooks bench clean venv pins
+
+help:
+	@echo "make demo        simulate two networks, fit them, compare with the truth; results in demo-output/"
+	@echo "                 (make demo RECORDING=path does the same with a recording)"
+	@echo "make test        the tests"
+	@echo "make test-slow   the long statistical tests"
+	@echo "make lint        ruff, mypy, and whether the pinned versions agree"
+	@echo "make notebooks   run the notebooks and keep their outputs"
+	@echo "make bench       seconds per sweep, beside the machine's floor and the published algorithm"
+	@echo "make pins        solve the pinned versions anew (constraints.txt, pyproject.toml)"
+	@echo "make clean       remove .venv, demo-output and all caches"
+	@echo
+	@echo "Each makes .venv first if need be, with the first usable Python 3.12 to 3.14 or with PYTHON=path."
+
+# "make clean test" means in that order, under -j too.
+venv: | $(filter clean,$(MAKECMDGOALS))
+	@sh .ci/make-venv
+
+demo: venv
+	$(BIN)/pymc-glm demo --output demo-output $${RECORDING:+--recording "$$RECORDING"}
+
+test: venv
+	$(PYTEST) $(ARGS)
+
+test-slow: venv
+	$(PYTEST) -m slow $(ARGS)
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python .ci/pins.py
+
+notebooks: venv
+	$(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+bench: venv
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+pins: venv
+	$(BIN)/python .ci/pins.py --solve
+
+clean:
+	rm -rf .venv demo-output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./.git -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

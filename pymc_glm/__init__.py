@@ -1,0 +1,71 @@
+"""Bayesian network GLMs for spike trains as ordinary PyMC models.
+
+>>> import pymc_glm as pg
+>>> trains = pg.read_spikes("recording.h5")  # doctest: +SKIP
+>>> counts = pg.bin_spikes(trains, bin_width=0.005, min_rate=0.4)  # doctest: +SKIP
+>>> basis = pg.basis.raised_cosine(3, window=0.1, bin_width=0.005)
+>>> model = pg.build_glm(counts, basis)  # doctest: +SKIP
+>>> tree = pg.sample(model=model)  # doctest: +SKIP
+>>> pg.edge_summary(tree)  # doctest: +SKIP
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from pymc_glm import basis
+from pymc_glm.criticism import (
+    ConvergenceReport,
+    convergence_report,
+    edge_summary,
+    filter_bands,
+    network_matrix,
+    predicted_rates,
+)
+from pymc_glm.design import history_design
+from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
+from pymc_glm.edges import BernoulliEdges, DenseEdges
+from pymc_glm.models import bernoulli_glm, build_glm, dense_glm
+
+# PLOTS from pymc_glm.plots import plot_filters, plot_network, plot_raster, plot_rates
+from pymc_glm.readers import read_spikes
+from pymc_glm.sampling import sample
+from pymc_glm.simulation import NetworkParameters, simulate
+from pymc_glm.spikes import SpikeTrains, bin_spikes
+from pymc_glm.steps import NetworkNUTS, PolyaGammaGibbs
+from pymc_glm.weights import GaussianWeights
+
+try:
+    __version__ = version("pymc_glm")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "unknown"
+
+__all__ = [
+    "Baseline",
+    "BernoulliEdges",
+    "ConvergenceReport",
+    "DenseEdges",
+    "Edge",
+    "GaussianWeights",
+    "NetworkNUTS",
+    "NetworkParameters",
+    "PolyaGammaGibbs",
+    "SpikeAndSlab",
+    "SpikeTrains",
+    "basis",
+    "bernoulli_glm",
+    "bin_spikes",
+    "build_glm",
+    "convergence_report",
+    "dense_glm",
+    "edge_summary",
+    "filter_bands",
+    "history_design",
+    "network_matrix",
+    "plot_filters",
+    "plot_network",
+    "plot_raster",
+    "plot_rates",
+    "predicted_rates",
+    "read_spikes",
+    "sample",
+    "simulate",
+]

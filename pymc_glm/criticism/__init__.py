@@ -1,0 +1,15 @@
+"""What a posterior says and whether to believe it: edges, filters, rates, convergence."""
+
+from pymc_glm.criticism.convergence import ConvergenceReport, convergence_report
+from pymc_glm.criticism.edges import edge_summary, network_matrix
+from pymc_glm.criticism.filters import filter_bands
+from pymc_glm.criticism.rates import predicted_rates
+
+__all__ = [
+    "ConvergenceReport",
+    "convergence_report",
+    "edge_summary",
+    "filter_bands",
+    "network_matrix",
+    "predicted_rates",
+]

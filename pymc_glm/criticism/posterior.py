@@ -1,0 +1,156 @@
+"""The draws of a network taken out of a DataTree, with the checks of the DataTree."""
+
+import difflib
+from collections.abc import Hashable, Iterable
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+from numpy.typing import NDArray
+
+__all__ = ["NetworkDraws", "check_prob", "hdi", "network_draws", "pair_index", "variable"]
+
+
+class NetworkDraws(NamedTuple):
+    """Draws of the edges and weights of a network; read one post neuron at a time."""
+
+    adjacency: xr.DataArray | None  # (chain, draw, post, pre); None in a dense model
+    weights: xr.DataArray  # (chain, draw, post, pre, basis)
+    basis: NDArray[np.float64]  # (lag, basis)
+    lags: NDArray[np.float64]  # (lag,), seconds
+    neurons: tuple[str, ...]
+
+    @property
+    def n_chains(self) -> int:
+        """Number of chains."""
+        return self.weights.sizes["chain"]
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws of a chain."""
+        return self.weights.sizes["draw"]
+
+    def present_at(self, post: int) -> NDArray[np.bool_]:
+        """Which edges onto a neuron are present; shape (pre, chain, draw)."""
+        if self.adjacency is None:
+            return np.ones((len(self.neurons), self.n_chains, self.n_draws), dtype=bool)
+        edges = self.adjacency.isel(post=post).transpose("pre", "chain", "draw")
+        return edges.values != 0
+
+    def weights_at(self, post: int) -> NDArray[np.float64]:
+        """Weights of the edges onto a neuron; shape (pre, chain, draw, basis)."""
+        weights = self.weights.isel(post=post).transpose("pre", "chain", "draw", "basis")
+        return weights.values
+
+    def peaks_at(self, post: int) -> NDArray[np.float64]:
+        """Coupling filters onto a neuron at their peak lags; shape (pre, chain, draw).
+
+        The peak lag of a pair is where the mean filter, given the edge, is largest in absolute
+        value; it is the same in all draws. Absent edges have the value 0.
+        """
+        weights = self.weights_at(post)
+        # Absent edges have zero weights: the sum over draws is the conditional mean, scaled.
+        mean_filter = weights.sum(axis=(1, 2)) @ self.basis.T
+        peak = np.abs(mean_filter).argmax(axis=1)
+        return np.einsum("mcdb,mb->mcd", weights, self.basis[peak])
+
+
+def variable(tree: xr.DataTree, group: str, name: str) -> xr.DataArray:
+    """Return a variable of a DataTree.
+
+    Raises
+    ------
+    TypeError
+        Not a DataTree.
+    ValueError
+        The group or the variable is missing; the message says which there are.
+    """
+    if not isinstance(tree, xr.DataTree):
+        raise TypeError(
+            f"tree: got {type(tree).__name__}, allowed is the xarray.DataTree that sampling "
+            "returns (or xarray.open_datatree of a saved one)."
+        )
+    if group not in tree.children:
+        raise ValueError(
+            f"tree: it has no group {group!r}, only {sorted(tree.children)}; give the DataTree "
+            "that sampling a model of this package returns."
+        )
+    dataset = tree[group]
+    if name not in dataset.data_vars:
+        raise ValueError(
+            f"tree: the group {group!r} has no variable {name!r}, only "
+            f"{sorted(map(str, dataset.data_vars))}; give the DataTree that sampling a model of "
+            "this package returns."
+        )
+    return dataset[name]
+
+
+def network_draws(tree: xr.DataTree) -> NetworkDraws:
+    """Return the draws of adjacency and weights, with the basis and the labels.
+
+    Parameters
+    ----------
+    tree : DataTree
+        Posterior with ``weights`` (chain, draw, post, pre, basis) and, unless every edge is
+        present, ``adjacency`` (chain, draw, post, pre); constant data with ``basis_functions``
+        (lag, basis).
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `variable`.
+    """
+    weights = variable(tree, "posterior", "weights")
+    adjacency = tree["posterior"].data_vars.get("adjacency")
+    basis = variable(tree, "constant_data", "basis_functions").transpose("lag", "basis")
+    return NetworkDraws(
+        adjacency=adjacency,
+        weights=weights,
+        basis=basis.values.astype(np.float64),
+        lags=basis["lag"].values.astype(np.float64),
+        neurons=tuple(str(label) for label in weights["post"].values),
+    )
+
+
+def pair_index(
+    neurons: tuple[str, ...], pairs: Iterable[tuple[Hashable, Hashable]]
+) -> list[tuple[int, int]]:
+    """Return the indices (pre, post) of pairs of labels (pre, post).
+
+    Raises
+    ------
+    ValueError
+        A pair is not two labels, or a label is unknown.
+    """
+    index = {label: i for i, label in enumerate(neurons)}
+    found = []
+    for pair in pairs:
+        names = [pair] if isinstance(pair, str) or not isinstance(pair, Iterable) else list(pair)
+        if len(names) != 2:
+            raise ValueError(
+                f"pairs: got {pair!r}; give pairs of labels (pre, post), such as "
+                f"[({neurons[0]!r}, {neurons[-1]!r})]."
+            )
+        for name in map(str, names):
+            if name not in index:
+                similar = difflib.get_close_matches(name, neurons) or list(neurons[:5])
+                raise ValueError(
+                    f"pairs: unknown neuron {name!r}; the model has {len(neurons)}, such as "
+                    f"{similar}."
+                )
+        found.append((index[str(names[0])], index[str(names[1])]))
+    return found
+
+
+def check_prob(hdi_prob: Any) -> float:
+    """Return the probability of an interval, between 0 and 1."""
+    if isinstance(hdi_prob, bool) or not isinstance(hdi_prob, Real) or not 0 < hdi_prob < 1:
+        raise ValueError(f"hdi_prob: got {hdi_prob!r}, allowed are numbers between 0 and 1.")
+    return float(hdi_prob)
+
+
+def hdi(draws: NDArray[np.float64], prob: float) -> NDArray[np.float64]:
+    """Highest-density interval over the first axis; shape (..., 2), lower and upper."""
+    return np.asarray(array_stats.hdi(draws, prob, axis=0))

@@ -1,0 +1,154 @@
+"""Predicted firing rates."""
+
+from collections.abc import Hashable, Iterable
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from pymc_glm.criticism.posterior import check_prob, hdi, network_draws, variable
+from pymc_glm.spikes.checks import as_number, label_index
+
+__all__ = ["predicted_rates", "time_slice"]
+
+
+def predicted_rates(
+    tree: xr.DataTree,
+    *,
+    start: float | None = None,
+    stop: float | None = None,
+    neurons: Iterable[Hashable] | None = None,
+    n_draws: int = 50,
+    random_seed: int | np.random.Generator | None = None,
+    hdi_prob: float = 0.94,
+) -> xr.Dataset:
+    r"""Predict firing rates one bin ahead, given the observed history.
+
+    The rate is the probability of a spike in a bin over its width,
+    :math:`\mathrm{sigmoid}(\psi_{tn}) / \Delta t` (Linderman, Adams & Pillow 2016, equation 1), in
+    every one of some draws of the posterior.
+
+    Parameters
+    ----------
+    tree : DataTree
+        What sampling returned; needs the posterior and the constant data.
+    start, stop : float, optional
+        Window in seconds: bins that begin in [start, stop). By default the whole recording.
+    neurons : iterable of labels, optional
+        Neurons whose rates to predict, in this order. All by default.
+    n_draws : int
+        Number of posterior draws to use, chosen at random; all where there are fewer.
+    random_seed : int or numpy.random.Generator, optional
+        Which draws are chosen.
+    hdi_prob : float
+        Probability of the band, a highest-density interval in every bin by itself. It is the
+        uncertainty of the rate, not the spread of counts.
+
+    Returns
+    -------
+    Dataset
+        `mean`, `lower` and `upper` in Hz, dims (time, post).
+
+    Raises
+    ------
+    TypeError, ValueError
+        The tree does not hold the draws of a network, the window is empty or outside the
+        recording, a neuron is unknown, or a number is out of range.
+
+    Examples
+    --------
+    >>> import arviz as az, numpy as np, pymc_glm as pg
+    >>> tree = az.from_dict(
+    ...     {
+    ...         "posterior": {
+    ...             "bias": np.full((4, 50, 1), -2.0),
+    ...             "weights": np.full((4, 50, 1, 1, 1), -3.0),
+    ...         },
+    ...         "constant_data": {
+    ...             "history": np.array([0.0, 1.0, 0.0]).reshape(3, 1, 1),
+    ...             "basis_functions": np.ones((1, 1)),
+    ...             "bin_width": np.array(0.01),
+    ...         },
+    ...     },
+    ...     coords={"post": ["a"], "pre": ["a"], "time": [0.0, 0.01, 0.02]},
+    ...     dims={
+    ...         "bias": ["post"],
+    ...         "weights": ["post", "pre", "basis"],
+    ...         "history": ["time", "pre", "basis"],
+    ...         "basis_functions": ["lag", "basis"],
+    ...     },
+    ... )
+    >>> pg.predicted_rates(tree)["mean"].sel(post="a").values.round(1)
+    array([11.9,  0.7, 11.9])
+    """
+    prob = check_prob(hdi_prob)
+    if isinstance(n_draws, bool) or not isinstance(n_draws, int | np.integer) or n_draws < 1:
+        raise ValueError(f"n_draws: got {n_draws!r}, allowed are whole numbers from 1.")
+    draws = network_draws(tree)
+    history = variable(tree, "constant_data", "history").transpose("time", "pre", "basis")
+    width = float(variable(tree, "constant_data", "bin_width"))
+    bias = variable(tree, "posterior", "bias").transpose("post", "chain", "draw").values
+    keep = label_index(draws.neurons, neurons)
+    window = time_slice(history["time"].values, width, start, stop)
+    regressors = history.values[window]
+    regressors = regressors.reshape(len(regressors), -1)
+
+    total = draws.n_chains * draws.n_draws
+    rng = np.random.default_rng(random_seed)
+    chosen = np.sort(rng.permutation(total)[:n_draws])
+    chains, index = np.unravel_index(chosen, (draws.n_chains, draws.n_draws))
+    bands = np.empty((3, len(regressors), len(keep)))
+    for column, post in enumerate(keep):
+        weights = _chosen(draws.weights.isel(post=post), chains, index)
+        psi = weights @ regressors.T + bias[post, chains, index][:, None]
+        rates = expit(psi) / width
+        bands[0, :, column] = rates.mean(axis=0)
+        bands[1:, :, column] = hdi(rates, prob).T
+    return xr.Dataset(
+        {
+            name: (("time", "post"), values, {"units": "Hz"})
+            for name, values in zip(("mean", "lower", "upper"), bands, strict=True)
+        },
+        coords={
+            "time": ("time", history["time"].values[window], {"units": "s"}),
+            "post": [draws.neurons[n] for n in keep],
+        },
+        attrs={"hdi_prob": prob, "bin_width": width, "n_draws": len(chosen)},
+    )
+
+
+def _chosen(
+    weights: xr.DataArray, chains: NDArray[np.intp], index: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return some draws of the weights onto a neuron; shape (sample, pre * basis)."""
+    samples = weights.transpose("chain", "draw", "pre", "basis").values[chains, index]
+    return samples.reshape(len(samples), -1)
+
+
+def time_slice(
+    times: NDArray[np.float64], bin_width: float, start: float | None, stop: float | None
+) -> slice:
+    """Bins, by the times of their beginnings, in the window [start, stop).
+
+    Raises
+    ------
+    ValueError
+        The window is empty or reaches beyond the bins.
+    """
+    rounding = 1e-6 * bin_width
+    begin, end = float(times[0]), float(times[-1] + bin_width)
+    low = begin if start is None else as_number(start, "start")
+    high = end if stop is None else as_number(stop, "stop")
+    if not (begin - rounding <= low < high <= end + rounding):
+        raise ValueError(
+            f"start, stop: got the window {low:g} to {high:g} s; allowed are windows, start before "
+            f"stop, within the {begin:g} to {end:g} s of the model's data."
+        )
+    first, last = np.searchsorted(times, [low - rounding, high - rounding])
+    if first == last:
+        raise ValueError(
+            f"start = {low:g} s and stop = {high:g} s hold no beginning of a bin; bins are "
+            f"{bin_width:g} s wide, give a longer window."
+        )
+    return slice(int(first), int(last))

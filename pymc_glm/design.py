@@ -1,0 +1,187 @@
+"""Counts and a basis made into regressors, with all checks of both."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from pymc_glm.basis import as_basis
+from pymc_glm.kernels.history import convolve_history
+
+__all__ = ["Design", "check_counts", "history_design", "make_design"]
+
+
+class Design(NamedTuple):
+    """Checked data of a model."""
+
+    counts: xr.DataArray  # (time, neuron), int64
+    history: xr.DataArray  # (time, pre, basis)
+    basis: xr.DataArray  # (lag, basis)
+    bin_width: float  # s
+
+
+def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = None) -> xr.DataArray:
+    """Return counts as a checked DataArray with dims (time, neuron) and attrs["bin_width"].
+
+    Parameters
+    ----------
+    counts : DataArray (time, neuron) or array, shape (time, neuron)
+        Spike counts; `pymc_glm.bin_spikes` makes them. A plain array gets times from bin_width
+        and the neurons "0", "1", ...
+    bin_width : float, optional
+        Seconds; needed if counts do not say.
+
+    Raises
+    ------
+    ValueError
+        Wrong dimensions, no bin width, empty, NaN, negative or fractional counts, duplicate
+        neurons.
+    """
+    if not isinstance(counts, xr.DataArray):
+        values = np.asarray(counts)
+        if values.ndim != 2:
+            raise ValueError(
+                f"counts: got {values.ndim} dimensions, allowed is an array (time, neuron)."
+            )
+        counts = xr.DataArray(values, dims=("time", "neuron"))
+    if set(counts.dims) != {"time", "neuron"}:
+        raise ValueError(f"counts: got the dims {counts.dims}, allowed are ('time', 'neuron').")
+    counts = counts.transpose("time", "neuron")
+    width = counts.attrs.get("bin_width", bin_width)
+    if width is None:
+        raise ValueError(
+            "counts: no bin width; give counts from pg.bin_spikes, a DataArray with "
+            "attrs['bin_width'] in seconds, or a basis that has one."
+        )
+    if 0 in counts.shape:
+        raise ValueError(
+            f"counts: got the shape {counts.shape}, empty; give at least one bin and neuron."
+        )
+    n_bins, n_neurons = counts.shape
+    if "time" not in counts.coords:
+        counts = counts.assign_coords(time=np.arange(n_bins) * float(width))
+    if "neuron" not in counts.coords:
+        counts = counts.assign_coords(neuron=[str(n) for n in range(n_neurons)])
+    counts = counts.assign_coords(neuron=[str(n) for n in counts["neuron"].values])
+    labels, repeats = np.unique(counts["neuron"].values, return_counts=True)
+    if (repeats > 1).any():
+        raise ValueError(
+            f"counts: the neuron labels {list(labels[repeats > 1])} occur more than once."
+        )
+    _check_values(counts)
+    return counts.astype(np.int64).assign_attrs(counts.attrs | {"bin_width": float(width)})
+
+
+def _check_values(counts: xr.DataArray) -> None:
+    values = counts.values
+    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
+        raise ValueError(f"counts: got values of type {values.dtype}, allowed are whole numbers.")
+    for wrong, what in (
+        (~np.isfinite(values), "not a finite number"),
+        (values < 0, "negative"),
+        (values != np.floor(values), "not a whole number"),
+    ):
+        if wrong.any():
+            time, neuron = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"counts: {values[time, neuron]} in bin {time} of neuron "
+                f"{counts['neuron'].values[neuron]!r} is {what} ({wrong.sum()} such bins); "
+                "allowed are counts 0, 1, 2, ..."
+            )
+
+
+def _warn_of_constant_regressors(counts: xr.DataArray, window: int) -> None:
+    """Say which pre neurons tell nothing: they never fire, or fire in every bin."""
+    fired = counts.values > 0
+    if len(counts) > window:
+        for constant, what in (
+            (~fired.any(axis=0), "never fire"),
+            (fired.all(axis=0), "fire in every bin"),
+        ):
+            if constant.any():
+                names = ", ".join(counts["neuron"].values[constant][:12])
+                warnings.warn(
+                    f"counts: {constant.sum()} neurons {what} ({names}); what they do to others is "
+                    "known from the prior alone. pg.bin_spikes(..., min_rate=) drops silent ones.",
+                    UserWarning,
+                    stacklevel=4,
+                )
+
+
+def make_design(counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLike) -> Design:
+    """Check counts and basis and build the history regressors.
+
+    Parameters
+    ----------
+    counts : DataArray or array, (time, neuron)
+    basis : DataArray or array, (lag, basis)
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    ValueError
+        See `check_counts` and `pymc_glm.basis.as_basis`; or the window is longer than the
+        recording.
+    """
+    width = getattr(basis, "attrs", {}).get("bin_width")
+    counts = check_counts(counts, width)
+    bin_width = counts.attrs["bin_width"]
+    basis = as_basis(basis, bin_width)
+    n_lags, n_bins = len(basis), len(counts)
+    if n_lags >= n_bins:
+        raise ValueError(
+            f"basis: its window of {n_lags} bins ({n_lags * bin_width:g} s) is not shorter than "
+            f"the recording of {n_bins} bins ({n_bins * bin_width:g} s); use a shorter window."
+        )
+    _warn_of_constant_regressors(counts, n_lags)
+    history = xr.DataArray(
+        convolve_history(counts.values, basis.values),
+        dims=("time", "pre", "basis"),
+        coords={
+            "time": counts["time"].values,
+            "pre": counts["neuron"].values,
+            "basis": basis["basis"].values,
+        },
+    )
+    return Design(counts, history, basis, bin_width)
+
+
+def history_design(
+    counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLike
+) -> xr.DataArray:
+    r"""Return the history regressors of a network GLM.
+
+    .. math:: x_{tmb} = \sum_{l=1}^{L} \phi_{lb}\, y_{t-l,m}
+
+    Parameters
+    ----------
+    counts : DataArray or array, (time, neuron)
+    basis : DataArray or array, (lag, basis)
+
+    Returns
+    -------
+    DataArray, dims (time, pre, basis)
+        Strictly causal: a spike acts from the next bin on; bins before the recording are silent.
+
+    Raises
+    ------
+    ValueError
+        Counts or basis are not usable, see `check_counts` and `pymc_glm.basis.as_basis`.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> counts = np.array([[1], [0], [0], [0]])
+    >>> basis = pg.basis.identity(window=0.002, bin_width=0.001)
+    >>> pg.history_design(counts, basis).values[:, 0]
+    array([[0., 0.],
+           [1., 0.],
+           [0., 1.],
+           [0., 0.]])
+    """
+    return make_design(counts, basis).history

@@ -1,0 +1,202 @@
+"""Random variables of the network GLM: ``Edge``, ``SpikeAndSlab`` and ``Baseline``.
+
+They have types of their own so that a step method can recognise them in the graph of any PyMC
+model, whoever built it.
+"""
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.distributions.dist_math import check_parameters
+from pymc.distributions.distribution import SymbolicRandomVariable
+from pymc.distributions.shape_utils import implicit_size_from_params, rv_size_is_none
+from pymc.pytensorf import normalize_rng_param
+from pytensor.graph.basic import Apply, Variable
+from pytensor.tensor.random.basic import NormalRV
+from pytensor.tensor.random.utils import normalize_size_param
+from pytensor.tensor.variable import TensorVariable
+
+__all__ = ["Baseline", "BaselineRV", "Edge", "EdgeRV", "SpikeAndSlab", "SpikeAndSlabRV"]
+
+
+class EdgeRV(SymbolicRandomVariable):
+    """Random variable type of `Edge`."""
+
+    name = "edge"
+    extended_signature = "[rng],[size],()->[rng],()"
+    _print_name = ("Edge", "\\operatorname{Edge}")
+
+    def update(self, node: Apply) -> dict[Variable, Variable]:
+        """Map the random generator's input to its next state."""
+        return {node.inputs[0]: node.outputs[0]}
+
+    @classmethod
+    def rv_op(cls, p, *, size=None, rng=None):
+        """Build the random graph: Bernoulli draws as int8."""
+        p = pt.as_tensor(p)
+        rng = normalize_rng_param(rng)
+        size = normalize_size_param(size)
+        next_rng, draw = pt.random.bernoulli(p, size=size, rng=rng, return_next_rng=True)
+        return cls(inputs=[rng, size, p], outputs=[next_rng, draw.astype("int8")])(rng, size, p)
+
+
+class Edge(pm.Discrete):
+    r"""Presence of edges, :math:`A_{nm} \sim \mathrm{Bernoulli}(p_{nm})`, stored as int8.
+
+    A Bernoulli variable with a type of its own: PyMC gives a ``pm.Bernoulli`` to its own binary
+    samplers, an ``Edge`` goes to the samplers of this package.
+
+    Parameters
+    ----------
+    p : tensor_like of float, broadcastable to (post, pre)
+        Edge probabilities.
+
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> from pymc_glm.distributions import Edge
+    >>> pm.draw(Edge.dist(1.0, shape=(2, 2)))
+    array([[1, 1],
+           [1, 1]], dtype=int8)
+    """
+
+    rv_type = EdgeRV
+    rv_op = EdgeRV.rv_op
+
+    @classmethod
+    def dist(cls, p, **kwargs):
+        """Return an unnamed variable."""
+        return super().dist([pt.as_tensor(p)], **kwargs)
+
+    def support_point(rv: Any, size: Any, p: Any) -> TensorVariable:  # noqa: D102
+        if not rv_size_is_none(size):
+            p = pt.full(size, p)
+        return pt.switch(p < 0.5, 0, 1).astype("int8")
+
+    def logp(value: Any, p: Any) -> TensorVariable:  # noqa: D102
+        return check_parameters(
+            pt.switch(
+                pt.or_(pt.lt(value, 0), pt.gt(value, 1)),
+                -np.inf,
+                pt.switch(value, pt.log(p), pt.log(1 - p)),
+            ),
+            p >= 0,
+            p <= 1,
+            msg="0 <= p <= 1",
+        )
+
+
+class SpikeAndSlabRV(SymbolicRandomVariable):
+    """Random variable type of `SpikeAndSlab`."""
+
+    name = "spike_and_slab"
+    extended_signature = "[rng],[size],(),(b),(b,b)->[rng],(b)"
+    _print_name = ("SpikeAndSlab", "\\operatorname{SpikeAndSlab}")
+
+    def update(self, node: Apply) -> dict[Variable, Variable]:
+        """Map the random generator's input to its next state."""
+        return {node.inputs[0]: node.outputs[0]}
+
+    @classmethod
+    def rv_op(cls, adjacency, mean, whitening, *, size=None, rng=None):
+        """Build the random graph: Gaussian draws where there is an edge, else 0."""
+        adjacency, mean, whitening = map(pt.as_tensor, (adjacency, mean, whitening))
+        rng = normalize_rng_param(rng)
+        size = normalize_size_param(size)
+        batch = (
+            implicit_size_from_params(adjacency, mean, whitening, ndims_params=[0, 1, 2])
+            if rv_size_is_none(size)
+            else size
+        )
+        next_rng, z = pt.random.normal(size=(*batch, mean.shape[-1]), rng=rng, return_next_rng=True)
+        slab = mean + pt.linalg.solve_triangular(whitening, z, lower=True, b_ndim=1)
+        draw = pt.switch(pt.neq(adjacency[..., None], 0), slab, 0.0)
+        return cls(
+            inputs=[rng, size, adjacency, mean, whitening],
+            outputs=[next_rng, draw],
+        )(rng, size, adjacency, mean, whitening)
+
+
+class SpikeAndSlab(pm.Continuous):
+    r"""Weights that are exactly zero where there is no edge and Gaussian where there is one.
+
+    .. math::
+
+        w \mid A = 0 \sim \delta_0, \qquad
+        w \mid A = 1 \sim \mathrm{Normal}(\mathrm{mean}, (Q^\top Q)^{-1})
+
+    Parameters
+    ----------
+    adjacency : tensor_like of int, shape (post, pre)
+        1 where there is an edge; an `Edge` variable or constants.
+    mean : tensor_like, shape (..., basis)
+        Slab means, broadcastable to (post, pre, basis).
+    whitening : tensor_like, shape (..., basis, basis)
+        Lower triangular Q, the inverse of the Cholesky factor of the slab covariance.
+
+    Notes
+    -----
+    The log density is with respect to the Lebesgue measure plus an atom at zero: the slab's where
+    there is an edge; 0 or -inf, for a weight that is zero or not, where there is none.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc as pm
+    >>> from pymc_glm.distributions import SpikeAndSlab
+    >>> w = SpikeAndSlab.dist(np.zeros((2, 2), int), np.ones(3), np.eye(3))
+    >>> float(abs(pm.draw(w)).sum()), w.type.ndim
+    (0.0, 3)
+    """
+
+    rv_type = SpikeAndSlabRV
+    rv_op = SpikeAndSlabRV.rv_op
+
+    @classmethod
+    def dist(cls, adjacency, mean, whitening, **kwargs):
+        """Return an unnamed variable."""
+        return super().dist([adjacency, mean, whitening], **kwargs)
+
+    def support_point(  # noqa: D102
+        rv: Any, size: Any, adjacency: Any, mean: Any, whitening: Any
+    ) -> TensorVariable:
+        return pt.switch(pt.neq(adjacency[..., None], 0), mean, 0.0) + pt.zeros_like(rv)
+
+    def logp(  # noqa: D102
+        value: Any, adjacency: Any, mean: Any, whitening: Any
+    ) -> TensorVariable:
+        # Written as products and sums: B is small, and batched solves would dominate NUTS.
+        white = (whitening * (value - mean)[..., None, :]).sum(axis=-1)
+        diagonal = pt.diagonal(whitening, axis1=-2, axis2=-1)
+        slab = (pt.log(diagonal) - 0.5 * white**2 - 0.5 * np.log(2 * np.pi)).sum(axis=-1)
+        spike = pt.switch(pt.all(pt.eq(value, 0), axis=-1), 0.0, -np.inf)
+        return check_parameters(
+            pt.switch(pt.neq(adjacency, 0), slab, spike),
+            pt.all(diagonal > 0, axis=-1),
+            msg="diagonal of whitening > 0",
+        )
+
+
+class BaselineRV(NormalRV):
+    """Random variable type of `Baseline`."""
+
+    _print_name = ("Baseline", "\\operatorname{Baseline}")
+
+
+class Baseline(pm.Normal):
+    r"""Biases, :math:`b_n \sim \mathrm{Normal}(\mu_n, \sigma_n)`, with a type of their own.
+
+    Parameters
+    ----------
+    mu, sigma : tensor_like of float, broadcastable to (post,)
+
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> from pymc_glm.distributions import Baseline
+    >>> pm.draw(Baseline.dist(-3.0, 1.0, shape=4)).shape
+    (4,)
+    """
+
+    rv_op = BaselineRV()

@@ -1,0 +1,196 @@
+"""Regressors stored in short blocks of bins, without the columns that are zero in a block.
+
+Spikes are rare: within a few dozen bins many pre neurons are silent, so their columns are exactly
+zero there. Each block keeps a dense (bins, active columns) matrix, on which BLAS runs at full
+speed; the products with the missing columns are exactly zero and never computed. Where everything
+is active a block is a plain row block of the dense design.
+"""
+
+from typing import Any, NamedTuple
+
+import llvmlite.binding
+import numba
+import numpy as np
+from numba.core import types
+from numba.extending import get_cython_function_address
+from numpy.typing import NDArray
+
+__all__ = ["PackedRows", "pack_rows", "project", "transpose_product", "weighted_grams"]
+
+# Registered by name, so that compiled code that calls it can be cached on disk.
+llvmlite.binding.add_symbol(
+    "pymc_glm_dsyrk", get_cython_function_address("scipy.linalg.cython_blas", "dsyrk")
+)
+_dsyrk: Any = types.ExternalFunction("pymc_glm_dsyrk", types.void(*[types.voidptr] * 10))
+_UPLO_TRANS = np.frombuffer(b"UN", dtype=np.uint8)
+
+BLOCK_SIZES = (32, 64, 128, 256, 512, 1024)
+_MAX_BLOCK_VALUES = 48_000  # doubles of one scaled block: stays in a core's second-level cache
+
+
+class PackedRows(NamedTuple):
+    """A (rows, columns) matrix whose first column is constant one, in packed row blocks."""
+
+    values: NDArray[np.float64]  # (stored values,): the blocks' row-major matrices, one by one
+    value_start: NDArray[np.int64]  # (blocks + 1,): where each block's values begin
+    row_start: NDArray[np.int64]  # (blocks + 1,): the first row of each block
+    columns: NDArray[np.int64]  # (stored columns,): ascending column numbers of each block
+    column_start: NDArray[np.int64]  # (blocks + 1,): where each block's column numbers begin
+    n_columns: int  # D, the constant included
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows (bins)."""
+        return int(self.row_start[-1])
+
+
+def _active(x: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+    """Return which groups of columns are anywhere non-zero in each block, (blocks, groups)."""
+    starts = np.arange(0, x.shape[0], size)
+    return np.logical_or.reduceat((x != 0).any(axis=2), starts, axis=0)
+
+
+def _cost(active: NDArray[np.bool_], size: int, n_basis: int) -> float:
+    """Return the modelled time of one Gram matrix in ns (flops, scaling, scatter, call)."""
+    width = 1 + n_basis * active.sum(axis=1).astype(float)
+    full = width == 1 + n_basis * active.shape[1]
+    scatter = np.where(full, 0.0, 0.6 * width**2)
+    return float(np.sum(size * width**2 / 45 + 0.3 * size * width + scatter + 800))
+
+
+def pack_rows(x: NDArray[np.float64], block_size: int | None = None) -> PackedRows:
+    """Pack ``[1, x]``, dropping from each row block the groups of columns that are zero in it.
+
+    Parameters
+    ----------
+    x : array, shape (rows, groups, group_size)
+        The regressors, e.g. (time, pre, basis). Column ``1 + g * group_size + b`` of the result
+        is ``x[:, g, b]``; column 0 is the constant.
+    block_size : int, optional
+        Rows in a block; by default the size with the smallest modelled cost.
+
+    Returns
+    -------
+    PackedRows
+    """
+    n_rows, n_groups, group_size = x.shape
+    if block_size is None:
+        limit = max(_MAX_BLOCK_VALUES // (1 + n_groups * group_size), BLOCK_SIZES[0])
+        sizes = [s for s in BLOCK_SIZES if s <= limit]
+        block_size = min(sizes, key=lambda s: _cost(_active(x, s), s, group_size))
+    active = _active(x, block_size)
+    flat = x.reshape(n_rows, n_groups * group_size)
+    row_start = np.append(np.arange(0, n_rows, block_size), n_rows)
+    column_start = np.append(0, np.cumsum(1 + group_size * active.sum(axis=1)))
+    value_start = np.append(0, np.cumsum(np.diff(row_start) * np.diff(column_start)))
+    values = np.empty(value_start[-1])
+    columns = np.empty(column_start[-1], dtype=np.int64)
+    for k, groups in enumerate(active):
+        own = (np.flatnonzero(groups)[:, None] * group_size + np.arange(group_size)).ravel()
+        rows = slice(row_start[k], row_start[k + 1])
+        columns[column_start[k] : column_start[k + 1]] = np.append(0, 1 + own)
+        block = values[value_start[k] : value_start[k + 1]].reshape(-1, 1 + own.size)
+        block[:, 0] = 1.0
+        block[:, 1:] = flat[rows] if groups.all() else flat[rows][:, own]
+    return PackedRows(
+        values, value_start, row_start, columns, column_start, 1 + n_groups * group_size
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def project(
+    packed: PackedRows,
+    coefficients: NDArray[np.float64],
+    first: int,
+    last: int,
+    out: NDArray[np.float64],
+) -> None:  # pragma: no cover - compiled
+    """Write ``out[n, t] = [1, x[t]] . coefficients[n]`` for the rows of blocks first..last-1."""
+    values, value_start, row_start, columns, column_start, _ = packed
+    n_post = coefficients.shape[0]
+    for k in range(first, last):
+        own = columns[column_start[k] : column_start[k + 1]]
+        n_rows = row_start[k + 1] - row_start[k]
+        block = values[value_start[k] : value_start[k + 1]].reshape(n_rows, own.size)
+        gathered = np.empty((n_post, own.size))
+        for n in range(n_post):
+            for c in range(own.size):
+                gathered[n, c] = coefficients[n, own[c]]
+        out[:, row_start[k] : row_start[k + 1]] = np.dot(gathered, block.T)
+
+
+@numba.njit(cache=True, nogil=True)
+def transpose_product(
+    packed: PackedRows, y: NDArray[np.float64]
+) -> NDArray[np.float64]:  # pragma: no cover - compiled
+    """Return ``[1, x]' y`` for y of shape (post, rows), as (post, columns)."""
+    values, value_start, row_start, columns, column_start, n_columns = packed
+    out = np.zeros((y.shape[0], n_columns))
+    for k in range(row_start.size - 1):
+        own = columns[column_start[k] : column_start[k + 1]]
+        n_rows = row_start[k + 1] - row_start[k]
+        block = values[value_start[k] : value_start[k + 1]].reshape(n_rows, own.size)
+        product = np.dot(np.ascontiguousarray(y[:, row_start[k] : row_start[k + 1]]), block)
+        for n in range(y.shape[0]):
+            for c in range(own.size):
+                out[n, own[c]] += product[n, c]
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _syrk(a, c, beta):  # pragma: no cover - compiled
+    """Lower triangle of ``c <- a' a + beta c`` (row-major: BLAS sees the transposes)."""
+    sizes = np.array([a.shape[1], a.shape[0]], dtype=np.int32)
+    factors = np.array([1.0, beta])
+    _dsyrk(
+        _UPLO_TRANS.ctypes,
+        _UPLO_TRANS[1:].ctypes,
+        sizes.ctypes,
+        sizes[1:].ctypes,
+        factors.ctypes,
+        a.ctypes,
+        sizes.ctypes,
+        factors[1:].ctypes,
+        c.ctypes,
+        sizes.ctypes,
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def weighted_grams(
+    packed: PackedRows, omega: NDArray[np.float64], out: NDArray[np.float64]
+) -> None:  # pragma: no cover - compiled
+    """Write the lower triangles of ``out[n] = [1, x]' diag(omega[n]) [1, x]``.
+
+    A block is read once and used for all the rows of omega (post, rows) given; out has shape
+    (post, columns, columns).
+    """
+    values, value_start, row_start, columns, column_start, n_columns = packed
+    n_post = omega.shape[0]
+    out[:] = 0.0
+    longest = 0
+    for k in range(row_start.size - 1):
+        longest = max(longest, value_start[k + 1] - value_start[k])
+    buffer = np.empty(longest)
+    local = np.empty(n_columns * n_columns)
+    for k in range(row_start.size - 1):
+        first = row_start[k]
+        n_rows = row_start[k + 1] - first
+        own = columns[column_start[k] : column_start[k + 1]]
+        width = own.size
+        block = values[value_start[k] : value_start[k + 1]].reshape(n_rows, width)
+        scaled = buffer[: n_rows * width].reshape(n_rows, width)
+        for n in range(n_post):
+            for i in range(n_rows):
+                root = np.sqrt(omega[n, first + i])
+                for c in range(width):
+                    scaled[i, c] = root * block[i, c]
+            if width == n_columns:
+                _syrk(scaled, out[n], 1.0)
+                continue
+            gram = local[: width * width].reshape(width, width)
+            _syrk(scaled, gram, 0.0)
+            for i in range(width):
+                row = own[i]
+                for j in range(i + 1):
+                    out[n, row, own[j]] += gram[i, j]

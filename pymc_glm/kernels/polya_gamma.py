@@ -1,0 +1,230 @@
+"""One Pólya-gamma Gibbs sweep over post neurons: edges, weights and biases given the network prior.
+
+Polson, Scott & Windle (2013, JASA 108:1339) for the augmentation; Linderman, Adams & Pillow (2016,
+NeurIPS, arXiv:1610.08465) for the model. Post neurons are independent given the network prior, so
+they are shared out over threads; every neuron has a random stream of its own, so the draws do not
+depend on the number of threads.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import polyagamma
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.packing import PackedRows, project, transpose_product, weighted_grams
+from pymc_glm.kernels.tableau import draw_active, update_edges
+
+__all__ = ["AugmentedData", "NetworkPrior", "SweepTimes", "augment", "sweep"]
+
+FUSED_POSTS = 4  # post neurons that share one reading of the design
+
+
+class AugmentedData(NamedTuple):
+    """What a sweep needs of the data, p(y | psi) proportional to exp(a psi) / (1 + exp psi)^b."""
+
+    rows: PackedRows  # [1, history], (time, D)
+    kappa_product: NDArray[np.float64]  # (post, D): [1, history]' (a - b / 2)
+    shape: int | NDArray[np.int64]  # b, the Pólya-gamma shape: one number or (post, time)
+    group_size: int  # B, basis functions of an edge
+
+
+class NetworkPrior(NamedTuple):
+    """The network prior at the current hyperparameters."""
+
+    log_odds: NDArray[np.float64] | None  # (post, pre); None: every edge is present
+    mean: NDArray[np.float64]  # (post, pre, basis): slab means
+    precision: NDArray[np.float64]  # (post, pre, basis, basis): slab precisions
+    bias_mean: NDArray[np.float64]  # (post,)
+    bias_precision: NDArray[np.float64]  # (post,)
+
+
+class SweepTimes(NamedTuple):
+    """Seconds spent in each part, summed over threads."""
+
+    psi: float
+    polya_gamma: float
+    gram: float
+    edges: float
+    draw: float
+
+
+class SweepResult(NamedTuple):
+    """The new state."""
+
+    adjacency: NDArray[np.int8]  # (post, pre)
+    coefficients: NDArray[np.float64]  # (post, D): bias, then weights by pre neuron and basis
+    flips: int  # edges that changed
+    times: SweepTimes
+
+
+class _PriorTerms(NamedTuple):
+    """Per post neuron: what the slabs add to J and h, and to the Bayes factors."""
+
+    precision: NDArray[np.float64]  # (post, pre, basis, basis)
+    information: NDArray[np.float64]  # (post, D): prior precision times prior mean
+    log_det: NDArray[np.float64]  # (post, pre): log |P|
+    offset: NDArray[np.float64]  # (post, pre): m' P m
+    bias_precision: NDArray[np.float64]  # (post,)
+
+
+def augment(
+    rows: PackedRows,
+    a: NDArray[np.float64],
+    b: int | NDArray[np.int64],
+    group_size: int,
+) -> AugmentedData:
+    """Prepare the constant part of a sweep.
+
+    Parameters
+    ----------
+    rows : PackedRows
+        [1, history].
+    a, b : arrays, shape (post, time)
+        The Pólya-gamma constants of the observation model; b may be one number.
+    group_size : int
+        Basis functions of an edge.
+    """
+    return AugmentedData(rows, transpose_product(rows, a - b / 2.0), b, group_size)
+
+
+def _prior_terms(prior: NetworkPrior) -> _PriorTerms:
+    n_post, n_pre, group_size = prior.mean.shape
+    weighted = np.einsum("nmij,nmj->nmi", prior.precision, prior.mean)
+    information = np.empty((n_post, 1 + n_pre * group_size))
+    information[:, 0] = prior.bias_precision * prior.bias_mean
+    information[:, 1:] = weighted.reshape(n_post, -1)
+    return _PriorTerms(
+        prior.precision,
+        information,
+        np.linalg.slogdet(prior.precision)[1],
+        np.einsum("nmi,nmi->nm", weighted, prior.mean),
+        prior.bias_precision,
+    )
+
+
+def _add_prior(gram: NDArray, terms: _PriorTerms, post: int) -> None:
+    """Add the slab precisions and the bias precision to one Gram matrix, in place."""
+    n_pre, group_size = terms.precision.shape[1:3]
+    gram[0, 0] += terms.bias_precision[post]
+    blocks = gram[1:, 1:].reshape(n_pre, group_size, n_pre, group_size)
+    diagonal = np.arange(n_pre)
+    blocks[diagonal, :, diagonal, :] += terms.precision[post]
+
+
+def _active_columns(adjacency: NDArray[np.int8], group_size: int) -> NDArray[np.int64]:
+    own = np.flatnonzero(adjacency)[:, None] * group_size + np.arange(group_size)
+    return np.append(0, 1 + own.ravel())
+
+
+def _update_posts(posts, data, prior, terms, omega, adjacency, coefficients, seeds):
+    """Update some post neurons in place; omega (post, time) holds psi on entry."""
+    clock = [time.perf_counter()]
+    generators = [np.random.Generator(np.random.SFC64(seeds[n])) for n in posts]
+    for n, rng in zip(posts, generators, strict=True):
+        shape = data.shape if np.ndim(data.shape) == 0 else data.shape[n]
+        polyagamma.random_polyagamma(
+            shape,
+            omega[n],
+            out=omega[n],
+            method="devroye",
+            disable_checks=True,
+            random_state=rng,
+        )
+    clock.append(time.perf_counter())
+    size = data.rows.n_columns
+    grams = np.empty((len(posts), size, size))
+    weighted_grams(data.rows, omega[posts[0] : posts[-1] + 1], grams)
+    clock.append(time.perf_counter())
+    edges_time = draw_time = 0.0
+    flips = 0
+    for gram, n, rng in zip(grams, posts, generators, strict=True):
+        start = time.perf_counter()
+        _add_prior(gram, terms, n)
+        information = data.kappa_product[n] + terms.information[n]
+        if prior.log_odds is not None:
+            flips += update_edges(
+                gram,
+                information,
+                adjacency[n],
+                prior.log_odds[n],
+                terms.log_det[n],
+                terms.offset[n],
+                rng.permutation(adjacency.shape[1]),
+                rng.random(adjacency.shape[1]),
+                data.group_size,
+            )
+        middle = time.perf_counter()
+        active = _active_columns(adjacency[n], data.group_size)
+        noise = rng.standard_normal(active.size)
+        draw_active(gram, information, active, noise, coefficients[n])
+        edges_time += middle - start
+        draw_time += time.perf_counter() - middle
+    return flips, clock[1] - clock[0], clock[2] - clock[1], edges_time, draw_time
+
+
+def _run(executor: Executor | None, function: Callable, jobs: Iterable[tuple]) -> list:
+    if executor is None:
+        return [function(*job) for job in jobs]
+    return [future.result() for future in [executor.submit(function, *job) for job in jobs]]
+
+
+def _activation(
+    data: AugmentedData, coefficients: NDArray, executor: Executor | None, n_threads: int
+) -> NDArray[np.float64]:
+    psi = np.empty((coefficients.shape[0], data.rows.n_rows))
+    n_blocks = data.rows.row_start.size - 1
+    cuts = np.linspace(0, n_blocks, n_threads + 1).astype(int)
+    jobs = [(data.rows, coefficients, a, b, psi) for a, b in pairwise(cuts)]
+    _run(executor, project, jobs)
+    return psi
+
+
+def sweep(
+    data: AugmentedData,
+    prior: NetworkPrior,
+    adjacency: NDArray[np.int8],
+    coefficients: NDArray[np.float64],
+    rng: np.random.Generator,
+    executor: Executor | None = None,
+    n_threads: int = 1,
+) -> SweepResult:
+    """Draw omega, then every edge with its weights integrated out, then bias and weights jointly.
+
+    Parameters
+    ----------
+    data : AugmentedData
+    prior : NetworkPrior
+    adjacency : array of int8, shape (post, pre)
+    coefficients : array, shape (post, D)
+        Bias, then weights; exactly 0 where there is no edge.
+    rng : numpy.random.Generator
+        Advanced by the same amount whatever the number of threads.
+    executor : concurrent.futures.Executor, optional
+        Threads to share the post neurons out to.
+    n_threads : int
+        How many there are.
+
+    Returns
+    -------
+    SweepResult
+        New arrays; the arguments are left as they were.
+    """
+    adjacency = adjacency.copy()
+    coefficients = np.ascontiguousarray(coefficients).copy()
+    n_post = adjacency.shape[0]
+    seeds = rng.integers(2**63, size=n_post)
+    terms = _prior_terms(prior)
+    start = time.perf_counter()
+    omega = _activation(data, coefficients, executor, n_threads)
+    psi_time = time.perf_counter() - start
+    fused = min(FUSED_POSTS, -(-n_post // n_threads))
+    groups = [range(n, min(n + fused, n_post)) for n in range(0, n_post, fused)]
+    jobs = [(g, data, prior, terms, omega, adjacency, coefficients, seeds) for g in groups]
+    results = _run(executor, _update_posts, jobs)
+    flips, *times = (sum(column) for column in zip(*results, strict=True))
+    return SweepResult(adjacency, coefficients, int(flips), SweepTimes(psi_time, *times))

@@ -1,0 +1,218 @@
+"""Builders: counts, a basis and the chosen parts made into an ordinary ``pm.Model``."""
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import xarray as xr
+from numpy.typing import ArrayLike
+from pytensor.tensor.random.basic import NormalRV
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.design import Design, make_design
+from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
+from pymc_glm.edges import BernoulliEdges, DenseEdges, Edges
+from pymc_glm.observations import Observation, observation_model
+from pymc_glm.spikes import neuron_positions
+from pymc_glm.weights import GaussianWeights, Weights
+
+__all__ = ["bernoulli_glm", "build_glm", "dense_glm"]
+
+BIAS_SIGMA = 2.0  # log-odds; two such deviations span rates from 0.1 to 250 Hz around 5 Hz
+
+
+def _coords(design: Design) -> dict:
+    neurons = design.counts["neuron"].values
+    n_basis = design.basis.sizes["basis"]
+    return {
+        "time": design.counts["time"].values,
+        "post": neurons,
+        "pre": neurons,
+        "basis": design.basis["basis"].values,
+        "basis_other": np.arange(n_basis),
+        "lag": design.basis["lag"].values,
+    }
+
+
+def _bias(
+    bias: TensorVariable | None, bias_rate: ArrayLike, observation: Observation, design: Design
+) -> TensorVariable:
+    n_neurons = design.counts.sizes["neuron"]
+    if bias is not None:
+        if not (isinstance(bias, TensorVariable) and isinstance(bias.owner.op, NormalRV)):
+            raise TypeError(
+                f"bias: got {bias!r}; allowed is a normal prior such as pm.Normal.dist(-4, 1), or "
+                "None for one around bias_rate."
+            )
+        mu, sigma = bias.owner.op.dist_params(bias.owner)
+        return Baseline("bias", mu, sigma, dims="post", initval="prior")
+    try:
+        rate = np.broadcast_to(np.asarray(bias_rate, dtype=float), (n_neurons,))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"bias_rate: got {bias_rate!r}; give one rate in Hz or one for each of the {n_neurons} "
+            "neurons."
+        ) from error
+    highest = 1.0 / design.bin_width
+    wrong = ~((rate > 0) & (rate < highest))
+    if wrong.any():
+        raise ValueError(
+            f"bias_rate: got {rate[wrong][0]:g} Hz, allowed are rates above 0 and below one spike "
+            f"a bin, {highest:g} Hz."
+        )
+    center = observation.activation(rate, design.bin_width)
+    return Baseline("bias", center, BIAS_SIGMA, dims="post", initval="prior")
+
+
+def _network(edges: Edges, weights: Weights, n_neurons: int, n_basis: int) -> TensorVariable:
+    """Register adjacency (unless dense) and weights."""
+    probability = edges.edge_probability(n_neurons)
+    if probability is None:
+        adjacency = pt.constant(np.ones((n_neurons, n_neurons), dtype=np.int8))
+    else:
+        adjacency = Edge("adjacency", probability, dims=("post", "pre"), initval="prior")
+    slab = weights.slab(n_neurons, n_basis)
+    return SpikeAndSlab(
+        "weights",
+        adjacency,
+        slab.mean,
+        slab.whitening,
+        dims=("post", "pre", "basis"),
+        initval="prior",
+    )
+
+
+def _data(design: Design) -> TensorVariable:
+    """Register the data containers; return the history."""
+    history = pm.Data("history", design.history.values, dims=("time", "pre", "basis"))
+    pm.Data("basis_functions", design.basis.values, dims=("lag", "basis"))
+    pm.Data("bin_width", design.bin_width)
+    position = neuron_positions(design.counts)
+    if position is not None:
+        pm.modelcontext(None).add_coord("space", position["space"].values)
+        pm.Data("position", position.values, dims=("post", "space"))
+    return history
+
+
+def build_glm(
+    counts: xr.DataArray | ArrayLike,
+    basis: xr.DataArray | ArrayLike,
+    *,
+    edges: Edges | None = None,
+    weights: Weights | None = None,
+    observation: str | Observation = "bernoulli",
+    bias: TensorVariable | None = None,
+    bias_rate: ArrayLike = 5.0,
+) -> pm.Model:
+    r"""Build a Bayesian network GLM as an ordinary PyMC model.
+
+    .. math::
+
+        \psi_{tn} = b_n + \sum_{m,k} w_{nmk} x_{tmk}, \qquad
+        y_{tn} \sim \mathrm{observation}(\psi_{tn}), \qquad
+        w_{nm} \mid A_{nm} = 1 \sim \mathrm{Normal}, \; w_{nm} \mid A_{nm} = 0 \sim \delta_0
+
+    (Linderman, Adams & Pillow 2016, arXiv:1610.08465, equations 1-3).
+
+    Parameters
+    ----------
+    counts : DataArray (time, neuron), or array with a basis that knows its bin width
+        Spike counts, e.g. from `pymc_glm.bin_spikes`.
+    basis : DataArray or array, (lag, basis)
+        Basis functions of the coupling filters, e.g. from `pymc_glm.basis.raised_cosine`.
+    edges : Edges, optional
+        Prior of the edges, by default ``BernoulliEdges()``.
+    weights : Weights, optional
+        Prior of the weights of present edges, by default ``GaussianWeights()``.
+    observation : str or Observation
+        Law of the counts: "bernoulli".
+    bias : PyMC distribution, optional
+        A normal prior of the biases (log-odds of a spike in a bin of a silent network), e.g.
+        ``pm.Normal.dist(-4, 1)``. By default Normal(logit(bias_rate * bin_width), 2).
+    bias_rate : float or array (neuron,)
+        Rate in Hz around which the default prior of the biases stands.
+
+    Returns
+    -------
+    pymc.Model
+        Variables ``adjacency`` (post, pre), ``weights`` (post, pre, basis), ``bias`` (post), the
+        learned hyperparameters, and the observed ``spikes`` (time, post); data containers
+        ``history`` (time, pre, basis), ``basis_functions`` (lag, basis), ``bin_width`` and, where
+        known, ``position`` (post, space).
+
+    Raises
+    ------
+    ValueError, TypeError
+        Counts, basis or a hyperparameter cannot be used; the message says which, where and why.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> counts = np.random.default_rng(1).poisson(0.05, (500, 3)).clip(0, 1)
+    >>> basis = pg.basis.raised_cosine(2, window=0.05, bin_width=0.005)
+    >>> model = pg.build_glm(counts, basis)
+    >>> [variable.name for variable in model.free_RVs][:2]
+    ['bias', 'edge_probability']
+    """
+    edges = BernoulliEdges() if edges is None else edges
+    weights = GaussianWeights() if weights is None else weights
+    for part, kind, name in ((edges, Edges, "edges"), (weights, Weights, "weights")):
+        if not isinstance(part, kind):
+            raise TypeError(f"{name}: got {part!r}; give an instance such as pg.{kind.__name__}().")
+    law = observation_model(observation)
+    design = make_design(counts, basis)
+    law.check(design.counts.values, list(design.counts["neuron"].values), design.bin_width)
+    _, n_neurons, n_basis = design.history.shape
+    with pm.Model(coords=_coords(design)) as model:
+        history = _data(design)
+        spikes = pm.Data("counts", design.counts.values, dims=("time", "post"))
+        baseline = _bias(bias, bias_rate, law, design)
+        coupling = _network(edges, weights, n_neurons, n_basis)
+        psi = (
+            baseline
+            + history.reshape((-1, n_neurons * n_basis))
+            @ coupling.reshape((n_neurons, n_neurons * n_basis)).T
+        )
+        law.distribution("spikes", psi, observed=spikes, dims=("time", "post"))
+    return model
+
+
+def bernoulli_glm(
+    counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLike, **kwargs: Any
+) -> pm.Model:
+    """Build a network GLM with independent edges: `build_glm` with `BernoulliEdges`.
+
+    Parameters
+    ----------
+    counts, basis, **kwargs
+        As for `build_glm`, without ``edges``.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> "adjacency" in pg.bernoulli_glm(np.eye(20, 2, dtype=int), basis).named_vars
+    True
+    """
+    return build_glm(counts, basis, edges=BernoulliEdges(), **kwargs)
+
+
+def dense_glm(
+    counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLike, **kwargs: Any
+) -> pm.Model:
+    """Build a network GLM in which every pair is connected: `build_glm` with `DenseEdges`.
+
+    Parameters
+    ----------
+    counts, basis, **kwargs
+        As for `build_glm`, without ``edges``.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> "adjacency" in pg.dense_glm(np.eye(20, 2, dtype=int), basis).named_vars
+    False
+    """
+    return build_glm(counts, basis, edges=DenseEdges(), **kwargs)

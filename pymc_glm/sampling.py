@@ -1,0 +1,195 @@
+"""Sampling with what ``pm.sample`` cannot know: initial points, threads, what to look at after."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from pymc.model import modelcontext
+from pymc.sampling.mcmc import assign_step_methods, instantiate_steppers
+
+from pymc_glm.criticism import convergence_report
+from pymc_glm.steps import PolyaGammaGibbs
+from pymc_glm.steps.network_state import find_network, observed_counts
+
+__all__ = ["initial_points", "sample"]
+
+_log = logging.getLogger("pymc_glm")
+
+
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_sizes(**sizes: int | None) -> None:
+    for name, value in sizes.items():
+        lowest = 0 if name == "tune" else 1
+        if value is None or (isinstance(value, int | np.integer) and value >= lowest):
+            continue
+        raise ValueError(f"{name}: got {value!r}, allowed are whole numbers of at least {lowest}.")
+
+
+def _generator(random_seed: Any) -> np.random.Generator:
+    try:
+        return np.random.default_rng(random_seed)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"random_seed: got {random_seed!r}; give a whole number of at least 0, a "
+            "numpy.random.Generator, or None for a seed from the operating system."
+        ) from error
+
+
+def initial_points(
+    model: pm.Model, step: PolyaGammaGibbs, chains: int, rng: np.random.Generator
+) -> list[dict[str, np.ndarray]]:
+    """Draw overdispersed starting values of bias, weights and adjacency, one dict a chain.
+
+    The chains start from networks between empty and full, with weights drawn small and biases
+    scattered by one unit of log-odds around the neurons' own rates; agreement between chains then
+    means something. Hyperparameters start from their prior.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    step : PolyaGammaGibbs
+        Tells which edges are certain.
+    chains : int
+    rng : numpy.random.Generator
+    """
+    network = find_network(model)
+    rates = (observed_counts(model, network.spikes).mean(axis=0)).clip(1e-4, 0.5)
+    center = network.observation.activation(rates, 1.0)
+    starts: list[dict[str, np.ndarray]] = []
+    for density in np.linspace(0, 1, chains) if chains > 1 else [0.5]:
+        point = model.initial_point(int(rng.integers(2**30)))
+        adjacency: np.ndarray = np.ones((rates.size, rates.size), dtype=np.int8)
+        start: dict[str, np.ndarray] = {}
+        if network.adjacency is not None:
+            adjacency = (rng.random(adjacency.shape) < density).astype(np.int8)
+            log_odds = step.network_prior(point).log_odds
+            adjacency[log_odds == np.inf] = 1
+            adjacency[log_odds == -np.inf] = 0
+            start[str(network.adjacency.name)] = adjacency
+        weights = 0.3 * rng.standard_normal(point[str(network.weights.name)].shape)
+        start[str(network.weights.name)] = weights * adjacency[:, :, None]
+        start[str(network.bias.name)] = center + rng.standard_normal(rates.size)
+        starts.append(start)
+    return starts
+
+
+@contextlib.contextmanager
+def _compiling(progressbar: bool) -> Iterator[None]:
+    """Show that the step methods are being compiled; the first time on a machine takes a while."""
+    if not progressbar:
+        yield
+        return
+    from rich.console import Console
+
+    with Console().status("Compiling the samplers (about a minute the first time) ..."):
+        yield
+
+
+def sample(
+    draws: int = 1000,
+    tune: int = 1000,
+    *,
+    chains: int = 4,
+    cores: int | None = None,
+    threads: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
+    model: pm.Model | None = None,
+    progressbar: bool = True,
+    **kwargs: Any,
+) -> xr.DataTree:
+    """Sample the posterior of a network GLM.
+
+    The same step methods and posterior as ``pm.sample()`` in the model's context; in addition the
+    chains start far apart (see `initial_points`), run in parallel on all cores, and edges and
+    biases that have not converged are named in the log (logger "pymc_glm").
+
+    Parameters
+    ----------
+    draws, tune : int
+        Kept and discarded iterations of each chain.
+    chains : int
+    cores : int, optional
+        Chains run at a time, by default one a core.
+    threads : int, optional
+        Threads of each chain, by default the cores shared out among the chains that run at a time.
+    random_seed : int, numpy.random.Generator or None
+        The same seed gives the same draws for any number of cores and threads.
+    model : pymc.Model, optional
+        By default the model in context.
+    progressbar : bool
+    **kwargs
+        For `pymc.sample`: ``step`` for other step methods, ``initvals`` for other starting values,
+        options of a step by its name (``network_nuts={"target_accept": 0.95}``), ...
+
+    Returns
+    -------
+    DataTree
+        Groups posterior, sample_stats, observed_data, constant_data.
+
+    Raises
+    ------
+    ValueError
+        A number is out of range, the seed is no seed, or the model has no network GLM.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> counts = np.random.default_rng(1).poisson(0.05, (300, 2)).clip(0, 1)
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> model = pg.build_glm(counts, basis, weights=pg.GaussianWeights(0.0, 1.0, None, None))
+    >>> tree = pg.sample(100, 100, chains=2, cores=1, model=model, random_seed=1,
+    ...                  progressbar=False, quiet=True)
+    >>> tree["posterior"]["adjacency"].dims
+    ('chain', 'draw', 'post', 'pre')
+    """
+    _check_sizes(draws=draws, tune=tune, chains=chains, cores=cores, threads=threads)
+    rng = _generator(random_seed)
+    available = _available_cores()
+    cores = min(chains, available if cores is None else cores)
+    threads = max(1, available // cores) if threads is None else threads
+    model = modelcontext(model)
+    find_network(model)
+    with model:
+        provided = kwargs.pop("step", None)
+        with _compiling(progressbar and not kwargs.get("quiet", False)):
+            steps, selected = assign_step_methods(model, provided)
+            names = {method.name for method in selected}
+            options = {key: kwargs.pop(key) for key in list(kwargs) if key in names}
+            if PolyaGammaGibbs.name in names:
+                options[PolyaGammaGibbs.name] = {"threads": threads} | options.get(
+                    PolyaGammaGibbs.name, {}
+                )
+            step = instantiate_steppers(model, steps, selected, step_kwargs=options)
+        gibbs = [
+            s
+            for s in (step if isinstance(step, list) else [step])
+            if isinstance(s, PolyaGammaGibbs)
+        ]
+        initvals = kwargs.pop("initvals", None)
+        if initvals is None and gibbs:
+            initvals = initial_points(model, gibbs[0], chains, rng)
+        tree = pm.sample(
+            draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            random_seed=rng,
+            step=step,
+            initvals=initvals,
+            progressbar=progressbar,
+            **({"compute_convergence_checks": False} | kwargs),
+        )
+    if not kwargs.get("quiet", False):
+        report = convergence_report(tree)
+        _log.warning("%s", report.text)
+    return tree

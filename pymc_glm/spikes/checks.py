@@ -1,0 +1,142 @@
+"""Checks of spike times and of what is asked of them."""
+
+import difflib
+from collections.abc import Hashable, Iterable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+
+def as_number(value: Any, name: str) -> float:
+    """One finite real number."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not np.isfinite(float(value)):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return float(value)
+
+
+def as_labels(neurons: Iterable[Hashable]) -> tuple[str, ...]:
+    """Labels as strings, unique."""
+    if isinstance(neurons, str):
+        neurons = (neurons,)
+    labels = tuple(str(label) for label in neurons)
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise ValueError(f"labels of neurons must be unique, but these repeat: {repeated}")
+    return labels
+
+
+def check_times(times: Any, label: str) -> np.ndarray:
+    """Spike times of one neuron as a read-only copy: finite, sorted, in seconds."""
+    array = np.asarray(times)
+    if array.ndim != 1:
+        raise ValueError(f"neuron {label!r}: spike times must be 1-dimensional, got {array.shape}")
+    if array.size and array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"neuron {label!r}: spike times must be real numbers in seconds, got {array.dtype}"
+        )
+    array = array.astype(np.float64)  # a copy
+    if (bad := np.flatnonzero(~np.isfinite(array))).size:
+        raise ValueError(
+            f"neuron {label!r}, spike {bad[0]}: the time is {array[bad[0]]}; remove spikes "
+            "without a finite time"
+        )
+    if (bad := np.flatnonzero(np.diff(array) < 0)).size:
+        i = bad[0] + 1
+        raise ValueError(
+            f"neuron {label!r}: spike times are not sorted, spike {i} at {array[i]} s follows "
+            f"spike {i - 1} at {array[i - 1]} s; sort them (numpy.sort)"
+        )
+    array.setflags(write=False)
+    return array
+
+
+def check_bounds(array: np.ndarray, label: str, start: float, stop: float) -> None:
+    """Spikes of one neuron have to lie in the recording, [start, stop]."""
+    if array.size and array[0] < start:
+        what = "is negative and lies" if array[0] < 0 <= start else "lies"
+        raise ValueError(
+            f"neuron {label!r}, spike 0: the time {array[0]} s {what} before the start "
+            f"of the recording, {start} s; give start={array[0]} or lower if the "
+            "recording begins there, or remove the spikes before it"
+        )
+    if array.size and array[-1] > stop:
+        i = int(np.searchsorted(array, stop, side="right"))
+        raise ValueError(
+            f"neuron {label!r}, spike {i}: the time {array[i]} s lies after the end of the "
+            f"recording, {stop} s; give a later stop or remove the spikes after it"
+        )
+
+
+def check_positions(positions: Any, neurons: tuple[str, ...]) -> np.ndarray | None:
+    """Positions as a read-only copy, shape (neuron, space)."""
+    if positions is None:
+        return None
+    array = np.array(positions, dtype=np.float64)
+    if array.ndim != 2 or array.shape[0] != len(neurons) or array.shape[1] not in (1, 2, 3):
+        raise ValueError(
+            f"positions must have shape ({len(neurons)} neurons, 1 to 3 coordinates), "
+            f"got {array.shape}"
+        )
+    if (bad := np.flatnonzero(~np.isfinite(array).all(axis=1))).size:
+        raise ValueError(
+            f"the position of neuron {neurons[bad[0]]!r} is {array[bad[0]]}; positions must be "
+            "finite (micrometres), or None for the recording"
+        )
+    array.setflags(write=False)
+    return array
+
+
+def window_within(
+    start: float | None, stop: float | None, first: float, last: float
+) -> tuple[float, float]:
+    """Window [start, stop] in seconds, by default the recording's, which has to contain it."""
+    low = first if start is None else as_number(start, "start")
+    high = last if stop is None else as_number(stop, "stop")
+    rounding = 4 * np.spacing(max(abs(first), abs(last)))
+    low = first if abs(low - first) <= rounding else low
+    high = last if abs(high - last) <= rounding else high
+    if not low < high:
+        raise ValueError(f"start must be smaller than stop, got {low} and {high} s")
+    for name, value in (("start", low), ("stop", high)):
+        if not first <= value <= last:
+            raise ValueError(
+                f"{name} = {value} s lies outside the recording, {first} to {last} "
+                f"s; if the recording is longer, make SpikeTrains (or read_spikes) with "
+                f"{name}={value}"
+            )
+    return low, high
+
+
+def label_index(labels: tuple[str, ...], chosen: Iterable[Hashable] | None) -> np.ndarray:
+    """Index of every chosen label; all by default."""
+    if chosen is None:
+        return np.arange(len(labels))
+    names = as_labels(chosen)
+    where = {label: i for i, label in enumerate(labels)}
+    unknown = [name for name in names if name not in where]
+    if unknown:
+        similar = difflib.get_close_matches(unknown[0], labels) or list(labels[:5])
+        raise ValueError(
+            f"unknown neurons {unknown}; the recording has {len(labels)}, such as {similar}"
+        )
+    if not names:
+        raise ValueError("neurons is empty; name at least one neuron, or give None for all")
+    return np.array([where[name] for name in names])
+
+
+def reaches(rates: np.ndarray, labels: Iterable[str], min_rate: float) -> np.ndarray:
+    """Which neurons fire at least at `min_rate`, in Hz; one has to."""
+    threshold = as_number(min_rate, "min_rate")
+    if threshold < 0:
+        raise ValueError(f"min_rate must not be negative, got {threshold:g} Hz")
+    keep = rates >= threshold
+    if not keep.any():
+        best = int(rates.argmax())
+        raise ValueError(
+            f"no neuron fires at min_rate = {threshold:g} Hz or more; the highest rate is "
+            f"{rates[best]:.4g} Hz, of neuron {list(labels)[best]!r}"
+        )
+    return keep

@@ -1,0 +1,169 @@
+"""Spike times of other kinds to `SpikeTrains`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pymc_glm.spikes.checks import as_number, check_times
+from pymc_glm.spikes.trains import SpikeTrains
+
+# Objects of pynapple and neo are known by their attributes, so that neither need be installed.
+type SpikeTimes = SpikeTrains | Mapping[Any, Any] | Sequence[Any] | Iterable[Any]
+
+
+class _Recording(NamedTuple):
+    """What an object of another package says about one neuron."""
+
+    times: Any
+    start: float | None
+    stop: float | None
+
+
+def as_spike_trains(
+    spike_times: SpikeTimes, *, start: float | None = None, stop: float | None = None
+) -> SpikeTrains:
+    """`SpikeTrains` of spike times of any kind that `bin_spikes` takes.
+
+    Parameters
+    ----------
+    spike_times : SpikeTrains, mapping, sequence, pynapple.TsGroup or neo.SpikeTrain objects
+        As in `bin_spikes`. `SpikeTrains` are returned as they are.
+    start, stop : float, optional
+        Bounds in seconds of a recording that does not know its own: it is widened to hold them.
+
+    Returns
+    -------
+    SpikeTrains
+
+    Raises
+    ------
+    TypeError
+        If `spike_times` is of no accepted kind.
+    ValueError
+        If spike times, labels or bounds are not valid, bounds of the neurons differ, or a
+        recording has gaps.
+
+    Examples
+    --------
+    >>> from pymc_glm.spikes import as_spike_trains
+    >>> as_spike_trains([[0.5], [0.2, 0.9]], stop=2.0)
+    <SpikeTrains: 2 neurons, 3 spikes, 0 to 2 s, mean rate 0.75 Hz>
+    """
+    if isinstance(spike_times, SpikeTrains):
+        return spike_times
+    name = getattr(spike_times, "name", None)
+    if isinstance(spike_times, Mapping):
+        labels = [str(key) for key in spike_times]
+        items = [_read_item(spike_times[key]) for key in spike_times]
+    else:
+        parts = _as_sequence(spike_times)
+        names = [str(getattr(part, "name", None) or "") for part in parts]
+        named = all(names) and len(set(names)) == len(names)
+        labels = names if named else [str(i) for i in range(len(parts))]
+        items = [_read_item(part) for part in parts]
+    if not items:
+        raise ValueError("spike_times is empty; give at least one array of spike times")
+    known = {(item.start, item.stop) for item in items}
+    if len(known) > 1:
+        raise ValueError(
+            f"the neurons were recorded over different times, (start, stop) = {list(known)} s; "
+            "cut them to the same first (time_slice of neo, restrict of pynapple)"
+        )
+    times = [check_times(item.times, label) for item, label in zip(items, labels, strict=True)]
+    first, last = known.pop() if known else (None, None)
+    if first is None or last is None:
+        # A window does not excuse negative times, unless it starts below them.
+        low = None if start is None else min(0.0, as_number(start, "start"))
+        first, last = recording_bounds(times, low, stop, widen=True)
+    return SpikeTrains(
+        tuple(times),
+        tuple(labels),
+        start=first,
+        stop=last,
+        name=name if isinstance(name, str) else "",
+    )
+
+
+def recording_bounds(
+    times: Iterable[Any], start: float | None, stop: float | None, *, widen: bool = False
+) -> tuple[float, float]:
+    """Bounds of a recording whose own are not known: 0 and the last spike, where not given.
+
+    Parameters
+    ----------
+    times : iterable of array
+        Spike times in seconds, one array per neuron; values that are not finite are left to the
+        checks of `SpikeTrains`.
+    start, stop : float or None
+        Known bounds in seconds.
+    widen : bool
+        Move a given `stop` to the last spike if that comes later.
+
+    Returns
+    -------
+    start, stop : float
+
+    Raises
+    ------
+    ValueError
+        If there is no spike from which to tell where the recording stops.
+
+    Examples
+    --------
+    >>> from pymc_glm.spikes import recording_bounds
+    >>> recording_bounds([[0.2, 1.5], []], None, None)
+    (0.0, 1.5)
+    """
+    first = 0.0 if start is None else as_number(start, "start")
+    if stop is not None and not widen:
+        return first, as_number(stop, "stop")
+    arrays = [np.asarray(t) for t in times]
+    finite = [t[np.isfinite(t)] for t in arrays if t.dtype.kind in "iuf"]
+    ends = [float(t.max()) for t in finite if t.size]
+    if stop is not None:
+        ends.append(as_number(stop, "stop"))
+    if not ends:
+        raise ValueError("there are no spikes to tell where the recording stops; give stop=")
+    last = max(ends)
+    if stop is None and last <= first:
+        raise ValueError(
+            f"no spike comes after the start, {first:g} s, to tell where the recording stops (the "
+            f"last is at {last:g} s); give stop=, and start= if the recording begins earlier"
+        )
+    return first, last
+
+
+def _as_sequence(spike_times: Any) -> tuple[Any, ...]:
+    expected = (
+        "spike_times must be SpikeTrains, a mapping from labels to arrays of times, a sequence of "
+        "arrays (one per neuron), a pynapple TsGroup or neo SpikeTrains"
+    )
+    if hasattr(spike_times, "rescale") or hasattr(spike_times, "time_support"):
+        raise TypeError(f"{expected}, got a single neuron's times; put them in a list: [times]")
+    if isinstance(spike_times, str | bytes) or not isinstance(spike_times, Iterable):
+        raise TypeError(f"{expected}, got {type(spike_times).__name__}")
+    parts = tuple(spike_times)
+    if any(isinstance(part, Real) for part in parts):
+        raise TypeError(f"{expected}, got a flat sequence of numbers; put it in a list: [times]")
+    return parts
+
+
+def _read_item(item: Any) -> _Recording:
+    """Read times and bounds of one neuron: a plain array, pynapple Ts or neo SpikeTrain."""
+    if hasattr(item, "time_support") and hasattr(item, "times"):
+        support = item.time_support
+        if len(support) > 1:
+            raise ValueError(
+                f"the pynapple time support has {len(support)} epochs, but a recording must not "
+                "have gaps; cut out one epoch with restrict() first"
+            )
+        return _Recording(item.times(), float(support.start[0]), float(support.end[0]))
+    if hasattr(item, "rescale"):  # neo, or any array with units of the package quantities
+        times = item.rescale("s").magnitude
+        if hasattr(item, "t_start") and hasattr(item, "t_stop"):
+            bounds = item.t_start.rescale("s").item(), item.t_stop.rescale("s").item()
+            return _Recording(times, *bounds)
+        return _Recording(times, None, None)
+    return _Recording(item, None, None)

@@ -1,0 +1,185 @@
+"""The spike times of neurons recorded together."""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import KW_ONLY, dataclass
+
+import numpy as np
+import xarray as xr
+
+from pymc_glm.spikes.checks import (
+    as_labels,
+    as_number,
+    check_bounds,
+    check_positions,
+    check_times,
+    label_index,
+    reaches,
+    window_within,
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SpikeTrains:
+    """Spike times of neurons recorded together.
+
+    Parameters
+    ----------
+    times : sequence of array, shape (n_spikes,)
+        Spike times in seconds, one sorted array per neuron. A neuron may have no spikes.
+    neurons : sequence of str
+        Labels of the neurons, unique. Labels of other types are turned into strings.
+    start, stop : float
+        Bounds of the recording in seconds; every spike lies in [start, stop]. `start` may be
+        negative.
+    positions : array, shape (neuron, space), optional
+        Positions in micrometres; `space` is 1 (x), 2 (x, y) or 3 (x, y, z).
+    name : str
+        Name of the recording.
+
+    Raises
+    ------
+    TypeError
+        If spike times are not real numbers.
+    ValueError
+        If there are no neurons, labels repeat, spike times are not finite, not sorted or outside
+        the recording, or positions do not fit. The message names neuron, spike and value.
+
+    Examples
+    --------
+    >>> import pymc_glm as pg
+    >>> trains = pg.SpikeTrains([[0.1, 0.7], [0.4]], ["a", "b"], start=0, stop=2, name="demo")
+    >>> trains
+    <SpikeTrains 'demo': 2 neurons, 3 spikes, 0 to 2 s, mean rate 0.75 Hz>
+    >>> trains.rates.values
+    array([1. , 0.5])
+    >>> trains.select(min_rate=0.8).neurons
+    ('a',)
+    """
+
+    times: tuple[np.ndarray, ...]
+    neurons: tuple[str, ...]
+    _: KW_ONLY
+    start: float
+    stop: float
+    positions: np.ndarray | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        start, stop = as_number(self.start, "start"), as_number(self.stop, "stop")
+        if not start < stop:
+            raise ValueError(f"start must be smaller than stop, got {start} and {stop} s")
+        neurons = as_labels(self.neurons)
+        times = tuple(self.times)
+        if len(times) != len(neurons):
+            raise ValueError(
+                f"times and neurons must have the same length, got {len(times)} arrays of spike "
+                f"times and {len(neurons)} labels"
+            )
+        if not neurons:
+            raise ValueError("there are no neurons; give at least one array of spike times")
+        checked = tuple(check_times(t, label) for t, label in zip(times, neurons, strict=True))
+        for array, label in zip(checked, neurons, strict=True):
+            check_bounds(array, label, start, stop)
+        values = {
+            "times": checked,
+            "neurons": neurons,
+            "start": start,
+            "stop": stop,
+            "positions": check_positions(self.positions, neurons),
+            "name": str(self.name),
+        }
+        for field, value in values.items():
+            object.__setattr__(self, field, value)
+
+    def __len__(self) -> int:
+        return len(self.neurons)
+
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        n_spikes = sum(t.size for t in self.times)
+        space = "" if self.positions is None else f", positions {'xyz'[: self.positions.shape[1]]}"
+        return (
+            f"<SpikeTrains{name}: {len(self)} neurons, {n_spikes} spikes, {self.start:g} to "
+            f"{self.stop:g} s, mean rate {self.rates.values.mean():.3g} Hz{space}>"
+        )
+
+    @property
+    def coords(self) -> dict[str, xr.Variable]:
+        """Coordinates of arrays with a dimension `neuron`: labels, and positions where known."""
+        coords = {"neuron": xr.Variable("neuron", np.array(self.neurons))}
+        if self.positions is not None:
+            for axis, values in zip("xyz", self.positions.T, strict=False):
+                coords[f"position_{axis}"] = xr.Variable("neuron", values, {"units": "um"})
+        return coords
+
+    @property
+    def rates(self) -> xr.DataArray:
+        """Mean firing rate of every neuron over the recording, in Hz; dims (neuron,)."""
+        values = np.array([t.size for t in self.times]) / (self.stop - self.start)
+        return xr.DataArray(
+            values, dims="neuron", coords=self.coords, name="rates", attrs={"units": "Hz"}
+        )
+
+    def select(
+        self,
+        neurons: Iterable[Hashable] | None = None,
+        *,
+        min_rate: float | None = None,
+        start: float | None = None,
+        stop: float | None = None,
+        duration: float | None = None,
+    ) -> "SpikeTrains":
+        """Part of the recording: some neurons, a window of time, or both.
+
+        Parameters
+        ----------
+        neurons : iterable of labels, optional
+            Neurons to keep, in this order. All by default.
+        min_rate : float, optional
+            Keep only neurons that fire at least at this rate, in Hz, in the window.
+        start, stop : float, optional
+            Window [start, stop) in seconds, within the recording; by default its bounds. A spike
+            at the very end of the recording belongs to a window that reaches it.
+        duration : float, optional
+            Length of the window in seconds, instead of `stop`.
+
+        Returns
+        -------
+        SpikeTrains
+            Times are not shifted: they stay relative to the clock of the recording.
+
+        Raises
+        ------
+        ValueError
+            If a neuron is unknown or named twice, the window is empty or not within the recording,
+            or no neuron reaches `min_rate`.
+
+        Examples
+        --------
+        >>> import pymc_glm as pg
+        >>> trains = pg.SpikeTrains([[0.1, 0.7], [0.4]], ["a", "b"], start=0, stop=2)
+        >>> trains.select(["b", "a"], start=0.5, duration=1.0).times
+        (array([], dtype=float64), array([0.7]))
+        """
+        if duration is not None:
+            if stop is not None:
+                raise ValueError("give either stop or duration, not both")
+            first = self.start if start is None else as_number(start, "start")
+            stop = first + as_number(duration, "duration")
+        start, stop = window_within(start, stop, self.start, self.stop)
+        keep = label_index(self.neurons, neurons)
+        times = [self.times[i] for i in keep]
+        times = [t[(t >= start) & ((t < stop) | (stop == self.stop))] for t in times]
+        if min_rate is not None:
+            rates = np.array([t.size for t in times]) / (stop - start)
+            fast = reaches(rates, [self.neurons[i] for i in keep], min_rate)
+            times = [t for t, ok in zip(times, fast, strict=True) if ok]
+            keep = keep[fast]
+        return SpikeTrains(
+            tuple(times),
+            tuple(self.neurons[i] for i in keep),
+            start=start,
+            stop=stop,
+            positions=None if self.positions is None else self.positions[keep],
+            name=self.name,
+        )

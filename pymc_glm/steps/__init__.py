@@ -1,0 +1,13 @@
+"""Step methods: PyMC's protocol around the kernels."""
+
+from pymc.step_methods import STEP_METHODS
+
+from pymc_glm.steps.network_nuts import NetworkNUTS
+from pymc_glm.steps.polya_gamma import PolyaGammaGibbs
+
+__all__ = ["NetworkNUTS", "PolyaGammaGibbs"]
+
+# What makes pm.sample() choose them by itself; each claims only variables of a network GLM.
+for _method in (PolyaGammaGibbs, NetworkNUTS):
+    if _method not in STEP_METHODS:
+        STEP_METHODS.append(_method)

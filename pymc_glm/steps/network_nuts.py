@@ -1,0 +1,181 @@
+"""NUTS for the hyperparameters of the network prior, blind to the spikes."""
+
+import logging
+from typing import Any
+
+import pymc as pm
+from pymc.blocking import DictToArrayBijection
+from pymc.model import modelcontext
+from pymc.model.core import ValueGradFunction
+from pymc.step_methods.compound import Competence
+from pymc.util import get_value_vars_from_user_vars
+from pytensor.graph.basic import Constant
+from pytensor.graph.traversal import ancestors, graph_inputs, walk
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
+
+__all__ = ["NetworkNUTS"]
+
+_log = logging.getLogger("pymc_glm")
+_NETWORK = EdgeRV | SpikeAndSlabRV | BaselineRV
+
+
+def _children(variable: TensorVariable, model: pm.Model) -> list[TensorVariable]:
+    """Return the model's random variables that have this one as a parent, not further on."""
+    others = set(model.basic_RVs) - {variable}
+
+    def parents(node):
+        return node.owner.inputs if node.owner and node not in others else []
+
+    return [rv for rv in others if variable in walk(rv.owner.inputs, parents, bfs=False)]
+
+
+def _reaches_spikes_through_network_only(variable: TensorVariable, model: pm.Model) -> bool:
+    """Tell whether every path from a free variable to an observed one crosses the network."""
+    for child in _children(variable, model):
+        if child in model.observed_RVs:
+            return False
+        if not isinstance(child.owner.op, _NETWORK) and not _reaches_spikes_through_network_only(
+            child, model
+        ):
+            return False
+    return True
+
+
+def _is_network_hyperparameter(variable: TensorVariable, model: pm.Model) -> bool:
+    observed = model.observed_RVs
+    leads_somewhere = any(
+        variable in ancestors([rv]) for rv in model.basic_RVs if isinstance(rv.owner.op, _NETWORK)
+    )
+    return (
+        variable not in observed
+        and not isinstance(variable.owner.op, _NETWORK)
+        and leads_somewhere
+        and _reaches_spikes_through_network_only(variable, model)
+    )
+
+
+class NetworkNUTS(pm.NUTS):
+    """NUTS for all that is continuous in the network prior.
+
+    The log density is cut to the factors that involve its variables (their Markov blanket), so a
+    leapfrog step costs the same for any length of the recording; ``pm.NUTS`` would evaluate the
+    likelihood of all spikes, although given edges, weights and biases it does not depend on the
+    hyperparameters.
+
+    Parameters
+    ----------
+    vars : list of variables, optional
+        By default every continuous variable that reaches observed ones only through edges, weights
+        and biases.
+    model : pymc.Model, optional
+        By default the model in context.
+    target_accept : float
+        By default 0.9: the conditional density changes with every set of edges, and narrows where
+        few are present.
+    **kwargs
+        As for `pymc.NUTS`.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to draw, or a variable reaches observed ones by another way.
+
+    References
+    ----------
+    .. [1] Hoffman & Gelman (2014), JMLR 15:1593.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> with pg.build_glm(np.eye(50, 2, dtype=int), basis, weights=pg.GaussianWeights(0.0, 1.0)):
+    ...     step = pg.NetworkNUTS()
+    >>> [variable.name for variable in step.vars][:2]
+    ['edge_probability_logodds__', 'self_edge_probability_logodds__']
+    """
+
+    name = "network_nuts"
+
+    def __init__(
+        self,
+        vars: Any = None,
+        *,
+        model: pm.Model | None = None,
+        target_accept: float = 0.9,
+        **kwargs: Any,
+    ):
+        model = modelcontext(model)
+        free = [rv for rv in model.free_RVs if _is_network_hyperparameter(rv, model)]
+        allowed = [model.rvs_to_values[rv] for rv in free if rv.dtype.startswith("float")]
+        chosen = allowed if vars is None else get_value_vars_from_user_vars(vars, model)
+        if not chosen:
+            raise ValueError(
+                "the network prior has no learned continuous hyperparameters; leave NetworkNUTS "
+                "out."
+            )
+        for value in chosen:
+            if value not in allowed:
+                raise ValueError(
+                    f"vars: {value.name!r} reaches the data by another way than edges, weights and "
+                    f"biases; NetworkNUTS draws {[v.name for v in allowed]}, pm.NUTS any variable."
+                )
+        point = kwargs.pop("initial_point", None) or model.initial_point(0)
+        density = _blanket_density(model, chosen, point, kwargs.pop("compile_kwargs", None))
+        super().__init__(
+            chosen,
+            model=model,
+            logp_dlogp_func=density,
+            initial_point=point,
+            target_accept=target_accept,
+            **kwargs,
+        )
+
+    def __getstate__(self) -> dict:
+        """Leave the model and its data behind: the density does not need them."""
+        return self.__dict__ | {"_model": None}
+
+    @staticmethod
+    def competence(var: TensorVariable, has_grad: bool = False) -> Competence:
+        """Claim continuous hyperparameters of the network in the model in context."""
+        if not has_grad or isinstance(var.owner.op, _NETWORK):
+            return Competence.INCOMPATIBLE
+        try:
+            model = modelcontext(None)
+        except TypeError:
+            _log.warning(
+                "call pm.sample inside the model's context (with model: ...), so that %s can be "
+                "drawn by NetworkNUTS, without evaluating the likelihood of the spikes.",
+                var.name,
+            )
+            return Competence.INCOMPATIBLE
+        if var in model.free_RVs and _is_network_hyperparameter(var, model):
+            return Competence.IDEAL
+        return Competence.INCOMPATIBLE
+
+
+def _blanket_density(
+    model: pm.Model, values: list, point: dict, compile_kwargs: dict | None
+) -> ValueGradFunction:
+    """Compile the log density and its gradient, cut to the Markov blanket of the variables."""
+    own = [model.values_to_rvs[value] for value in values]
+    blanket = own + [
+        rv for rv in model.free_RVs if rv not in own and any(rv in _children(v, model) for v in own)
+    ]
+    log_density = model.logp(vars=blanket, jacobian=True)
+    inputs = {i for i in graph_inputs([log_density]) if not isinstance(i, Constant)}
+    extra = {v: point[v.name] for v in model.value_vars if v in inputs and v not in values}
+    function = ValueGradFunction(
+        [log_density],
+        values,
+        extra,
+        model=model,
+        initial_point=point,
+        ravel_inputs=True,
+        **(compile_kwargs or {}),
+    )
+    function.set_extra_values(point)
+    function.trust_input = True
+    function(DictToArrayBijection.map({v.name: point[v.name] for v in values}))  # compiles now
+    return function

@@ -1,0 +1,503 @@
+"""Kernels against slow, independent linear algebra."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import polyagamma
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import block_diag, cho_solve, solve_triangular
+from scipy.signal import lfilter
+from scipy.special import expit
+from scipy.stats import multivariate_normal
+from threadpoolctl import threadpool_limits
+
+from pymc_glm.kernels.history import convolve_history
+from pymc_glm.kernels.packing import (
+    _MAX_BLOCK_VALUES,
+    _syrk,
+    pack_rows,
+    project,
+    transpose_product,
+    weighted_grams,
+)
+from pymc_glm.kernels.polya_gamma import NetworkPrior, augment, sweep
+from pymc_glm.kernels.tableau import _evidence, _sweep, draw_active, update_edges
+
+LOG_HALF = np.log(0.5)
+
+
+# --- history -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_bins", "n_lags"), [(40, 7), (5, 9), (1, 1), (2, 1)])
+def test_history_is_a_triple_sum(n_bins, n_lags):
+    rng = np.random.default_rng(n_bins)
+    counts = rng.poisson(0.4, (n_bins, 3))
+    basis = rng.normal(size=(n_lags, 2))
+    expected = np.zeros((n_bins, 3, 2))
+    for t in range(n_bins):
+        for lag in range(1, min(n_lags, t) + 1):
+            expected[t] += counts[t - lag][:, None] * basis[lag - 1]
+    np.testing.assert_allclose(convolve_history(counts, basis), expected, atol=1e-14)
+
+
+def test_history_is_a_delayed_filter():
+    rng = np.random.default_rng(1)
+    counts = rng.poisson(0.1, (3000, 4))
+    basis = rng.normal(size=(50, 3))
+    history = convolve_history(counts, basis)
+    for b in range(3):
+        filtered = lfilter(np.append(0.0, basis[:, b]), 1.0, counts, axis=0)
+        np.testing.assert_allclose(history[:, :, b], filtered, atol=1e-12)
+
+
+def test_history_is_strictly_causal_to_the_last_bin():
+    basis = np.array([[3.0], [2.0], [1.0]])
+    for t in range(6):
+        counts = np.zeros((6, 2), dtype=int)
+        counts[t, 1] = 2
+        expected = np.zeros((6, 2, 1))
+        expected[t + 1 :, 1, 0] = 2 * np.array([3.0, 2.0, 1.0, 0.0, 0.0])[: 5 - t]
+        np.testing.assert_array_equal(convolve_history(counts, basis), expected)
+
+
+# --- packing -------------------------------------------------------------------------------------
+
+
+def sparse_rows(rng, n_rows, n_groups, group_size, density):
+    x = rng.normal(size=(n_rows, n_groups, group_size))
+    return x * (rng.random((n_rows, n_groups, 1)) < density)
+
+
+def with_constant(x):
+    return np.column_stack([np.ones(len(x)), x.reshape(len(x), -1)])
+
+
+def check_products(x, block_size):
+    rng = np.random.default_rng(x.size)
+    packed, dense = pack_rows(x, block_size), with_constant(x)
+    n_rows, n_columns = dense.shape
+    assert (packed.n_rows, packed.n_columns) == dense.shape
+    n_blocks = packed.row_start.size - 1
+
+    unpacked = np.full((n_columns, n_rows), np.nan)
+    project(packed, np.eye(n_columns), 0, n_blocks, unpacked)
+    np.testing.assert_array_equal(unpacked.T, dense)
+
+    coefficients = rng.normal(size=(3, n_columns))
+    out = np.full((3, n_rows), np.nan)
+    for cut in (0, n_blocks // 2):  # any split of the blocks writes the same
+        project(packed, coefficients, 0, cut, out)
+        assert np.isnan(out[:, packed.row_start[cut] :]).all()
+    project(packed, coefficients, n_blocks // 2, n_blocks, out)
+    np.testing.assert_allclose(out, coefficients @ dense.T, atol=1e-12)
+
+    y = rng.normal(size=(3, n_rows))
+    np.testing.assert_allclose(transpose_product(packed, y), y @ dense, atol=1e-11)
+
+    omega = rng.gamma(1.0, size=(3, n_rows))
+    grams = np.full((3, n_columns, n_columns), np.nan)
+    weighted_grams(packed, omega, grams)
+    expected = np.einsum("nt,ti,tj->nij", omega, dense, dense)
+    lower = np.tril_indices(n_columns)
+    np.testing.assert_allclose(grams[:, *lower], expected[:, *lower], atol=1e-11)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    n_rows=st.integers(1, 140),
+    n_groups=st.integers(1, 6),
+    group_size=st.sampled_from([1, 3]),
+    density=st.sampled_from([0.0, 0.02, 0.3, 1.0]),
+    block_size=st.sampled_from([None, 1, 5, 32, 64, 1024]),
+)
+def test_packed_products(n_rows, n_groups, group_size, density, block_size):
+    rng = np.random.default_rng(n_rows)
+    check_products(sparse_rows(rng, n_rows, n_groups, group_size, density), block_size)
+
+
+@pytest.mark.parametrize("block_size", [None, 32, 33, 100])
+@pytest.mark.parametrize("group_size", [1, 3])
+@pytest.mark.parametrize("density", [0.0, 0.005, 1.0])
+@pytest.mark.parametrize("n_rows", [1, 32, 101])  # one row, one whole block, a ragged last block
+def test_packed_products_at_the_edges(n_rows, density, group_size, block_size):
+    rng = np.random.default_rng(n_rows)
+    check_products(sparse_rows(rng, n_rows, 5, group_size, density), block_size)
+
+
+def test_a_group_is_kept_where_one_of_its_columns_is_not_zero():
+    x = np.zeros((64, 3, 2))
+    x[40, 1, 1] = 5.0
+    packed = pack_rows(x, 32)
+    np.testing.assert_array_equal(packed.columns, [0, 0, 3, 4])
+    np.testing.assert_array_equal(packed.column_start, [0, 1, 4])
+    assert packed.values.size == 32 * 1 + 32 * 3
+
+
+def test_blocks_fit_the_cache_and_leave_silence_out():
+    rng = np.random.default_rng(3)
+    full = rng.normal(size=(5000, 40, 3)) + 10.0
+    packed = pack_rows(full)
+    assert packed.values.size == 5000 * 121  # nothing to leave out: the plain design
+    assert np.diff(packed.row_start).max() * 121 <= _MAX_BLOCK_VALUES
+    assert np.diff(packed.row_start).min() > 0
+    silent = pack_rows(np.zeros((5000, 40, 3)))
+    assert silent.values.size == 5000  # the constant alone
+    counts = rng.random((5000, 40)) < 0.005
+    history = convolve_history(counts, np.ones((20, 3)))
+    chosen = pack_rows(history)
+    assert chosen.values.size < 0.5 * 5000 * 121
+    stored = [pack_rows(history, size).values.size for size in (32, 64, 128, 256)]
+    assert stored == sorted(stored)  # shorter blocks leave more out
+
+
+def test_syrk_with_beta_zero_ignores_what_was_there():
+    a = np.random.default_rng(4).normal(size=(9, 4))
+    c = np.full((4, 4), np.nan)
+    _syrk(a, c, 0.0)
+    lower = np.tril_indices(4)
+    np.testing.assert_allclose(c[lower], (a.T @ a)[lower], atol=1e-13)
+    _syrk(a, c, 1.0)
+    np.testing.assert_allclose(c[lower], 2 * (a.T @ a)[lower], atol=1e-13)
+
+
+# --- tableau -------------------------------------------------------------------------------------
+
+
+class Regression:
+    """A weighted regression with spike-and-slab groups, and its exact evidence."""
+
+    def __init__(self, n_groups, group_size, n_rows=25, seed=0, correlation=0.0):
+        rng = np.random.default_rng(seed)
+        self.n_groups, self.group_size = n_groups, group_size
+        common = rng.normal(size=(n_rows, 1, 1))
+        x = rng.normal(size=(n_rows, n_groups, group_size))
+        self.x = with_constant(np.sqrt(1 - correlation) * x + np.sqrt(correlation) * common)
+        self.omega = rng.gamma(2.0, 0.1, size=n_rows)
+        self.kappa = rng.choice([-0.5, 0.5], size=n_rows)
+        self.mean = rng.normal(size=(n_groups, group_size))
+        roots = rng.normal(size=(n_groups, group_size, group_size + 1))
+        self.precision = np.einsum("mij,mkj->mik", roots, roots) + 0.3 * np.eye(group_size)
+        self.bias_mean, self.bias_precision = -1.0, 0.7
+        self.prior = block_diag(self.bias_precision, *self.precision)
+        self.prior_mean = np.append(self.bias_mean, self.mean.ravel())
+        self.j = (self.x.T * self.omega) @ self.x + self.prior
+        self.h = self.x.T @ self.kappa + self.prior @ self.prior_mean
+        self.log_det = np.linalg.slogdet(self.precision)[1]
+        self.offset = np.einsum("mi,mij,mj->m", self.mean, self.precision, self.mean)
+
+    def active(self, adjacency):
+        own = np.flatnonzero(np.repeat(adjacency, self.group_size))
+        return np.append(0, 1 + own)
+
+    def log_evidence(self, adjacency):
+        """1/2 log|P_A| - 1/2 log|J_AA| + 1/2 h_A' inv(J_AA) h_A - 1/2 m_A' P_A m_A."""
+        a = self.active(adjacency)
+        j, p, m, h = self.j[np.ix_(a, a)], self.prior[np.ix_(a, a)], self.prior_mean[a], self.h[a]
+        log_dets = np.linalg.slogdet(p)[1] - np.linalg.slogdet(j)[1]
+        return 0.5 * (log_dets + h @ np.linalg.solve(j, h) - m @ p @ m)
+
+    def log_marginal(self, adjacency):
+        """The same up to a constant, as the density of kappa / omega, weights integrated out."""
+        a = self.active(adjacency)
+        x = self.x[:, a]
+        covariance = np.diag(1 / self.omega)
+        covariance += x @ np.linalg.solve(self.prior[np.ix_(a, a)], x.T)
+        return multivariate_normal(x @ self.prior_mean[a], covariance).logpdf(
+            self.kappa / self.omega
+        )
+
+    def log_bayes_factor(self, adjacency, m, log_evidence):
+        with_edge, without = adjacency.copy(), adjacency.copy()
+        with_edge[m], without[m] = 1, 0
+        return log_evidence(with_edge) - log_evidence(without)
+
+    def update(self, adjacency, log_odds, order, uniforms):
+        new = adjacency.astype(np.int8)
+        flips = update_edges(
+            np.tril(self.j),  # what is above the diagonal is not read
+            self.h,
+            new,
+            np.asarray(log_odds, dtype=float),
+            self.log_det,
+            self.offset,
+            np.asarray(order),
+            np.asarray(uniforms, dtype=float),
+            self.group_size,
+        )
+        return new, flips
+
+
+def configurations(n):
+    return np.array(np.meshgrid(*[[0, 1]] * n, indexing="ij")).reshape(n, -1).T
+
+
+def symmetric(lower):
+    return np.tril(lower) + np.tril(lower, -1).T
+
+
+def test_sweep_gives_the_block_inverse_in_any_order():
+    regression = Regression(3, 2, seed=5)
+    tableau = block_diag(regression.j, 0.0)
+    tableau[-1, :-1] = tableau[:-1, -1] = regression.h
+    a, b = np.array([0, 3, 4, 6]), np.array([1, 2, 5, 7])
+    inverse = np.linalg.inv(tableau[np.ix_(a, a)])
+    expected = np.empty_like(tableau)
+    expected[np.ix_(a, a)] = -inverse
+    expected[np.ix_(b, a)] = tableau[np.ix_(b, a)] @ inverse
+    expected[np.ix_(a, b)] = expected[np.ix_(b, a)].T
+    schur = tableau[np.ix_(b, a)] @ inverse @ tableau[np.ix_(a, b)]
+    expected[np.ix_(b, b)] = tableau[np.ix_(b, b)] - schur
+    for order in (a, a[::-1]):
+        swept = np.tril(tableau)
+        for k in order:
+            _sweep(swept, k, 1.0)
+        np.testing.assert_allclose(symmetric(swept), expected, rtol=1e-10, atol=1e-10)
+        for k in a:
+            _sweep(swept, k, -1.0)
+        np.testing.assert_allclose(symmetric(swept), tableau, rtol=1e-10, atol=1e-10)
+        assert not np.triu(swept, 1).any()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_evidence_of_absent_and_present_edges(size):
+    rng = np.random.default_rng(size)
+    root = rng.normal(size=(size, size + 2))
+    m, r = root @ root.T, rng.normal(size=size)
+    expected = np.linalg.slogdet(m)[1], r @ np.linalg.solve(m, r)
+    np.testing.assert_allclose(_evidence(np.tril(m), r, 1.0), expected, rtol=1e-10)
+    inverse = np.linalg.inv(m)
+    present = _evidence(-np.tril(inverse), inverse @ r, -1.0)
+    np.testing.assert_allclose(present, expected, rtol=1e-9)
+
+
+def test_the_two_forms_of_the_evidence_agree():
+    regression = Regression(4, 2)
+    all_of_them = configurations(4)
+    forms = [
+        [form(adjacency) for adjacency in all_of_them]
+        for form in (regression.log_evidence, regression.log_marginal)
+    ]
+    np.testing.assert_allclose(*[np.subtract(f, f[0]) for f in forms], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("group_size", [1, 3])
+def test_an_edge_flips_exactly_below_its_odds(group_size):
+    regression = Regression(4, group_size, seed=group_size)
+    for adjacency in configurations(4):
+        for m in range(4):
+            sign = -1.0 if adjacency[m] else 1.0
+            log_odds = np.full(4, np.nan)  # only that of the edge visited matters
+            factor = regression.log_bayes_factor(adjacency, m, regression.log_marginal)
+            log_odds[m] = sign * LOG_HALF - factor  # the other value has odds one half
+            for uniform, flipped in ((0.5 * (1 - 1e-8), 1), (0.5 * (1 + 1e-8), 0)):
+                new, flips = regression.update(adjacency, log_odds, [m], [uniform])
+                assert flips == flipped
+                assert new[m] == adjacency[m] ^ flipped
+                assert (np.delete(new, m) == np.delete(adjacency, m)).all()
+            log_odds[m] += sign * 2.0  # odds above one: it always flips
+            assert regression.update(adjacency, log_odds, [m], [1 - 1e-16])[1] == 1
+
+
+def test_certain_edges_stay_or_become_what_they_are():
+    regression = Regression(4, 2)
+    log_odds = np.array([np.inf, np.inf, -np.inf, -np.inf])
+    for uniform in (0.0, 0.5, 1 - 1e-16):
+        new, flips = regression.update(np.array([0, 1, 0, 1]), log_odds, range(4), [uniform] * 4)
+        np.testing.assert_array_equal(new, [1, 1, 0, 0])
+        assert flips == 2
+
+
+@pytest.mark.parametrize(("group_size", "correlation"), [(1, 0.0), (3, 0.0), (2, 0.999)])
+def test_many_flips_in_one_call_do_not_add_up_to_an_error(group_size, correlation):
+    """Every uniform is within 1e-7 of its threshold, from a fresh factor at every visit."""
+    n = 8
+    regression = Regression(n, group_size, n_rows=60, correlation=correlation)
+    rng = np.random.default_rng(6)
+    start = rng.integers(0, 2, n)
+    typical = [regression.log_bayes_factor(start, m, regression.log_evidence) for m in range(n)]
+    log_odds = -np.array(typical)
+    order = np.concatenate([rng.permutation(n) for _ in range(100)])
+    adjacency, uniforms, flips, tight = start.copy(), [], 0, 0
+    for m in order:
+        sign = -1.0 if adjacency[m] else 1.0
+        factor = regression.log_bayes_factor(adjacency, m, regression.log_evidence)
+        threshold = np.exp(sign * (log_odds[m] + factor))
+        uniforms.append(min(threshold * (1 + rng.choice([-1e-7, 1e-7])), 1 - 1e-16))
+        tight += threshold < 1
+        if uniforms[-1] < threshold:
+            adjacency[m] ^= 1
+            flips += 1
+    assert flips > 200
+    assert tight > 200
+    new, counted = regression.update(start, log_odds, order, uniforms)
+    np.testing.assert_array_equal(new, adjacency)
+    assert counted == flips
+
+
+@pytest.mark.parametrize("adjacency", configurations(3))
+def test_draw_of_the_active_coefficients(adjacency):
+    regression = Regression(3, 2, seed=7)
+    active = regression.active(adjacency)
+    precision = regression.j[np.ix_(active, active)]
+
+    def draw(noise):
+        out = np.full(7, np.nan)
+        draw_active(np.tril(regression.j), regression.h, active, noise, out)
+        assert (np.delete(out, active) == 0.0).all()
+        return out[active]
+
+    mean = draw(np.zeros(active.size))
+    np.testing.assert_allclose(mean, np.linalg.solve(precision, regression.h[active]), rtol=1e-10)
+    root = np.column_stack([draw(unit) - mean for unit in np.eye(active.size)])
+    np.testing.assert_allclose(root @ root.T, np.linalg.inv(precision), rtol=1e-9, atol=1e-12)
+
+
+# --- Pólya-gamma ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("b", [1, 4])
+@pytest.mark.parametrize("as_array", [False, True])
+@pytest.mark.parametrize("z", [0.0, 0.3, -2.0, -5.0, 12.0])
+def test_polya_gamma_draws_in_place_have_the_right_law(z, b, as_array):
+    """Mean, variance and Laplace transform (Polson, Scott & Windle 2013, section 2)."""
+    n = 40_000
+    draws = np.full(n, z)
+    polyagamma.random_polyagamma(
+        np.full(n, b) if as_array else b,
+        draws,
+        out=draws,
+        method="devroye",
+        disable_checks=True,
+        random_state=np.random.Generator(np.random.SFC64(int(10 * abs(z)) + b)),
+    )
+    mean = b * np.tanh(z / 2) / (2 * z) if z else b / 4
+    variance = b * (np.sinh(z) - z) / (4 * z**3 * np.cosh(z / 2) ** 2) if z else b / 24
+    centred = draws - mean
+    transform = (np.cosh(z / 2) / np.cosh(np.sqrt((z**2 / 2 + 1.0) / 2))) ** b
+    for sample, expected in (
+        (draws, mean),
+        (centred**2, variance),
+        (np.exp(-draws), transform),
+    ):
+        assert abs(sample.mean() - expected) < 4.5 * sample.std() / np.sqrt(n)
+
+
+def example(b="one", dense=False, n=5, n_bins=160, group_size=2, seed=8):
+    rng = np.random.default_rng(seed)
+    x = sparse_rows(rng, n_bins, n, group_size, 0.15)
+    psi = -1.0 + rng.normal(size=(n, n_bins))
+    if b == "one":
+        shape: int | np.ndarray = 1
+        y = (rng.random((n, n_bins)) < expit(psi)).astype(float)
+    else:
+        shape = rng.integers(1, 4, (n, n_bins))
+        y = rng.binomial(shape, expit(psi)).astype(float)
+    root = rng.normal(size=(n, n, group_size, group_size + 1))
+    prior = NetworkPrior(
+        log_odds=None if dense else rng.normal(size=(n, n)),
+        mean=rng.normal(size=(n, n, group_size)),
+        precision=np.einsum("nmij,nmkj->nmik", root, root) + np.eye(group_size),
+        bias_mean=rng.normal(size=n),
+        bias_precision=rng.gamma(2.0, size=n),
+    )
+    if not dense:
+        prior.log_odds[0, 1], prior.log_odds[2, 2] = np.inf, -np.inf
+    adjacency = np.ones((n, n), np.int8) if dense else rng.integers(0, 2, (n, n)).astype(np.int8)
+    weights = rng.normal(size=(n, n, group_size)) * adjacency[:, :, None]
+    coefficients = np.column_stack([rng.normal(size=n), weights.reshape(n, -1)])
+    return x, y, shape, prior, adjacency, coefficients
+
+
+def slow_sweep(x, y, shape, prior, adjacency, coefficients, rng):
+    """The algorithm as written, one new factorisation per edge and value, in plain NumPy."""
+    dense, group_size = with_constant(x), x.shape[2]
+    n = len(adjacency)
+    shape = np.broadcast_to(shape, y.shape)
+    new_adjacency, draws = adjacency.copy(), np.zeros_like(coefficients)
+    psi = coefficients @ dense.T
+    for post, seed in enumerate(rng.integers(2**63, size=n)):
+        own = np.random.Generator(np.random.SFC64(seed))
+        omega = polyagamma.random_polyagamma(
+            shape[post], psi[post], method="devroye", random_state=own
+        )
+        p = block_diag(prior.bias_precision[post], *prior.precision[post])
+        m = np.append(prior.bias_mean[post], prior.mean[post].ravel())
+        j = dense.T @ (omega[:, None] * dense) + p
+        h = dense.T @ (y[post] - shape[post] / 2) + p @ m
+
+        def evidence(edges, j=j, h=h, p=p, m=m):
+            a = np.append(0, 1 + np.flatnonzero(np.repeat(edges, group_size)))
+            j, p, m, h = j[np.ix_(a, a)], p[np.ix_(a, a)], m[a], h[a]
+            log_dets = np.linalg.slogdet(p)[1] - np.linalg.slogdet(j)[1]
+            return 0.5 * (log_dets + h @ np.linalg.solve(j, h) - m @ p @ m)
+
+        edges = new_adjacency[post]
+        if prior.log_odds is not None:
+            for pre, uniform in zip(own.permutation(n), own.random(n), strict=True):
+                other = edges.copy()
+                other[pre] ^= 1
+                log_prior = (other[pre] - edges[pre]) * prior.log_odds[post, pre]
+                if np.log(uniform) < log_prior + evidence(other) - evidence(edges):
+                    edges[:] = other
+        a = np.append(0, 1 + np.flatnonzero(np.repeat(edges, group_size)))
+        root = np.linalg.cholesky(j[np.ix_(a, a)])
+        noise = solve_triangular(root.T, own.standard_normal(a.size))
+        draws[post, a] = cho_solve((root, True), h[a]) + noise
+    return new_adjacency, draws
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("b", ["one", "array"])
+@pytest.mark.parametrize("block_size", [None, 50])
+def test_a_sweep_is_the_slow_sweep(b, dense, block_size):
+    x, y, shape, prior, adjacency, coefficients = example(b, dense)
+    data = augment(pack_rows(x, block_size), y, shape, x.shape[2])
+    fast_rng, slow_rng = np.random.default_rng(9), np.random.default_rng(9)
+    total = 0
+    for _ in range(5):
+        result = sweep(data, prior, adjacency, coefficients, fast_rng)
+        slow = slow_sweep(x, y, shape, prior, adjacency, coefficients, slow_rng)
+        np.testing.assert_array_equal(result.adjacency, slow[0])
+        np.testing.assert_allclose(result.coefficients, slow[1], rtol=1e-8, atol=1e-10)
+        assert result.flips >= np.sum(adjacency != result.adjacency)
+        adjacency, coefficients = result.adjacency, result.coefficients
+        present = np.repeat(adjacency, x.shape[2], axis=1).astype(bool)
+        assert ((coefficients[:, 1:] != 0) == present).all()
+        total += result.flips
+    if dense:
+        assert total == 0
+        assert adjacency.all()
+    else:
+        assert total > 10
+        assert adjacency[0, 1] == 1
+        assert adjacency[2, 2] == 0
+
+
+@pytest.mark.parametrize("b", ["one", "array"])
+def test_draws_do_not_depend_on_threads_and_arguments_stay(b):
+    x, y, shape, prior, adjacency, coefficients = example(b, n=11, n_bins=400)
+    data = augment(pack_rows(x, 32), y, shape, x.shape[2])
+    given_arrays = [*data.rows[:5], data.kappa_product, *prior, adjacency, coefficients]
+    if b == "array":
+        given_arrays.append(data.shape)
+    before = [array.copy() for array in given_arrays]
+    outcomes = []
+    with threadpool_limits(1, "blas"):
+        for n_threads in (1, 2, 3, 11):
+            rng = np.random.default_rng(10)
+            with ThreadPoolExecutor(n_threads) as threads:
+                executor = None if n_threads == 1 else threads
+                state = adjacency, coefficients
+                for _ in range(3):
+                    result = sweep(data, prior, *state, rng, executor, n_threads)
+                    state = result.adjacency, result.coefficients
+            outcomes.append((*state, result.flips, rng.random()))
+    for outcome in outcomes[1:]:
+        for one, other in zip(outcomes[0], outcome, strict=True):
+            np.testing.assert_array_equal(one, other)
+    for array, old in zip(given_arrays, before, strict=True):
+        np.testing.assert_array_equal(array, old)
+    assert not np.array_equal(outcomes[0][1], coefficients)

@@ -24,8 +24,7 @@ from pymc_glm.design import history_design
 from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
 from pymc_glm.edges import BernoulliEdges, DenseEdges
 from pymc_glm.models import bernoulli_glm, build_glm, dense_glm
-
-# PLOTS from pymc_glm.plots import plot_filters, plot_network, plot_raster, plot_rates
+from pymc_glm.plots import plot_filters, plot_network, plot_raster, plot_rates
 from pymc_glm.readers import read_spikes
 from pymc_glm.sampling import sample
 from pymc_glm.simulation import NetworkParameters, simulate

@@ -68,7 +68,7 @@ def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = Non
     labels, repeats = np.unique(counts["neuron"].values, return_counts=True)
     if (repeats > 1).any():
         raise ValueError(
-            f"counts: the neuron labels {list(labels[repeats > 1])} occur more than once."
+            f"counts: the neuron labels {labels[repeats > 1].tolist()} occur more than once."
         )
     _check_values(counts)
     return counts.astype(np.int64).assign_attrs(counts.attrs | {"bin_width": float(width)})
@@ -76,7 +76,7 @@ def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = Non
 
 def _check_values(counts: xr.DataArray) -> None:
     values = counts.values
-    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
+    if values.dtype.kind not in "biuf":
         raise ValueError(f"counts: got values of type {values.dtype}, allowed are whole numbers.")
     for wrong, what in (
         (~np.isfinite(values), "not a finite number"),
@@ -87,7 +87,7 @@ def _check_values(counts: xr.DataArray) -> None:
             time, neuron = np.argwhere(wrong)[0]
             raise ValueError(
                 f"counts: {values[time, neuron]} in bin {time} of neuron "
-                f"{counts['neuron'].values[neuron]!r} is {what} ({wrong.sum()} such bins); "
+                f"{str(counts['neuron'].values[neuron])!r} is {what} ({wrong.sum()} such bins); "
                 "allowed are counts 0, 1, 2, ..."
             )
 

@@ -161,7 +161,8 @@ class SpikeAndSlab(pm.Continuous):
     def support_point(  # noqa: D102
         rv: Any, size: Any, adjacency: Any, mean: Any, whitening: Any
     ) -> TensorVariable:
-        return pt.switch(pt.neq(adjacency[..., None], 0), mean, 0.0) + pt.zeros_like(rv)
+        start = pt.switch(pt.neq(adjacency[..., None], 0), mean, 0.0)
+        return start if rv_size_is_none(size) else pt.broadcast_to(start, (*size, mean.shape[-1]))
 
     def logp(  # noqa: D102
         value: Any, adjacency: Any, mean: Any, whitening: Any

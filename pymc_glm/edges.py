@@ -10,7 +10,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.hyperparameters import LEARNED, Hyperparameter, hyperparameter
+from pymc_glm.hyperparameters import LEARNED, Hyperparameter, dimensions, hyperparameter
 
 __all__ = ["BernoulliEdges", "DenseEdges", "Edges"]
 
@@ -57,7 +57,7 @@ class BernoulliEdges(Edges):
     probability : number, array (post, pre), PyMC distribution or "learned"
         Probability of an edge between two neurons; by default learned, Beta(1, 4). In the
         posterior as ``edge_probability``.
-    self_probability : likewise, or None
+    self_probability : number, PyMC distribution, "learned" or None
         Probability of an edge from a neuron to itself (refractoriness, bursting), by default
         learned, Beta(1, 1), in the posterior as ``self_edge_probability``. None: self-edges are
         like the others.
@@ -73,13 +73,13 @@ class BernoulliEdges(Edges):
 
     def edge_probability(self, n_neurons: int) -> TensorVariable:
         """Return the matrix of probabilities, (post, pre)."""
-        fixed_matrix = getattr(self.probability, "ndim", 0) == 2
+        matrix = dimensions(self.probability) > 0
         between = hyperparameter(
             "edge_probability",
             self.probability,
             lambda: pm.Beta.dist(1, 4),
-            shape=(n_neurons, n_neurons) if fixed_matrix else (),
-            dims=("post", "pre") if fixed_matrix else None,
+            shape=(n_neurons, n_neurons) if matrix else (),
+            dims=("post", "pre") if matrix else None,
             lower=0,
             upper=1,
         )

@@ -9,11 +9,21 @@ import pytensor.tensor as pt
 from pymc.distributions.shape_utils import change_dist_size
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
-__all__ = ["LEARNED", "Hyperparameter", "hyperparameter"]
+__all__ = ["LEARNED", "Hyperparameter", "dimensions", "hyperparameter"]
 
 LEARNED = "learned"
 
 type Hyperparameter = float | np.ndarray | TensorVariable | str
+
+
+def dimensions(value: Any) -> int:
+    """Return how many dimensions a hyperparameter was given with, 0 for what is no array."""
+    if isinstance(value, TensorVariable):
+        return value.type.ndim
+    try:
+        return np.ndim(value)
+    except ValueError:  # nested sequences of unequal lengths; refused by `hyperparameter`
+        return 0
 
 
 def _register(
@@ -32,12 +42,13 @@ def _register(
         )
     if value.type.ndim == 0 and shape:
         value = change_dist_size(value, shape)
-    if value.type.ndim != len(shape):
-        raise ValueError(
-            f"{name}: the distribution has {value.type.ndim} dimensions, allowed are 0 or "
-            f"{len(shape)}, for the shape {shape}."
-        )
-    return pm.modelcontext(None).register_rv(value, name, dims=dims, initval="prior")
+    static = value.type.shape
+    if len(static) != len(shape) or any(
+        given not in (None, wanted) for given, wanted in zip(static, shape, strict=True)
+    ):
+        allowed = f"a scalar one, or one of shape {shape}" if shape else "a scalar one"
+        raise ValueError(f"{name}: the distribution has the shape {static}; give {allowed}.")
+    return pm.modelcontext(None).register_rv(value, name, dims=dims)
 
 
 def _fixed(
@@ -45,13 +56,18 @@ def _fixed(
 ) -> TensorConstant:
     """Check a fixed value and spread it to its full shape."""
     try:
-        array = np.asarray(value, dtype=np.float64)
-        full = np.broadcast_to(array, shape)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(value)
+        usable = array.dtype.kind in "biuf" and array.shape in ((), shape)
+    except ValueError:  # nested sequences of unequal lengths
+        usable = False
+    if not usable:
+        got = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+        or_array = f", an array of shape {shape}" if shape else ""
         raise ValueError(
-            f"{name}: got {value!r}; give a number, an array of shape {shape}, a PyMC "
-            f"distribution such as pm.Normal.dist(0, 1), or {LEARNED!r} for the default prior."
-        ) from error
+            f"{name}: got {got}; give a number{or_array}, a PyMC distribution such as "
+            f"pm.Normal.dist(0, 1), or {LEARNED!r} for the default prior."
+        )
+    full = np.broadcast_to(array.astype(np.float64), shape)
     wrong = ~((full >= lower) & (full <= upper) & np.isfinite(full))
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -102,4 +118,6 @@ def hyperparameter(
         value = default()
     if isinstance(value, TensorVariable) and not isinstance(value, TensorConstant):
         return _register(name, value, shape, dims)
-    return _fixed(name, getattr(value, "data", value), shape, lower, upper)
+    if isinstance(value, TensorConstant):
+        value = value.data
+    return _fixed(name, value, shape, lower, upper)

@@ -40,13 +40,19 @@ def _bias(
 ) -> TensorVariable:
     n_neurons = design.counts.sizes["neuron"]
     if bias is not None:
-        if not (isinstance(bias, TensorVariable) and isinstance(bias.owner.op, NormalRV)):
+        owner = bias.owner if isinstance(bias, TensorVariable) else None
+        if owner is None or not isinstance(owner.op, NormalRV):
             raise TypeError(
                 f"bias: got {bias!r}; allowed is a normal prior such as pm.Normal.dist(-4, 1), or "
                 "None for one around bias_rate."
             )
-        mu, sigma = bias.owner.op.dist_params(bias.owner)
-        return Baseline("bias", mu, sigma, dims="post", initval="prior")
+        if bias.type.shape not in ((), (1,), (None,), (n_neurons,)):
+            raise ValueError(
+                f"bias: the prior has the shape {bias.type.shape}; give a scalar one or one of "
+                f"shape ({n_neurons},)."
+            )
+        mu, sigma = owner.op.dist_params(owner)
+        return Baseline("bias", mu, sigma, dims="post")
     try:
         rate = np.broadcast_to(np.asarray(bias_rate, dtype=float), (n_neurons,))
     except (TypeError, ValueError) as error:
@@ -62,7 +68,7 @@ def _bias(
             f"a bin, {highest:g} Hz."
         )
     center = observation.activation(rate, design.bin_width)
-    return Baseline("bias", center, BIAS_SIGMA, dims="post", initval="prior")
+    return Baseline("bias", center, BIAS_SIGMA, dims="post")
 
 
 def _network(edges: Edges, weights: Weights, n_neurons: int, n_basis: int) -> TensorVariable:
@@ -71,7 +77,7 @@ def _network(edges: Edges, weights: Weights, n_neurons: int, n_basis: int) -> Te
     if probability is None:
         adjacency = pt.constant(np.ones((n_neurons, n_neurons), dtype=np.int8))
     else:
-        adjacency = Edge("adjacency", probability, dims=("post", "pre"), initval="prior")
+        adjacency = Edge("adjacency", probability, dims=("post", "pre"))
     slab = weights.slab(n_neurons, n_basis)
     return SpikeAndSlab(
         "weights",
@@ -79,7 +85,6 @@ def _network(edges: Edges, weights: Weights, n_neurons: int, n_basis: int) -> Te
         slab.mean,
         slab.whitening,
         dims=("post", "pre", "basis"),
-        initval="prior",
     )
 
 
@@ -157,12 +162,15 @@ def build_glm(
     """
     edges = BernoulliEdges() if edges is None else edges
     weights = GaussianWeights() if weights is None else weights
-    for part, kind, name in ((edges, Edges, "edges"), (weights, Weights, "weights")):
+    for name, part, kind, example in (
+        ("edges", edges, Edges, "pg.BernoulliEdges()"),
+        ("weights", weights, Weights, "pg.GaussianWeights()"),
+    ):
         if not isinstance(part, kind):
-            raise TypeError(f"{name}: got {part!r}; give an instance such as pg.{kind.__name__}().")
+            raise TypeError(f"{name}: got {part!r}; give an instance such as {example}.")
     law = observation_model(observation)
     design = make_design(counts, basis)
-    law.check(design.counts.values, list(design.counts["neuron"].values), design.bin_width)
+    law.check(design.counts.values, design.counts["neuron"].values.tolist(), design.bin_width)
     _, n_neurons, n_basis = design.history.shape
     with pm.Model(coords=_coords(design)) as model:
         history = _data(design)

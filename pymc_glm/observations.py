@@ -95,7 +95,7 @@ def observation_model(observation: str | Observation) -> Observation:
     """
     if isinstance(observation, Observation):
         return observation
-    if observation not in MODELS:
+    if not isinstance(observation, str) or observation not in MODELS:
         raise ValueError(f"observation: got {observation!r}, allowed are {sorted(MODELS)}.")
     return MODELS[observation]
 

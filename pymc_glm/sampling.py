@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import xarray as xr
+from pymc.initial_point import make_initial_point_fn
 from pymc.model import modelcontext
 from pymc.sampling.mcmc import assign_step_methods, instantiate_steppers
+from pytensor.graph.traversal import ancestors
 
 from pymc_glm.criticism import convergence_report
+from pymc_glm.seeds import random_generator
 from pymc_glm.steps import PolyaGammaGibbs
 from pymc_glm.steps.network_state import find_network, observed_counts
 
@@ -35,16 +38,6 @@ def _check_sizes(**sizes: int | None) -> None:
         raise ValueError(f"{name}: got {value!r}, allowed are whole numbers of at least {lowest}.")
 
 
-def _generator(random_seed: Any) -> np.random.Generator:
-    try:
-        return np.random.default_rng(random_seed)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"random_seed: got {random_seed!r}; give a whole number of at least 0, a "
-            "numpy.random.Generator, or None for a seed from the operating system."
-        ) from error
-
-
 def initial_points(
     model: pm.Model, step: PolyaGammaGibbs, chains: int, rng: np.random.Generator
 ) -> list[dict[str, np.ndarray]]:
@@ -63,13 +56,16 @@ def initial_points(
     rng : numpy.random.Generator
     """
     network = find_network(model)
+    known = {rv for rv in (network.adjacency, network.weights, network.bias) if rv is not None}
+    hyper = [rv for rv in model.free_RVs if rv not in known and rv in ancestors(known)]
+    draw_hyper = make_initial_point_fn(model=model, overrides=dict.fromkeys(hyper, "prior"))
     rates = (observed_counts(model, network.spikes).mean(axis=0)).clip(1e-4, 0.5)
     center = network.observation.activation(rates, 1.0)
     starts: list[dict[str, np.ndarray]] = []
     for density in np.linspace(0, 1, chains) if chains > 1 else [0.5]:
-        point = model.initial_point(int(rng.integers(2**30)))
+        point = draw_hyper(int(rng.integers(2**30)))
         adjacency: np.ndarray = np.ones((rates.size, rates.size), dtype=np.int8)
-        start: dict[str, np.ndarray] = {}
+        start = {name: point[name] for name in (model.rvs_to_values[rv].name for rv in hyper)}
         if network.adjacency is not None:
             adjacency = (rng.random(adjacency.shape) < density).astype(np.int8)
             log_odds = step.network_prior(point).log_odds
@@ -153,7 +149,7 @@ def sample(
     ('chain', 'draw', 'post', 'pre')
     """
     _check_sizes(draws=draws, tune=tune, chains=chains, cores=cores, threads=threads)
-    rng = _generator(random_seed)
+    rng = random_generator(random_seed)
     available = _available_cores()
     cores = min(chains, available if cores is None else cores)
     threads = max(1, available // cores) if threads is None else threads

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.basis import as_basis
 from pymc_glm.kernels.simulate import run_bernoulli
+from pymc_glm.seeds import random_generator
 
 __all__ = ["NetworkParameters", "simulate"]
 
@@ -57,6 +58,22 @@ def _check_parameters(parameters: NetworkParameters) -> tuple[NDArray, NDArray, 
     return bias, weights, bin_width
 
 
+def _check_history(history: ArrayLike, shape: tuple[int, int]) -> NDArray[np.int64]:
+    values = np.asarray(history)
+    if values.shape != shape:
+        raise ValueError(
+            f"initial_history: got the shape {values.shape}, allowed is (lag, neuron) = {shape}."
+        )
+    wrong = ~((values >= 0) & (values == np.floor(values)) & np.isfinite(values))
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"initial_history: got {values[where]} at index {where}, allowed are counts 0, 1, 2, "
+            "..."
+        )
+    return values.astype(np.int64)
+
+
 def simulate(
     parameters: NetworkParameters,
     n_bins: int,
@@ -89,7 +106,8 @@ def simulate(
     Raises
     ------
     ValueError
-        Parameters of contradicting shapes or not finite; n_bins below 1; wrong initial history.
+        Parameters of contradicting shapes or not finite; n_bins below 1; wrong initial history,
+        labels, seed or max_rate.
     RuntimeError
         The network ran away; the message names the neurons and the time.
 
@@ -108,15 +126,15 @@ def simulate(
     labels = [str(i) for i in range(n)] if neurons is None else list(neurons)
     if len(labels) != n:
         raise ValueError(f"neurons: got {len(labels)} labels for {n} neurons.")
+    repeated = [label for label in labels if labels.count(label) > 1]
+    if repeated:
+        raise ValueError(f"neurons: the label {repeated[0]!r} occurs more than once.")
+    if not 0 < max_rate <= 1:
+        raise ValueError(f"max_rate: got {max_rate}, allowed are fractions above 0, up to 1.")
     initial = np.zeros((n_lags, n), dtype=np.int64)
     if initial_history is not None:
-        initial = np.asarray(initial_history, dtype=np.int64)
-        if initial.shape != (n_lags, n):
-            raise ValueError(
-                f"initial_history: got the shape {initial.shape}, allowed is (lag, neuron) = "
-                f"{(n_lags, n)}."
-            )
-    uniforms = np.random.default_rng(random_seed).random((n_bins, n))
+        initial = _check_history(initial_history, (n_lags, n))
+    uniforms = random_generator(random_seed).random((n_bins, n))
     filters = np.ascontiguousarray(np.einsum("nmb,lb->mln", weights, parameters.basis.values))
     limit = max(int(max_rate * n_lags), 1)
     counts, stop = run_bernoulli(bias, filters, initial, uniforms, limit)

@@ -86,9 +86,9 @@ class ConvergenceReport:
         few = self.edges_not_converged[len(self.edges_disagreeing) :]
         paragraphs = [
             f"{_count(self.n_chains, 'chain')} of {_count(self.n_draws, 'draw')}, "
-            f"{_count(self.n_neurons, 'neuron')}. {_count(self.n_edges_uncertain, 'edge')} of "
-            f"{self.n_neurons**2} uncertain (inclusion probability between {1 - _CERTAIN:.2f} and "
-            f"{_CERTAIN})."
+            f"{_count(self.n_neurons, 'neuron')}. {self.n_edges_uncertain} of "
+            f"{_count(self.n_neurons**2, 'edge')} uncertain (inclusion probability between "
+            f"{1 - _CERTAIN:.2f} and {_CERTAIN})."
         ]
         for what, names in (
             ("Edges on which the chains disagree", self.edges_disagreeing),
@@ -101,16 +101,15 @@ class ConvergenceReport:
             if names:
                 paragraphs.append(f"{what}, {len(names)}: {_names(names)}.")
         paragraphs.append(self._advice())
-        return "\n".join(
-            textwrap.fill(p, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-            for p in paragraphs
-        )
+        return "\n".join(map(_wrapped, paragraphs))
 
     def _advice(self) -> str:
         if self.n_chains == 1:
             r_hat = "With one chain nothing tells whether chains agree: run 4."
+        elif not self.worst:
+            r_hat = "There are too few draws for any R-hat."
         else:
-            r_hat = f"Largest R-hat: {self.worst_r_hat:.3f} ({self.worst})."
+            r_hat = f"Largest R-hat: {self.worst_r_hat:.4g} ({self.worst})."
         if self.converged:
             return f"All edges, weights, biases and hyperparameters have converged. {r_hat}"
         advice = f"{r_hat} What is named above is not to be trusted yet: draw more"
@@ -123,6 +122,13 @@ class ConvergenceReport:
         return advice + "."
 
 
+def _wrapped(paragraph: str) -> str:
+    """Paragraph in lines that leave the names of pairs in one piece."""
+    glued = paragraph.replace(" -> ", "\u00a0->\u00a0")
+    lines = textwrap.fill(glued, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    return lines.replace("\u00a0", " ")
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -130,7 +136,7 @@ def _count(number: int, noun: str) -> str:
 def _names(names: Sequence[str]) -> str:
     """At most 12 names, then how many more."""
     more = len(names) - _MAX_NAMES
-    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(names[:_MAX_NAMES]) + (f" and\u00a0{more}\u00a0more" if more > 0 else "")
 
 
 def convergence_report(tree: xr.DataTree) -> ConvergenceReport:
@@ -270,7 +276,10 @@ def _worst(tables: dict[str, pd.DataFrame]) -> tuple[float, str]:
     for kind, table in tables.items():
         r_hat = table["r_hat"].dropna()
         if len(r_hat) and not r_hat.max() <= largest:
-            largest, of = float(r_hat.max()), f"{kind} {table['name'][r_hat.idxmax()]}".strip()
+            largest, of = (
+                float(r_hat.max()),
+                f"{kind} {table['name'].iloc[int(np.nanargmax(table['r_hat']))]}".strip(),
+            )
     return largest, of
 
 

@@ -207,7 +207,7 @@ def _weight_columns(values: NDArray[np.float64], present: NDArray[np.bool_]) -> 
 
 def _status(table: pd.DataFrame) -> NDArray:
     flips = table["flips"].to_numpy() > 0
-    disagree = table["p_value"].to_numpy() < _FALSE_ALARM / max(flips.sum(), 1)
+    disagree = table["p_value"].to_numpy() < _FALSE_ALARM / max(int(flips.sum()), 1)
     enough = table["ess"].to_numpy() >= MIN_EDGE_ESS
     return np.select(
         [disagree, ~flips, ~enough], ["chains disagree", "settled", "too few draws"], "ok"

@@ -77,14 +77,14 @@ def variable(tree: xr.DataTree, group: str, name: str) -> xr.DataArray:
             f"tree: it has no group {group!r}, only {sorted(tree.children)}; give the DataTree "
             "that sampling a model of this package returns."
         )
-    dataset = tree[group]
-    if name not in dataset.data_vars:
+    variables = tree.children[group].data_vars
+    if name not in variables:
         raise ValueError(
             f"tree: the group {group!r} has no variable {name!r}, only "
-            f"{sorted(map(str, dataset.data_vars))}; give the DataTree that sampling a model of "
+            f"{sorted(map(str, variables))}; give the DataTree that sampling a model of "
             "this package returns."
         )
-    return dataset[name]
+    return variables[name]
 
 
 def network_draws(tree: xr.DataTree) -> NetworkDraws:
@@ -146,7 +146,7 @@ def pair_index(
 
 def check_prob(hdi_prob: Any) -> float:
     """Return the probability of an interval, between 0 and 1."""
-    if isinstance(hdi_prob, bool) or not isinstance(hdi_prob, Real) or not 0 < hdi_prob < 1:
+    if isinstance(hdi_prob, bool) or not isinstance(hdi_prob, Real) or not 0 < float(hdi_prob) < 1:
         raise ValueError(f"hdi_prob: got {hdi_prob!r}, allowed are numbers between 0 and 1.")
     return float(hdi_prob)
 

@@ -44,10 +44,10 @@ class PackedRows(NamedTuple):
         return int(self.row_start[-1])
 
 
-def _active(x: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+def _active(nonzero: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     """Return which groups of columns are anywhere non-zero in each block, (blocks, groups)."""
-    starts = np.arange(0, x.shape[0], size)
-    return np.logical_or.reduceat((x != 0).any(axis=2), starts, axis=0)
+    starts = np.arange(0, nonzero.shape[0], size)
+    return np.logical_or.reduceat(nonzero, starts, axis=0)
 
 
 def _cost(active: NDArray[np.bool_], size: int, n_basis: int) -> float:
@@ -74,11 +74,12 @@ def pack_rows(x: NDArray[np.float64], block_size: int | None = None) -> PackedRo
     PackedRows
     """
     n_rows, n_groups, group_size = x.shape
+    nonzero = (x != 0).any(axis=2)
     if block_size is None:
         limit = max(_MAX_BLOCK_VALUES // (1 + n_groups * group_size), BLOCK_SIZES[0])
         sizes = [s for s in BLOCK_SIZES if s <= limit]
-        block_size = min(sizes, key=lambda s: _cost(_active(x, s), s, group_size))
-    active = _active(x, block_size)
+        block_size = min(sizes, key=lambda s: _cost(_active(nonzero, s), s, group_size))
+    active = _active(nonzero, block_size)
     flat = x.reshape(n_rows, n_groups * group_size)
     row_start = np.append(np.arange(0, n_rows, block_size), n_rows)
     column_start = np.append(0, np.cumsum(1 + group_size * active.sum(axis=1)))

@@ -10,10 +10,11 @@ from pymc.model.core import ValueGradFunction
 from pymc.step_methods.compound import Competence
 from pymc.util import get_value_vars_from_user_vars
 from pytensor.graph.basic import Constant
-from pytensor.graph.traversal import ancestors, graph_inputs, walk
+from pytensor.graph.traversal import ancestors, graph_inputs
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.steps.network_state import children, reduce_without_model
 
 __all__ = ["NetworkNUTS"]
 
@@ -21,19 +22,11 @@ _log = logging.getLogger("pymc_glm")
 _NETWORK = EdgeRV | SpikeAndSlabRV | BaselineRV
 
 
-def _children(variable: TensorVariable, model: pm.Model) -> list[TensorVariable]:
-    """Return the model's random variables that have this one as a parent, not further on."""
-    others = set(model.basic_RVs) - {variable}
-
-    def parents(node):
-        return node.owner.inputs if node.owner and node not in others else []
-
-    return [rv for rv in others if variable in walk(rv.owner.inputs, parents, bfs=False)]
-
-
 def _reaches_spikes_through_network_only(variable: TensorVariable, model: pm.Model) -> bool:
     """Tell whether every path from a free variable to an observed one crosses the network."""
-    for child in _children(variable, model):
+    for child in children(variable, model):
+        if child in model.potentials:
+            continue
         if child in model.observed_RVs:
             return False
         if not isinstance(child.owner.op, _NETWORK) and not _reaches_spikes_through_network_only(
@@ -136,6 +129,10 @@ class NetworkNUTS(pm.NUTS):
         """Leave the model and its data behind: the density does not need them."""
         return self.__dict__ | {"_model": None}
 
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        """Travel without the model."""
+        return reduce_without_model(self)
+
     @staticmethod
     def competence(var: TensorVariable, has_grad: bool = False) -> Competence:
         """Claim continuous hyperparameters of the network in the model in context."""
@@ -160,9 +157,8 @@ def _blanket_density(
 ) -> ValueGradFunction:
     """Compile the log density and its gradient, cut to the Markov blanket of the variables."""
     own = [model.values_to_rvs[value] for value in values]
-    blanket = own + [
-        rv for rv in model.free_RVs if rv not in own and any(rv in _children(v, model) for v in own)
-    ]
+    factors = {child for variable in own for child in children(variable, model)}
+    blanket = own + [f for f in model.free_RVs + model.potentials if f in factors and f not in own]
     log_density = model.logp(vars=blanket, jacobian=True)
     inputs = {i for i in graph_inputs([log_density]) if not isinstance(i, Constant)}
     extra = {v: point[v.name] for v in model.value_vars if v in inputs and v not in values}

@@ -12,14 +12,29 @@ import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pymc.pytensorf import compile as pymc_compile
-from pytensor.graph.traversal import ancestors
+from pymc.step_methods.compound import BlockedStep
+from pytensor.compile.mode import Mode
+from pytensor.graph.traversal import ancestors, walk
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
 from pymc_glm.kernels.polya_gamma import NetworkPrior
 from pymc_glm.observations import Observation, observation_of
 
-__all__ = ["NetworkVariables", "PriorFunction", "find_network", "observed_counts"]
+__all__ = [
+    "NetworkVariables",
+    "PriorFunction",
+    "check_conditionals",
+    "children",
+    "find_network",
+    "observed_counts",
+    "reduce_without_model",
+]
+
+
+# Seldom evaluated and small: not worth the seconds that compiling each operation takes.
+_INTERPRETED = Mode(linker="py", optimizer="fast_run").excluding("fusion", "inplace")
+_CHECKED_BINS = 500
 
 
 class NetworkVariables(NamedTuple):
@@ -74,6 +89,61 @@ def observed_counts(model: pm.Model, spikes: TensorVariable) -> NDArray[np.int64
     return np.asarray(value.eval(), dtype=np.int64)
 
 
+def children(variable: TensorVariable, model: pm.Model) -> list[TensorVariable]:
+    """Return the random variables and potentials that have this one as a parent, not further on."""
+    others = {*model.basic_RVs, *model.potentials} - {variable}
+
+    def parents(node):
+        return node.owner.inputs if node.owner and node not in others else []
+
+    return [
+        other for other in others if other.owner and variable in walk(other.owner.inputs, parents)
+    ]
+
+
+def check_conditionals(model: pm.Model, network: NetworkVariables) -> None:
+    """Raise unless edges, weights and biases have the conditionals that the kernels draw from.
+
+    Raises
+    ------
+    ValueError
+        Something else in the model depends on edges, weights or biases, or the activation is not
+        ``bias + history . weights``.
+    """
+    bias, weights, adjacency, spikes, observation = network
+    for variable, child in ((adjacency, weights), (weights, spikes), (bias, spikes)):
+        strangers = [] if variable is None else [c for c in children(variable, model) if c != child]
+        if strangers:
+            raise ValueError(
+                f"{strangers[0].name!r} depends on {variable.name!r}; PolyaGammaGibbs draws "
+                f"{variable.name!r} given {child.name!r} alone and would ignore it. Remove it."
+            )
+    if "history" not in model.named_vars:
+        raise ValueError(
+            "the model has no data container 'history'; give the regressors as "
+            "pm.Data('history', values) with dims (time, pre, basis)."
+        )
+    probability = model.replace_rvs_by_values(spikes.owner.op.dist_params(spikes.owner))
+    inputs = [v for v in model.value_vars if v in ancestors(probability)]
+    rng = np.random.default_rng(0)
+    start = model.initial_point(0)
+    point = {v.name: start[v.name] + rng.uniform(-0.3, 0.3, start[v.name].shape) for v in inputs}
+    coupling = point[model.rvs_to_values[weights].name]
+    history = model["history"].get_value(borrow=True)
+    told = np.flatnonzero(history.any(axis=(1, 2)))[:_CHECKED_BINS]
+    history = history[told]
+    givens = {model["history"]: pt.as_tensor(history)}
+    mean = pymc_compile(inputs, probability, mode=_INTERPRETED, givens=givens)(**point)[0]
+    expected = point[model.rvs_to_values[bias].name] + (
+        history.reshape(len(history), -1) @ coupling.reshape(len(coupling), -1).T
+    )
+    if not np.allclose(observation.activation(mean, 1.0), expected, atol=1e-4):
+        raise ValueError(
+            f"the activation of {spikes.name!r} is not bias + history . weights; PolyaGammaGibbs "
+            "would ignore what else is in it. Remove it, or put it into the history."
+        )
+
+
 class PriorFunction:
     """The network prior as a function of a point: hyperparameters in, `NetworkPrior` out.
 
@@ -106,11 +176,24 @@ class PriorFunction:
         self._has_edges = variables.adjacency is not None
         inputs = [v for v in model.value_vars if v in ancestors(outputs)]
         self._names = [v.name for v in inputs]
-        self._function = pymc_compile(inputs, outputs, **(compile_kwargs or {}))
-        self._function.trust_input = True
-        self(model.initial_point(0))  # compiles now, not at the first draw
+        options = {"mode": _INTERPRETED} | (compile_kwargs or {})
+        self._function = pymc_compile(inputs, outputs, trust_input=True, **options)
 
     def __call__(self, point: Mapping[str, NDArray]) -> NetworkPrior:
         """Evaluate at a point (names of value variables to arrays)."""
         mean, precision, mu, tau, *edges = self._function(*[point[name] for name in self._names])
         return NetworkPrior(edges[0] if self._has_edges else None, mean, precision, mu, tau)
+
+
+def _blank(kind: type) -> BlockedStep:
+    return object.__new__(kind)
+
+
+def reduce_without_model(step: BlockedStep) -> tuple:
+    """Pickle a step by its state alone.
+
+    ``BlockedStep`` keeps its arguments, the model among them, to be called with again when it is
+    unpickled; with the model all its data would go to every process.
+    """
+    state = step.__getstate__() | {"_BlockedStep__newargs": ((), {})}
+    return _blank, (type(step),), state

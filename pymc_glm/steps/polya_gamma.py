@@ -17,8 +17,15 @@ from threadpoolctl import ThreadpoolController
 
 from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
 from pymc_glm.kernels.packing import pack_rows
-from pymc_glm.kernels.polya_gamma import NetworkPrior, augment, sweep
-from pymc_glm.steps.network_state import PriorFunction, find_network, observed_counts
+from pymc_glm.kernels.polya_gamma import AugmentedData, NetworkPrior, augment, sweep
+from pymc_glm.steps.network_state import (
+    NetworkVariables,
+    PriorFunction,
+    check_conditionals,
+    find_network,
+    observed_counts,
+    reduce_without_model,
+)
 
 __all__ = ["PolyaGammaGibbs"]
 
@@ -33,6 +40,13 @@ def _default_threads() -> int:
     if multiprocessing.parent_process() is not None:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_data(model: pm.Model, network: NetworkVariables) -> AugmentedData:
+    """Read the history and the counts from the model's data containers."""
+    history = model["history"].get_value(borrow=True)
+    a, b = network.observation.polya_gamma(observed_counts(model, network.spikes).T)
+    return augment(pack_rows(history), a, b, history.shape[2])
 
 
 class PolyaGammaGibbs(BlockedStep):
@@ -57,7 +71,8 @@ class PolyaGammaGibbs(BlockedStep):
     Raises
     ------
     ValueError
-        The model has no network GLM, or `threads` is below 1.
+        The model has no network GLM, or one with terms that these conditionals do not know, or
+        `threads` is below 1.
 
     Notes
     -----
@@ -102,11 +117,10 @@ class PolyaGammaGibbs(BlockedStep):
         found = [network.bias, network.weights, network.adjacency]
         self.vars = [model.rvs_to_values[rv] for rv in found if rv is not None]
         self._check_vars(vars, model)
+        check_conditionals(model, network)
         self._names = [v.name for v in self.vars]
         self._prior = PriorFunction(model, network, compile_kwargs)
-        history = model["history"].get_value(borrow=True)
-        a, b = network.observation.polya_gamma(observed_counts(model, network.spikes).T)
-        self._data = augment(pack_rows(history), a, b, history.shape[2])
+        self._data = read_data(model, network)
         self._threads = threads
         self.rng = get_random_generator(rng)
         self._process: int | None = None
@@ -127,6 +141,10 @@ class PolyaGammaGibbs(BlockedStep):
     def __getstate__(self) -> dict:
         """Leave threads behind: they cannot travel to another process."""
         return self.__dict__ | {"_process": None, "_executor": None, "_blas": None}
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        """Travel without the model: its data would go along and be held twice."""
+        return reduce_without_model(self)
 
     def _prepare_process(self) -> None:
         """Start this process's threads."""

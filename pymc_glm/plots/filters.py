@@ -1,0 +1,232 @@
+"""Coupling filters with credible bands."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from pymc_glm.criticism.edges import network_matrix
+from pymc_glm.criticism.filters import filter_bands
+from pymc_glm.criticism.posterior import pair_index
+from pymc_glm.plots.panels import BLUE, GREY, VERMILION, axes_list, new_axes, set_titles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_filters"]
+
+_LARGEST_GRID = 6
+_SMALLEST_SPAN = 1.0  # log-odds
+
+
+class _Layout(NamedTuple):
+    pairs: list[tuple[int, int]]  # (pre, post)
+    rows: int
+    columns: int
+
+
+def plot_filters(
+    tree: xr.DataTree,
+    *,
+    pairs: Iterable[tuple[Hashable, Hashable]] | None = None,
+    truth: ArrayLike | None = None,
+    max_pairs: int = 12,
+    hdi_prob: float = 0.94,
+    axes: "Axes | Iterable[Axes] | None" = None,
+) -> np.ndarray:
+    """Show coupling filters, posterior mean and pointwise credible band, one panel a pair.
+
+    All couplings share one scale, and all self-edges another. Edges that are less probable than
+    not are grey.
+
+    Parameters
+    ----------
+    tree : DataTree
+        What sampling returned; needs the posterior and the constant data.
+    pairs : iterable of (pre, post), optional
+        Labels of the pairs to show. By default all of up to 6 neurons, as a grid with post neurons
+        in rows and pre neurons in columns; of more, the `max_pairs` most probable (and among those
+        the strongest), a third of them self-edges, which come last.
+    truth : array (post, pre, lag), optional
+        True filters, in units of psi (log-odds).
+    max_pairs : int
+        Largest number of panels where the pairs are chosen for you and make no grid.
+    hdi_prob : float
+        Probability of the bands, highest-density intervals over all draws; absent edges count as
+        zero.
+    axes : Axes or iterable of Axes, optional
+        Where to draw, one for every pair. By default on a new figure.
+
+    Returns
+    -------
+    array of Axes
+        Shape (post, pre) for a grid that this function made, else (pair,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or shape, or a neuron is unknown.
+
+    Examples
+    --------
+    >>> import arviz as az, numpy as np, pymc_glm as pg
+    >>> rng = np.random.default_rng(1)
+    >>> tree = az.from_dict(
+    ...     {
+    ...         "posterior": {"weights": rng.normal(2.0, 0.1, (4, 500, 2, 2, 1))},
+    ...         "constant_data": {"basis_functions": np.array([[1.0], [0.5]])},
+    ...     },
+    ...     coords={"post": ["a", "b"], "pre": ["a", "b"], "lag": [0.005, 0.010]},
+    ...     dims={"weights": ["post", "pre", "basis"], "basis_functions": ["lag", "basis"]},
+    ... )
+    >>> pg.plot_filters(tree, pairs=[("a", "b")])[0].get_title()
+    'a -> b (P = 1.00)'
+    """
+    if isinstance(max_pairs, bool) or not isinstance(max_pairs, int) or max_pairs < 1:
+        raise ValueError(f"max_pairs: got {max_pairs!r}, allowed are whole numbers from 1.")
+    probability = network_matrix(tree, "probability")
+    neurons = tuple(str(label) for label in probability["post"].values)
+    layout = _layout(tree, neurons, probability.values, pairs, max_pairs)
+    names = [(neurons[pre], neurons[post]) for pre, post in layout.pairs]
+    bands = filter_bands(tree, hdi_prob, names)
+    true = None if truth is None else _true_filters(truth, bands)
+
+    flat = _make_axes(layout) if axes is None else axes_list(axes, len(layout.pairs))
+    lags = bands["lag"].values * 1e3
+    curves = np.stack([bands[name].values for name in ("mean", "lower", "upper")])
+    titles = []
+    for ax, (pre, post) in zip(flat, layout.pairs, strict=True):
+        present = float(probability.values[post, pre])
+        _draw(ax, lags, curves[:, post, pre], None if true is None else true[post, pre], present)
+        titles.append((f"{neurons[pre]} -> {neurons[post]}", f"(P = {present:.2f})"))
+    width = _panel_width(layout) - 0.25 if axes is None else flat[0].bbox.width / flat[0].figure.dpi
+    set_titles(flat, titles, 8 if layout.columns > 3 else 9, width)
+    shown = curves if true is None else np.concatenate([curves, true[None]])
+    _share_scales(flat, layout.pairs, shown)
+    _finish(flat, layout, axes is None, hdi_prob, true is not None)
+    grid = axes is None and pairs is None and len(neurons) <= _LARGEST_GRID
+    result = np.array(flat, dtype=object)
+    return result.reshape(layout.rows, layout.columns) if grid else result
+
+
+def _layout(
+    tree: xr.DataTree,
+    neurons: tuple[str, ...],
+    probability: NDArray[np.float64],
+    pairs: Iterable[tuple[Hashable, Hashable]] | None,
+    max_pairs: int,
+) -> _Layout:
+    n = len(neurons)
+    if pairs is None and n <= _LARGEST_GRID:
+        return _Layout([(pre, post) for post in range(n) for pre in range(n)], n, n)
+    if pairs is None:
+        strength = np.abs(network_matrix(tree, "weight").values)
+        best = np.lexsort([-strength.ravel(), -probability.ravel()])
+        ranked = [(int(i % n), int(i // n)) for i in best]
+        own = [(pre, post) for pre, post in ranked if pre == post][: max_pairs // 3]
+        others = [(pre, post) for pre, post in ranked if pre != post]
+        chosen = others[: max_pairs - len(own)] + own
+    else:
+        chosen = pair_index(neurons, pairs)
+        if not chosen:
+            raise ValueError("pairs: got none; give at least one pair of labels (pre, post).")
+    columns = min(4, len(chosen))
+    return _Layout(chosen, -(-len(chosen) // columns), columns)
+
+
+def _true_filters(truth: ArrayLike, bands: xr.Dataset) -> NDArray[np.float64]:
+    if isinstance(truth, xr.DataArray) and set(truth.dims) == {"post", "pre", "lag"}:
+        truth = truth.transpose("post", "pre", "lag").values
+    values = np.asarray(truth, dtype=np.float64)
+    expected = bands["mean"].shape
+    if values.shape != expected:
+        raise ValueError(
+            f"truth: got the shape {values.shape}, allowed is {expected}, (post, pre, lag)."
+        )
+    return values
+
+
+def _panel_width(layout: _Layout) -> float:
+    """Width of a panel with its tick labels, in inches."""
+    return 2.3 if layout.columns <= 3 else 1.85
+
+
+def _make_axes(layout: _Layout) -> list["Axes"]:
+    """Axes of the pairs on a new figure; the places left over stay empty."""
+    width = _panel_width(layout)
+    size = (max(layout.columns * width + 0.5, 3.6), max(layout.rows * 0.8 * width + 0.7, 2.9))
+    axes = list(new_axes(layout.rows, layout.columns, size, sharex=True).ravel())
+    for ax in axes[len(layout.pairs) :]:
+        ax.remove()
+    for ax in axes[max(len(layout.pairs) - layout.columns, 0) : len(layout.pairs)]:
+        ax.tick_params(labelbottom=True)  # also above an empty place
+    return axes[: len(layout.pairs)]
+
+
+def _draw(
+    ax: "Axes", lags: NDArray, curves: NDArray, true: NDArray | None, probability: float
+) -> None:
+    mean, lower, upper = curves
+    colour = BLUE if probability >= 0.5 else GREY
+    ax.axhline(0, color=GREY, linewidth=0.6, zorder=1)
+    ax.fill_between(
+        lags, lower, upper, color=colour, alpha=0.3, linewidth=0, label="band", zorder=2
+    )
+    ax.plot(lags, mean, color=colour, linewidth=1.6, label="mean", zorder=3)
+    if true is not None:
+        ax.plot(
+            lags, true, color=VERMILION, linewidth=1.3, linestyle=(0, (4, 1.5)), label="true",
+            zorder=4,
+        )  # fmt: skip
+    ax.set_xlim(0, lags[-1])
+    ax.tick_params(labelsize=7, length=2)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _share_scales(
+    axes: Sequence["Axes"], pairs: Sequence[tuple[int, int]], curves: NDArray[np.float64]
+) -> None:
+    """One scale for the couplings and one for the self-edges, which are often much stronger."""
+    for own in (False, True):
+        members = [(ax, pair) for ax, pair in zip(axes, pairs, strict=True)
+                   if (pair[0] == pair[1]) == own]  # fmt: skip
+        if not members:
+            continue
+        values = np.concatenate([curves[:, post, pre].ravel() for _, (pre, post) in members])
+        low, high = min(values.min(), 0.0), max(values.max(), 0.0)
+        # Never so fine that what is next to nothing fills the panel.
+        margin = max(0.06 * (high - low), (_SMALLEST_SPAN - (high - low)) / 2)
+        for ax, _ in members:
+            ax.set_ylim(low - margin, high + margin)
+
+
+def _finish(
+    axes: Sequence["Axes"], layout: _Layout, new: bool, hdi_prob: float, has_truth: bool
+) -> None:
+    """Axis labels and one legend."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles = [
+        Line2D([], [], color=BLUE, linewidth=1.6, label="posterior mean"),
+        Patch(color=BLUE, alpha=0.3, linewidth=0, label=f"{100 * hdi_prob:g}% interval"),
+    ]
+    if has_truth:
+        handles.append(
+            Line2D([], [], color=VERMILION, linewidth=1.3, linestyle=(0, (4, 1.5)), label="true")
+        )
+    if new:
+        figure = axes[0].figure
+        figure.supxlabel("lag (ms)", fontsize=10)
+        figure.supylabel("effect of one spike (log-odds)", fontsize=10)
+        figure.legend(
+            handles=handles, loc="outside upper center", ncols=len(handles), frameon=False,
+            fontsize=8,
+        )  # fmt: skip
+        return
+    for ax in axes:
+        ax.set_xlabel("lag (ms)")
+        ax.set_ylabel("log-odds")
+    axes[0].legend(handles=handles, frameon=False, fontsize=7)

@@ -1,0 +1,119 @@
+"""What the pictures share: colours, making and checking axes, labels that do not collide."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "BLUE",
+    "GREY",
+    "INK",
+    "VERMILION",
+    "axes_list",
+    "label_length",
+    "label_neurons",
+    "new_axes",
+    "set_titles",
+]
+
+# Okabe & Ito's colours, told apart with any colour vision and in grey print.
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+INK = "#262626"
+GREY = "#8c8c8c"
+
+# Mean width of a character over the size of its font.
+_EM = 0.58
+_MANY = 16  # labels
+_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+def new_axes(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    layout: Literal["constrained", "compressed"] = "constrained",
+    **kwargs: Any,
+) -> np.ndarray:
+    """Make a figure of this size in inches; return its axes, shape (rows, columns).
+
+    The layout "compressed" is for images of fixed aspect.
+    """
+    import matplotlib.pyplot as plt
+
+    _, axes = plt.subplots(rows, columns, figsize=size, layout=layout, squeeze=False, **kwargs)
+    return axes
+
+
+def axes_list(axes: Any, n: int, argument: str = "axes") -> list["Axes"]:
+    """Return n axes that the user gave, as a list.
+
+    Raises
+    ------
+    TypeError, ValueError
+        They are not axes, or not enough.
+    """
+    from matplotlib.axes import Axes
+
+    given = [axes] if isinstance(axes, Axes) or not isinstance(axes, Iterable) else axes
+    flat = list(np.asarray(given, dtype=object).ravel())
+    for one in flat:
+        if not isinstance(one, Axes):
+            raise TypeError(
+                f"{argument}: got {type(one).__name__}, allowed are matplotlib Axes, such as "
+                "matplotlib.pyplot.subplots() returns."
+            )
+    if len(flat) < n:
+        panels = "one panel is" if n == 1 else f"{n} panels are"
+        raise ValueError(f"{argument}: got {len(flat)} axes, but {panels} to be drawn.")
+    return flat[:n]
+
+
+def label_neurons(ax: "Axes", which: Literal["x", "y"], labels: Sequence[str], size: float) -> None:
+    """Label rows (y) or columns (x) 0, 1, ... with as many labels as there is room for.
+
+    Parameters
+    ----------
+    ax : Axes
+    which : "x" or "y"
+    labels : sequence of str
+    size : float
+        Height (y) or width (x) in inches on which they stand.
+    """
+    font = _label_font(labels)
+    upright = which == "y" or (
+        label_length(labels) * len(labels) * 1.1 <= size and len(labels) <= _MANY
+    )
+    needed = len(labels) * font * 1.25 / (size * 72)
+    step = next((step for step in _STEPS if step >= needed), len(labels))
+    ticks = range(0, len(labels), step)
+    axis = ax.yaxis if which == "y" else ax.xaxis
+    axis.set_ticks(ticks, [labels[i] for i in ticks], fontsize=font, rotation=0 if upright else 90)
+    axis.set_tick_params(length=2 if len(labels) > _MANY else 3)
+
+
+def _label_font(labels: Sequence[str]) -> int:
+    return 7 if len(labels) > _MANY else 9
+
+
+def label_length(labels: Sequence[str]) -> float:
+    """Length of the longest label in inches."""
+    return max(map(len, labels)) * _label_font(labels) * _EM / 72
+
+
+def set_titles(
+    axes: Sequence["Axes"], titles: Sequence[tuple[str, str]], font: float, width: float
+) -> None:
+    """Title axes of this width in inches, all on two lines, and smaller, if one would not fit."""
+    room = width * 72 / _EM
+    separator = " "
+    if max(len(first) + 1 + len(second) for first, second in titles) * font > room:
+        separator = "\n"
+        font = max(5.0, min(font, room / max(len(part) for title in titles for part in title)))
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_title(separator.join(title), fontsize=font, color=INK)

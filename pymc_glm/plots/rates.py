@@ -1,0 +1,154 @@
+"""Predicted rates under the spikes that they predict."""
+
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from pymc_glm.criticism.posterior import variable
+from pymc_glm.criticism.rates import predicted_rates, time_slice
+from pymc_glm.plots.panels import BLUE, INK, axes_list, new_axes
+from pymc_glm.spikes.checks import label_index
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_rates"]
+
+_DEFAULT_BINS = 400
+_DEFAULT_NEURONS = 8
+
+
+def plot_rates(
+    tree: xr.DataTree,
+    *,
+    neurons: Iterable[Hashable] | None = None,
+    start: float | None = None,
+    stop: float | None = None,
+    n_draws: int = 50,
+    random_seed: int | np.random.Generator | None = 0,
+    axes: "Axes | Iterable[Axes] | None" = None,
+) -> np.ndarray:
+    """Show predicted rates with 94% bands, one panel a neuron, below the spikes.
+
+    Rates are those of `predicted_rates`: one bin ahead, given the observed history.
+
+    Parameters
+    ----------
+    tree : DataTree
+        What sampling returned; needs posterior, constant and observed data.
+    neurons : iterable of labels, optional
+        Neurons to show, in this order. By default the 8 with most spikes.
+    start, stop : float, optional
+        Window in seconds. By default, if neither is given, the 400 bins with most spikes of these
+        neurons; else to the bounds of the recording.
+    n_draws : int
+        Number of posterior draws to use.
+    random_seed : int or numpy.random.Generator, optional
+        Which draws are used.
+    axes : Axes or iterable of Axes, optional
+        Where to draw, one for every neuron. By default on a new figure.
+
+    Returns
+    -------
+    array of Axes, shape (neuron,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind, the window is not within the recording, or a neuron is
+        unknown.
+
+    Examples
+    --------
+    >>> import arviz as az, numpy as np, pymc_glm as pg
+    >>> tree = az.from_dict(
+    ...     {
+    ...         "posterior": {
+    ...             "bias": np.full((4, 50, 1), -2.0),
+    ...             "weights": np.full((4, 50, 1, 1, 1), -3.0),
+    ...         },
+    ...         "constant_data": {
+    ...             "history": np.array([0.0, 1.0, 0.0]).reshape(3, 1, 1),
+    ...             "basis_functions": np.ones((1, 1)),
+    ...             "bin_width": np.array(0.01),
+    ...         },
+    ...         "observed_data": {"spikes": np.array([[1], [0], [0]])},
+    ...     },
+    ...     coords={"post": ["a"], "pre": ["a"], "time": [0.0, 0.01, 0.02]},
+    ...     dims={
+    ...         "bias": ["post"],
+    ...         "weights": ["post", "pre", "basis"],
+    ...         "history": ["time", "pre", "basis"],
+    ...         "basis_functions": ["lag", "basis"],
+    ...         "spikes": ["time", "post"],
+    ...     },
+    ... )
+    >>> pg.plot_rates(tree)[0].get_title(loc="left")
+    'neuron a'
+    """
+    spikes = variable(tree, "observed_data", "spikes").transpose("time", "post")
+    labels = tuple(str(label) for label in spikes["post"].values)
+    counts = spikes.values
+    keep = label_index(labels, neurons)
+    if neurons is None:
+        most = np.argsort(-counts.sum(axis=0), kind="stable")[:_DEFAULT_NEURONS]
+        keep = np.sort(most)
+    width = float(variable(tree, "constant_data", "bin_width"))
+    times = spikes["time"].values
+    if start is None and stop is None:
+        window = _busiest(counts[:, keep].sum(axis=1))
+    else:
+        window = time_slice(times, width, start, stop)
+    low, high = float(times[window][0]), float(times[window][-1] + width)
+    names = [labels[n] for n in keep]
+    rates = predicted_rates(
+        tree, start=low, stop=high, neurons=names, n_draws=n_draws, random_seed=random_seed
+    )
+
+    n_panels = len(names)
+    if axes is None:
+        size = (7.0, 0.85 * n_panels + 0.9)
+        flat = list(new_axes(n_panels, 1, size, sharex=True).ravel())
+    else:
+        flat = axes_list(axes, n_panels)
+    middles = times[window] + width / 2
+    curves = np.stack([rates[name].values for name in ("mean", "lower", "upper")])
+    for i, ax in enumerate(flat):
+        _draw(ax, middles, curves[:, :, i], middles[counts[window, keep[i]] > 0])
+        ax.set_xlim(low, high)
+        ax.set_title(f"neuron {names[i]}", loc="left", fontsize=8, pad=2)
+    _label(flat, axes is None)
+    return np.array(flat, dtype=object)
+
+
+def _busiest(counts: NDArray[np.int64]) -> slice:
+    """Stretch of bins with most spikes."""
+    length = min(_DEFAULT_BINS, len(counts))
+    sums = np.cumsum(np.concatenate([[0], counts]))
+    first = int(np.argmax(sums[length:] - sums[:-length]))
+    return slice(first, first + length)
+
+
+def _draw(ax: "Axes", middles: NDArray, curves: NDArray, spikes: NDArray) -> None:
+    mean, lower, upper = curves
+    ax.fill_between(middles, lower, upper, color=BLUE, alpha=0.3, linewidth=0)
+    ax.plot(middles, mean, color=BLUE, linewidth=1.0)
+    # Spikes stand in the top fifth of the panel, which the rate leaves free.
+    ax.set_ylim(0, upper.max() * 1.3)
+    ax.vlines(spikes, 0.82, 0.98, transform=ax.get_xaxis_transform(), color=INK, linewidth=0.8)
+    ax.locator_params(axis="y", nbins=3)
+    ax.tick_params(labelsize=7, length=2)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _label(axes: list["Axes"], new: bool) -> None:
+    if new:
+        axes[0].figure.supylabel("firing rate (Hz)", fontsize=10)
+        axes[-1].set_xlabel("time (s)")
+        return
+    for ax in axes:
+        ax.set_xlabel("time (s)")
+        ax.set_ylabel("firing rate (Hz)")

@@ -1,0 +1,440 @@
+import tracemalloc
+
+import arviz as az
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.special import expit
+from synthetic_tree import BIN_WIDTH, example, markov_indicator, tree_of
+
+from pymc_glm.criticism import (
+    convergence_report,
+    edge_summary,
+    filter_bands,
+    network_matrix,
+    predicted_rates,
+)
+
+COLUMNS = [
+    "pre", "post", "probability", "mcse", "ess", "flips", "chain_min", "chain_max", "r_hat",
+    "weight_mean", "weight_sd", "weight_lower", "weight_upper", "status",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def network():
+    return example(4, 3, n_draws=300)
+
+
+def rows(table):
+    return table.set_index(["post", "pre"])
+
+
+# Indicators
+
+
+def test_columns_and_order(network):
+    table = edge_summary(network.tree)
+    assert list(table.columns) == COLUMNS
+    assert len(table) == 16
+    assert table["probability"].is_monotonic_decreasing
+    certain = table[table["probability"] == 1]["weight_mean"].abs()
+    assert len(certain) > 1
+    assert certain.is_monotonic_decreasing
+    assert list(table.index) == list(range(16))
+
+
+def test_self_edges_can_be_left_out(network):
+    table = edge_summary(network.tree, include_self=False)
+    assert len(table) == 12
+    assert (table["pre"] != table["post"]).all()
+
+
+def test_frequencies_and_flips_counted_by_hand():
+    adjacency = np.zeros((2, 8, 2, 2))
+    adjacency[0, :, 1, 0] = [1, 1, 0, 0, 1, 1, 1, 1]  # 2 flips, frequency 3/4
+    adjacency[1, :, 1, 0] = [0, 1, 0, 1, 0, 1, 0, 1]  # 7 flips, frequency 1/2
+    row = rows(edge_summary(tree_of(adjacency))).loc[("n1", "n0")]
+    assert row["probability"] == 5 / 8
+    assert row["flips"] == 9
+    assert (row["chain_min"], row["chain_max"]) == (0.5, 0.75)
+
+
+def test_mcse_is_that_of_a_markov_chain():
+    # The mean of S draws of a chain with autocorrelation m^lag has variance
+    # p (1 - p) (1 + m) / ((1 - m) S), up to terms of order 1/S^2.
+    probability, memory, n = 0.3, 0.6, 12
+    rng = np.random.default_rng(3)
+    adjacency = markov_indicator(rng, np.full((n, n), probability), memory, 4, 1000)
+    table = edge_summary(tree_of(adjacency))
+    expected = np.sqrt(probability * (1 - probability) * (1 + memory) / (1 - memory) / 4000)
+    assert table["mcse"].mean() == pytest.approx(expected, rel=0.05)
+    # 144 estimates: their own standard deviation is known to 6% (one standard error).
+    assert table["probability"].std() == pytest.approx(expected, rel=0.2)
+    assert table["ess"].mean() == pytest.approx(4000 * (1 - memory) / (1 + memory), rel=0.1)
+
+
+def test_r_hat_is_arviz_rank_normalised_r_hat(network):
+    adjacency = network.tree["posterior"]["adjacency"]
+    table = rows(edge_summary(network.tree))
+    flipping = table[table["flips"] > 0]
+    assert len(flipping) > 5
+    for (post, pre), row in flipping.iterrows():
+        expected = az.rhat(adjacency.sel(post=post, pre=pre), method="rank")
+        assert row["r_hat"] == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_edges_that_never_flip():
+    adjacency = np.zeros((4, 100, 2, 2))
+    adjacency[:, :, 0, 0] = 1  # present in all chains
+    adjacency[0, :, 0, 1] = 1  # frozen at different values: an R-hat of 1e15 elsewhere
+    table = rows(edge_summary(tree_of(adjacency)))
+    present, absent = table.loc[("n0", "n0")], table.loc[("n1", "n0")]
+    frozen = table.loc[("n0", "n1")]
+    for row in (present, absent):
+        assert (row["status"], row["mcse"], row["flips"]) == ("settled", 0, 0)
+        assert np.isnan(row["ess"])
+        assert np.isnan(row["r_hat"])
+    assert frozen["status"] == "chains disagree"
+    assert (frozen["chain_min"], frozen["chain_max"], frozen["flips"]) == (0, 1, 0)
+    assert np.isnan(frozen["r_hat"])
+    assert frozen["mcse"] > 0.1  # one of four chains: the fraction 1/4 is next to unknown
+    assert np.isnan(absent["weight_mean"])
+    assert present["weight_mean"] == 1
+
+
+def test_half_chains_that_are_frozen_have_no_r_hat():
+    adjacency = np.zeros((2, 100, 1, 1))
+    adjacency[:, 50:] = 1  # one flip, exactly where R-hat splits the chains
+    row = edge_summary(tree_of(adjacency)).iloc[0]
+    assert np.isnan(row["r_hat"])
+    assert row["status"] == "too few draws"
+
+
+def test_status_of_disagreeing_slow_and_good_edges():
+    rng = np.random.default_rng(5)
+    adjacency = np.zeros((4, 1000, 2, 2))
+    adjacency[:, :, 0, 0] = markov_indicator(rng, 0.4, 0.3, 4, 1000)
+    adjacency[:, :, 0, 1] = markov_indicator(rng, 0.4, 0.98, 4, 1000)
+    adjacency[:3, :, 1, 0] = markov_indicator(rng, 0.3, 0.3, 3, 1000)
+    adjacency[3:, :, 1, 0] = markov_indicator(rng, 0.6, 0.3, 1, 1000)
+    adjacency[0, :, 1, 1] = markov_indicator(rng, 0.5, 0.3, 1, 1000)[0]  # the others never flip
+    table = rows(edge_summary(tree_of(adjacency)))["status"]
+    assert table[("n0", "n0")] == "ok"
+    assert table[("n0", "n1")] == "too few draws"
+    assert table[("n1", "n0")] == "chains disagree"
+    assert table[("n1", "n1")] == "chains disagree"
+
+
+@pytest.mark.parametrize("probability", [0.02, 0.5])
+def test_converged_chains_are_not_said_to_disagree(probability):
+    # The family-wise level is 1%; of these 4 networks of 400 edges none should raise an alarm.
+    rng = np.random.default_rng(11)
+    for memory in (0.0, 0.8):
+        adjacency = markov_indicator(rng, np.full((20, 20), probability), memory, 4, 500)
+        status = edge_summary(tree_of(adjacency))["status"]
+        assert not (status == "chains disagree").any()
+
+
+def test_one_chain_and_few_draws():
+    rng = np.random.default_rng(2)
+    one = edge_summary(tree_of(markov_indicator(rng, np.full((2, 2), 0.5), 0.2, 1, 1000)))
+    assert one["r_hat"].isna().all()
+    assert (one["status"] == "ok").all()
+    three = markov_indicator(rng, np.full((2, 2), 0.5), 0.0, 2, 3)
+    few = edge_summary(tree_of(three))
+    assert set(few["status"]) <= {"too few draws", "settled", "chains disagree"}
+    assert len(edge_summary(tree_of(three[:, :1]))) == 4
+
+
+# Couplings
+
+
+def test_weights_are_the_filters_at_their_peaks_given_the_edge(network):
+    posterior = network.tree["posterior"].to_dataset()
+    basis = network.tree["constant_data"]["basis_functions"]
+    table = rows(edge_summary(network.tree))
+    filters = xr.dot(posterior["weights"], basis, dim="basis")
+    for post, pre in [("1", "1"), ("2", "1"), ("3", "2")]:
+        here = {"post": post, "pre": pre}
+        present = posterior["adjacency"].sel(here).values.ravel() == 1
+        draws = filters.sel(here).transpose("chain", "draw", "lag").values.reshape(len(present), -1)
+        draws = draws[present]
+        at_peak = draws[:, np.abs(draws.mean(axis=0)).argmax()]
+        row = table.loc[(post, pre)]
+        assert row["weight_mean"] == pytest.approx(at_peak.mean())
+        assert row["weight_sd"] == pytest.approx(at_peak.std(ddof=1))
+        assert [row["weight_lower"], row["weight_upper"]] == pytest.approx(
+            list(az.hdi(at_peak, prob=0.94))
+        )
+
+
+def test_network_matrix_agrees_with_the_summary(network):
+    table = rows(edge_summary(network.tree)).fillna(0.0)
+    probability = network_matrix(network.tree)
+    weight = network_matrix(network.tree, "weight")
+    assert weight.dims == ("post", "pre")
+    for (post, pre), row in table.iterrows():
+        assert float(probability.sel(post=post, pre=pre)) == pytest.approx(row["probability"])
+        assert float(weight.sel(post=post, pre=pre)) == pytest.approx(
+            row["probability"] * row["weight_mean"]
+        )
+    with pytest.raises(ValueError, match=r"quantity: got 'sign'.*'probability', 'weight'"):
+        network_matrix(network.tree, "sign")
+
+
+def test_order_of_dimensions_does_not_matter(network):
+    posterior = network.tree["posterior"].to_dataset().transpose(..., "draw", "chain")
+    groups = {name: group.to_dataset() for name, group in network.tree.children.items()}
+    turned = xr.DataTree.from_dict(groups | {"posterior": posterior})
+    assert edge_summary(turned).equals(edge_summary(network.tree))
+    xr.testing.assert_allclose(filter_bands(turned), filter_bands(network.tree))
+    xr.testing.assert_allclose(
+        predicted_rates(turned, stop=1.0, random_seed=1),
+        predicted_rates(network.tree, stop=1.0, random_seed=1),
+    )
+
+
+def test_dense_models_are_judged_by_their_weights():
+    rng = np.random.default_rng(4)
+    weights = rng.normal(1, 0.2, (4, 500, 2, 2, 1))
+    weights[0, :, 1, 0] += 0.5
+    table = rows(edge_summary(tree_of(weights=weights)))
+    assert (table["probability"] == 1).all()
+    assert (table["mcse"] == 0).all()
+    assert (table["flips"] == 0).all()
+    assert table["status"].to_dict() == {
+        ("n0", "n0"): "ok",
+        ("n0", "n1"): "ok",
+        ("n1", "n0"): "chains disagree",
+        ("n1", "n1"): "ok",
+    }
+    assert table.loc[("n1", "n0"), "r_hat"] > 1.05
+
+
+# Convergence
+
+
+def test_report_of_a_converged_run():
+    converged = example(3, 1, n_draws=1000).tree
+    report = convergence_report(converged)
+    assert report.converged
+    assert (report.n_chains, report.n_draws, report.n_neurons) == (4, 1000, 3)
+    probability = network_matrix(converged).values
+    assert report.n_edges_uncertain == ((probability > 0.05) & (probability < 0.95)).sum()
+    assert report.suggested_draws is None
+    assert "All edges, weights, biases and hyperparameters have converged" in report.text
+    assert 1 <= report.worst_r_hat < 1.02
+
+
+def test_report_names_what_has_not_converged():
+    rng = np.random.default_rng(6)
+    adjacency = markov_indicator(rng, np.full((5, 5), 0.5), 0.2, 4, 500)
+    adjacency[..., 4, 0] = markov_indicator(rng, 0.5, 0.99, 4, 500)
+    adjacency[0, :, 3, 1], adjacency[1:, :, 3, 1] = 1, 0
+    adjacency[..., 2, 2] = 1
+    weights = rng.normal(1, 0.1, (4, 500, 5, 5, 1)) * adjacency[..., None]
+    weights[1, :, 2, 2] += 1
+    bias = rng.normal(-4, 0.1, (4, 500, 5))
+    bias[2, :, 4] += 1
+    scale = rng.gamma(2, 1, (4, 500, 1))
+    scale[0] += 9
+    report = convergence_report(
+        tree_of(adjacency, weights, bias, weight_scale=scale, fixed=np.ones((4, 500)))
+    )
+    assert report.edges_not_converged == ("n1 -> n3", "n0 -> n4")
+    assert report.edges_disagreeing == ("n1 -> n3",)
+    assert report.weights_not_converged == ("n2 -> n2",)
+    assert report.biases_not_converged == ("n4",)
+    assert report.hyperparameters_not_converged == ("weight_scale[0]",)
+    assert not report.converged
+    expected = az.rhat(xr.DataArray(scale[..., 0], dims=("chain", "draw")))
+    assert report.worst_r_hat >= float(expected) * (1 - 1e-9)
+    for part in ("n1 -> n3", "n0 -> n4", "n2 -> n2", ": n4.", "weight_scale[0]", "draw more"):
+        assert part in report.text.replace("\n  ", " ")
+
+
+def test_report_says_how_many_draws_would_do():
+    # Autocorrelation 0.9^lag leaves 1/19 of the draws: 105 of 2000, where 400 are wanted.
+    rng = np.random.default_rng(8)
+    noise = rng.normal(size=(4, 500, 2))
+    bias = np.zeros_like(noise)
+    for draw in range(500):
+        bias[:, draw] = 0.9 * bias[:, max(draw - 1, 0)] + noise[:, draw]
+    adjacency = np.ones((4, 500, 2, 2))
+    weights = rng.normal(size=(4, 500, 2, 2, 1))
+    report = convergence_report(tree_of(adjacency, weights, bias))
+    assert set(report.biases_not_converged) == {"n0", "n1"}
+    assert report.suggested_draws is not None
+    assert 1400 < report.suggested_draws < 4500
+    assert f"draws={report.suggested_draws}" in report.text
+
+
+def test_report_names_twelve_at_most_and_fits_a_terminal():
+    adjacency = np.zeros((4, 100, 5, 5))
+    adjacency[0] = 1
+    report = convergence_report(tree_of(adjacency))
+    assert len(report.edges_disagreeing) == 25
+    assert "and 13 more" in report.text
+    assert report.text.count(" -> ") == 12
+    assert max(map(len, report.text.split("\n"))) <= 88
+
+
+def test_report_of_one_chain_and_of_a_dense_model():
+    rng = np.random.default_rng(7)
+    weights = rng.normal(size=(4, 500, 2, 2, 1))
+    one = convergence_report(tree_of(weights=weights[:1]))
+    assert np.isnan(one.worst_r_hat)
+    assert "one chain" in one.text
+    weights[0, :, 0, 1] += 2
+    dense = convergence_report(tree_of(weights=weights))
+    assert dense.edges_not_converged == ()
+    assert dense.n_edges_uncertain == 0
+    assert dense.weights_not_converged == ("n1 -> n0",)
+    assert dense.worst == "weight n1 -> n0"
+
+
+# Filters
+
+
+@pytest.mark.parametrize("given_edge", [False, True])
+def test_filter_bands_against_all_draws_at_once(network, given_edge):
+    posterior = network.tree["posterior"].to_dataset()
+    basis = network.tree["constant_data"]["basis_functions"]
+    filters = xr.dot(posterior["weights"], basis, dim="basis")
+    bands = filter_bands(network.tree, 0.8, given_edge=given_edge)
+    assert bands["mean"].dims == ("post", "pre", "lag")
+    for post in "1234":
+        for pre in "1234":
+            draws = filters.sel(post=post, pre=pre).stack(sample=("chain", "draw"))
+            if given_edge:
+                present = posterior["adjacency"].sel(post=post, pre=pre)
+                draws = draws[:, present.stack(sample=("chain", "draw")).values == 1]
+            here = bands.sel(post=post, pre=pre)
+            np.testing.assert_allclose(here["mean"], draws.mean("sample"), atol=1e-12)
+            interval = az.hdi(draws.transpose("lag", "sample").values, prob=0.8, axis=-1)
+            np.testing.assert_allclose(here["lower"], interval[:, 0], atol=1e-12)
+            np.testing.assert_allclose(here["upper"], interval[:, 1], atol=1e-12)
+
+
+def test_filter_bands_of_some_pairs(network):
+    bands = filter_bands(network.tree, pairs=[("1", "2"), (3, 3)])
+    known = np.isfinite(bands["mean"]).all("lag")
+    assert set(zip(*[axis.tolist() for axis in np.nonzero(known.values)], strict=True)) == {
+        (1, 0),
+        (2, 2),
+    }
+
+
+def test_filters_of_edges_that_are_never_present():
+    tree = tree_of(np.zeros((2, 10, 2, 2)))
+    assert (filter_bands(tree)["upper"] == 0).all()
+    assert filter_bands(tree, given_edge=True)["upper"].isnull().all()
+
+
+def test_filter_bands_do_not_hold_all_draws_of_all_filters():
+    n, n_basis, n_lags, n_draws = 12, 3, 100, 500
+    weights = np.random.default_rng(0).normal(size=(2, n_draws, n, n, n_basis))
+    tree = tree_of(weights=weights, basis=np.random.default_rng(1).random((n_lags, n_basis)))
+    tracemalloc.start()
+    filter_bands(tree)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.1 * (8 * 2 * n_draws * n * n * n_lags)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([("1", "9")], r"pairs: unknown neuron '9'.*has 4"),
+        (["1"], r"pairs: got '1'.*\(pre, post\)"),
+        ([("1", "2", "3")], r"pairs: got \('1', '2', '3'\)"),
+        ([5], "pairs: got 5"),
+    ],
+)
+def test_wrong_pairs(network, pairs, message):
+    with pytest.raises(ValueError, match=message):
+        filter_bands(network.tree, pairs=pairs)
+
+
+# Rates
+
+
+def test_rates_against_the_definition(network):
+    posterior = network.tree["posterior"].to_dataset()
+    basis = network.tree["constant_data"]["basis_functions"].values
+    spikes = network.tree["observed_data"]["spikes"].values
+    rates = predicted_rates(network.tree, start=0.5, stop=1.0, neurons=["3", "1"], n_draws=10**6)
+    assert rates.attrs["n_draws"] == 1200
+    assert rates["mean"].dims == ("time", "post")
+    assert list(rates["post"].values) == ["3", "1"]
+    np.testing.assert_allclose(rates["time"], 0.5 + BIN_WIDTH * np.arange(100))
+    for label, neuron in (("3", 2), ("1", 0)):
+        weights = posterior["weights"].values[:, :, neuron]
+        bias = posterior["bias"].values[:, :, neuron]
+        for t in (100, 137, 199):
+            past = spikes[t - 20 : t][::-1]  # lag 1 first
+            psi = bias + np.einsum("cdmb,lb,lm->cd", weights, basis, past)
+            probability = expit(psi).ravel() / BIN_WIDTH
+            here = rates.sel(post=label).isel(time=t - 100)
+            assert float(here["mean"]) == pytest.approx(probability.mean())
+            assert [float(here["lower"]), float(here["upper"])] == pytest.approx(
+                list(az.hdi(probability, prob=0.94))
+            )
+
+
+def test_rates_of_some_draws_depend_on_the_seed_alone(network):
+    first, again, other = (
+        predicted_rates(network.tree, stop=0.2, n_draws=5, random_seed=seed) for seed in (1, 1, 2)
+    )
+    xr.testing.assert_identical(first, again)
+    assert not first.equals(other)
+    assert first.attrs["n_draws"] == 5
+    assert (first["lower"] <= first["mean"]).all()
+    assert (first["mean"] <= first["upper"]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": 11.0}, "start, stop: got the window 11 to 10 s"),
+        ({"stop": 99.0}, "start, stop.*within the 0 to 10 s"),
+        ({"start": 0.001, "stop": 0.002}, "no beginning of a bin"),
+        ({"neurons": ["x"]}, r"unknown neurons \['x'\]"),
+        ({"n_draws": 0}, "n_draws: got 0"),
+        ({"n_draws": 2.5}, "n_draws: got 2.5"),
+        ({"hdi_prob": 94}, "hdi_prob: got 94.*between 0 and 1"),
+    ],
+)
+def test_wrong_options_of_rates(network, options, message):
+    with pytest.raises(ValueError, match=message):
+        predicted_rates(network.tree, **options)
+
+
+# Trees
+
+
+@pytest.mark.parametrize(
+    "function", [edge_summary, convergence_report, network_matrix, filter_bands, predicted_rates]
+)
+def test_trees_that_hold_no_network(function, network):
+    with pytest.raises(TypeError, match=r"tree: got dict, allowed is the xarray\.DataTree"):
+        function({})
+    with pytest.raises(ValueError, match=r"tree: it has no group 'posterior', only \['prior'\]"):
+        function(xr.DataTree.from_dict({"prior": xr.Dataset()}))
+    groups = {name: group.to_dataset() for name, group in network.tree.children.items()}
+    groups["posterior"] = groups["posterior"].drop_vars("weights")
+    with pytest.raises(ValueError, match="group 'posterior' has no variable 'weights'"):
+        function(xr.DataTree.from_dict(groups))
+    del groups["constant_data"]
+    groups["posterior"] = network.tree["posterior"].to_dataset()
+    with pytest.raises(ValueError, match="no group 'constant_data'"):
+        function(xr.DataTree.from_dict(groups))
+
+
+def test_trees_survive_a_file(network, tmp_path):
+    path = tmp_path / "posterior.nc"
+    network.tree.to_netcdf(path, engine="h5netcdf")
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        assert edge_summary(tree).equals(edge_summary(network.tree))
+        assert convergence_report(tree) == convergence_report(network.tree)

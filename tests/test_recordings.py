@@ -1,0 +1,87 @@
+"""Real recordings of retinal ganglion cells, where they are at hand (see `recordings`)."""
+
+from pathlib import Path
+
+import arviz as az
+import numpy as np
+import pymc as pm
+import pytest
+from scipy import stats
+from scipy.spatial.distance import cdist
+
+import pymc_glm as pg
+
+DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+def recording(name):
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"the recording {name} is not beside the checkout")
+    return pg.read_spikes(path)
+
+
+@pytest.fixture(scope="module")
+def ferret():
+    """Six busy neurons of an adult ferret's retina (Wong, Meister & Shatz 1993), one minute."""
+    trains = recording("Wong1993_Adult.h5")
+    busiest = [str(name) for name in trains.rates.sortby(-trains.rates)["neuron"].values[:6]]
+    trains = trains.select(neurons=busiest, duration=60.0)
+    counts = pg.bin_spikes(trains, 0.005).clip(max=1)
+    basis = pg.basis.raised_cosine(2, window=0.1, bin_width=0.005)
+    model = pg.bernoulli_glm(counts, basis)
+    return model, pg.sample(400, 400, chains=2, model=model, random_seed=1, progressbar=False)
+
+
+def test_the_fit_predicts_the_rates(ferret):
+    """The score equation of the bias: the posterior mean rate is the observed one, but for the
+    prior's pull and Monte Carlo error, here allowed 5%."""
+    _, tree = ferret
+    posterior = tree["posterior"].dataset.isel(draw=slice(None, None, 8))
+    history = tree["constant_data"]["history"]
+    psi = posterior["bias"] + xr_dot(history, posterior["weights"])
+    predicted = (1 / (1 + np.exp(-psi))).mean(("chain", "draw", "time"))
+    observed = tree["observed_data"]["spikes"].mean("time")
+    np.testing.assert_allclose(predicted, observed, rtol=0.05)
+
+
+def xr_dot(history, weights):
+    return history.dot(weights, dim=("pre", "basis"))
+
+
+def test_coupling_beats_no_coupling(ferret):
+    model, tree = ferret
+    counts = tree["observed_data"]["spikes"].rename(post="neuron").assign_attrs(bin_width=0.005)
+    uncoupled = pg.build_glm(
+        counts, tree["constant_data"]["basis_functions"], edges=pg.BernoulliEdges(0.0, 0.0)
+    )
+    alone = pg.sample(
+        400, 200, chains=2, model=uncoupled, random_seed=2, progressbar=False, quiet=True
+    )
+    totals = []
+    for fit, its_model in ((tree, model), (alone, uncoupled)):
+        thin = fit.isel(draw=slice(None, None, 8))
+        with its_model:
+            pointwise = pm.compute_log_likelihood(thin, progressbar=False)["log_likelihood"]
+        draws = pointwise["spikes"].sum(("time", "post"))
+        totals.append(float(draws.mean()))
+    assert totals[0] > totals[1] + 100
+
+
+@pytest.mark.slow
+def test_coupling_falls_with_electrode_distance():
+    """Six-week-old mouse (Demas, Eglen & Wong 2003): nearer pairs are coupled more strongly."""
+    trains = recording("Demas2003_6WK_CTRL_ME1.h5")
+    counts = pg.bin_spikes(trains.select(min_rate=0.1, duration=900.0), 0.01)
+    counts = counts.clip(max=1)
+    basis = pg.basis.raised_cosine(2, window=0.1, bin_width=0.01)
+    model = pg.bernoulli_glm(counts, basis)
+    tree = pg.sample(500, 500, chains=4, model=model, random_seed=3, progressbar=False)
+    position = tree["constant_data"]["position"].values
+    distance = cdist(position, position)
+    between = ~np.eye(len(position), dtype=bool)
+    coupling = tree["posterior"]["weights"].sum("basis").mean(("chain", "draw")).values
+    correlation = stats.spearmanr(distance[between], coupling[between])
+    assert correlation.statistic < 0
+    assert correlation.pvalue < 0.01
+    assert az.rhat(tree["posterior"]["bias"]).max()["bias"] < 1.2

@@ -55,7 +55,7 @@ def model(counts):
 @pytest.fixture(scope="module")
 def pymc_tree(model):
     with model:
-        tree = pm.sample(draws=900, tune=400, chains=2, cores=1, random_seed=1, **QUIET)
+        tree = pm.sample(draws=2000, tune=400, chains=2, cores=1, random_seed=1, **QUIET)
         pm.compute_log_likelihood(tree, progressbar=False)
     return tree
 
@@ -116,7 +116,7 @@ def test_a_model_with_nothing_to_learn_has_one_step(counts):
         pg.NetworkNUTS()
 
 
-def by_hand(counts, extra=None, **variables):
+def by_hand(counts, extra=None):
     """A network GLM without the builder; extra makes more variables and a term of psi."""
     n = counts.sizes["neuron"]
     history = pg.history_design(counts, BASIS).values
@@ -132,7 +132,7 @@ def by_hand(counts, extra=None, **variables):
         bias = pg.Baseline("offset", -2.5, 1.0, shape=n)
         psi = bias + x.reshape((-1, 2 * n)) @ weights.reshape((n, 2 * n)).T
         if extra is not None:
-            psi = psi + extra(model)
+            psi = psi + extra()
         pm.Bernoulli("y", logit_p=psi, observed=counts.values)
     return model
 
@@ -173,9 +173,10 @@ def test_other_variables_are_left_to_pymc(counts):
     assert set(posterior.data_vars) >= {"unrelated", "shared", "whole", "weights", *HYPER}
 
 
-def test_other_terms_of_the_activation_are_refused_not_ignored(counts):
-    wave = np.sin(np.arange(counts.sizes["time"]))[:, None]
-    model = by_hand(counts, extra=lambda model: pm.Normal("gain", shape=3) * wave)
+@pytest.mark.parametrize("wave", ["of time", "constant"])
+def test_other_terms_of_the_activation_are_refused_not_ignored(counts, wave):
+    wave = np.sin(np.arange(counts.sizes["time"]))[:, None] if wave == "of time" else 1.0
+    model = by_hand(counts, extra=lambda: pm.Normal("gain", shape=3) * wave)
     assert assigned(model)["NUTS"] == {"gain"}
     with model, pytest.raises(ValueError, match=r"activation of 'y' is not bias \+ history"):
         pm.sample(cores=1, **SHORT)
@@ -189,7 +190,7 @@ def test_other_factors_on_the_network_are_refused_not_ignored(counts, what, kind
             pm.Potential("dale", -pm.math.sum(model[what] ** 2))
         else:
             pm.Normal("dale", pm.math.sum(model[what]), 1, observed=0.0)
-        with pytest.raises(ValueError, match="'dale'|observed variables"):
+        with pytest.raises(ValueError, match=r"'dale'|observed variables"):
             pg.PolyaGammaGibbs()
 
 
@@ -251,7 +252,7 @@ def test_foreign_variables_of_the_step_are_refused(model):
 
 def test_three_ways_one_posterior(model, pymc_tree):
     names = ["adjacency", "weights", "bias", *HYPER]
-    ours = pg.sample(900, 400, chains=2, cores=1, random_seed=2, model=model, **QUIET)
+    ours = pg.sample(2000, 400, chains=2, cores=1, random_seed=2, model=model, **QUIET)
     assert_same_posterior(pymc_tree, ours, names)
     with model:
         steps = [pg.PolyaGammaGibbs(threads=1), pm.NUTS([model[name] for name in HYPER])]
@@ -262,10 +263,10 @@ def test_three_ways_one_posterior(model, pymc_tree):
 
 
 def test_the_comparison_sees_a_difference(pymc_tree):
-    """Shifted by a fifth of a standard deviation, the posterior is another."""
+    """Shifted by a third of a standard deviation, the posterior is another."""
     shifted = pymc_tree.copy()
     posterior = pymc_tree["posterior"].to_dataset()
-    shifted["posterior"] = xr.DataTree(posterior + 0.2 * posterior.std(("chain", "draw")))
+    shifted["posterior"] = xr.DataTree(posterior + posterior.std(("chain", "draw")) / 3)
     with pytest.raises(AssertionError, match="bias"):
         assert_same_posterior(pymc_tree, shifted, ["bias"])
 
@@ -277,7 +278,7 @@ def test_polya_gamma_agrees_with_nuts_on_a_dense_model():
     weights = pg.GaussianWeights(self_mean=None, self_cov=None)
     model = pg.dense_glm(values, BASIS[:, :1], weights=weights)
     with model:
-        run = {"draws": 1500, "tune": 500, "chains": 2, "cores": 1} | QUIET
+        run = {"draws": 1200, "tune": 300, "chains": 2, "cores": 1} | QUIET
         ours = pm.sample(random_seed=1, **run)
         nuts = pm.sample(
             random_seed=2, step=pm.NUTS(model.free_RVs, target_accept=0.9, model=model), **run
@@ -476,10 +477,7 @@ def test_draws_depend_on_the_seed(model, reference):
     assert (chains.sel(chain=0) != chains.sel(chain=1)).all()
 
 
-@pytest.mark.parametrize(
-    "mp_ctx",
-    ["fork", pytest.param("spawn", marks=pytest.mark.slow), "forkserver"],
-)
+@pytest.mark.parametrize("mp_ctx", ["fork", "spawn", "forkserver"])
 def test_draws_do_not_depend_on_cores_and_start_method(model, reference, mp_ctx):
     parallel = pg.sample(model=model, cores=2, threads=2, mp_ctx=mp_ctx, **SHORT)
     assert_identical(reference, parallel)
@@ -554,11 +552,11 @@ def test_bad_arguments(model, name, value):
 def test_a_model_without_a_network_is_refused():
     with pm.Model() as other:
         pm.Normal("x")
-    with pytest.raises(ValueError, match="0 SpikeAndSlab variables.*build_glm"):
+    with pytest.raises(ValueError, match=r"0 SpikeAndSlab variables.*build_glm"):
         pg.sample(model=other)
 
 
-@pytest.mark.parametrize("draws", [1, 4])
+@pytest.mark.parametrize("draws", [2, 4])
 def test_few_draws_are_reported_not_a_crash(model, draws, caplog):
     with caplog.at_level(logging.WARNING, logger="pymc_glm"):
         tree = pg.sample(draws, 0, chains=1, cores=1, model=model, random_seed=1, progressbar=False)

@@ -65,7 +65,7 @@ class NetworkNUTS(pm.NUTS):
     model : pymc.Model, optional
         By default the model in context.
     target_accept : float
-        By default 0.9: the conditional density changes with every set of edges, and narrows where
+        By default 0.98: the conditional density changes with every set of edges, and narrows where
         few are present.
     **kwargs
         As for `pymc.NUTS`.
@@ -96,7 +96,7 @@ class NetworkNUTS(pm.NUTS):
         vars: Any = None,
         *,
         model: pm.Model | None = None,
-        target_accept: float = 0.9,
+        target_accept: float = 0.98,
         **kwargs: Any,
     ):
         model = modelcontext(model)

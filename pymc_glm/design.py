@@ -36,8 +36,8 @@ def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = Non
     Raises
     ------
     ValueError
-        Wrong dimensions, no bin width, empty, NaN, negative or fractional counts, duplicate
-        neurons.
+        Wrong dimensions, trials, no bin width, empty, NaN, negative or fractional counts,
+        duplicate neurons.
     """
     if not isinstance(counts, xr.DataArray):
         values = np.asarray(counts)
@@ -48,6 +48,11 @@ def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = Non
         counts = xr.DataArray(values, dims=("time", "neuron"))
     if set(counts.dims) != {"time", "neuron"}:
         raise ValueError(f"counts: got the dims {counts.dims}, allowed are ('time', 'neuron').")
+    if "trial" in counts.coords:
+        raise ValueError(
+            "counts: got a trial coordinate, and history would run on from one trial into the "
+            "next; give the counts of one trial, or drop_vars('trial') if time is unbroken."
+        )
     counts = counts.transpose("time", "neuron")
     width = counts.attrs.get("bin_width", bin_width)
     if width is None:

@@ -43,7 +43,8 @@ class JointModel:
 
     def untransformed(self, point):
         """Map a point of value variables to the free variables' own space."""
-        return dict(zip(self.prior, self._back(*[point[v.name] for v in self.model.value_vars])))
+        values = self._back(*[point[v.name] for v in self.model.value_vars])
+        return dict(zip(self.prior, values, strict=True))
 
     def __post_init__(self):
         free = [self.model[name] for name in self.prior]

@@ -10,9 +10,6 @@ from scipy import stats
 import pymc_glm as pg
 from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
 
-# PyMC compiles initial points in C, where a BLAS may be missing; nothing else uses it.
-pytestmark = pytest.mark.filterwarnings("ignore:PyTensor could not link to a BLAS")
-
 RNG = np.random.default_rng(20)
 
 

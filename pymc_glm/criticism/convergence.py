@@ -54,6 +54,13 @@ class ConvergenceReport:
     suggested_draws : int or None
         Draws a chain with which, judging by their effective sample sizes, all would have enough;
         None where everything has converged.
+
+    Examples
+    --------
+    >>> import pymc_glm as pg
+    >>> report = pg.ConvergenceReport(4, 500, 2, 1, (), (), (), ("b",), (), 1.04, "bias b", 900)
+    >>> report.converged
+    False
     """
 
     n_chains: int

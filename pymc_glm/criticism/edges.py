@@ -153,7 +153,8 @@ def _indicator_columns(present: NDArray[np.bool_]) -> Columns:
     varies = (probability > 0) & (probability < 1)
     if varies.any() and n_draws >= 4:
         ess[varies] = array_stats.ess(present[varies], method="mean")
-    variance = probability * (1 - probability) * (n_chains * n_draws) / (n_chains * n_draws - 1)
+    total = n_chains * n_draws
+    variance = probability * (1 - probability) * total / max(total - 1, 1)
     mcse[varies] = np.sqrt(variance[varies] / ess[varies])
 
     flipping = flips > 0

@@ -24,7 +24,7 @@ llvmlite.binding.add_symbol(
 _dsyrk: Any = types.ExternalFunction("pymc_glm_dsyrk", types.void(*[types.voidptr] * 10))
 _UPLO_TRANS = np.frombuffer(b"UN", dtype=np.uint8)
 
-BLOCK_SIZES = (32, 64, 128, 256, 512, 1024)
+BLOCK_SIZES = (16, 32, 64, 128, 256, 512, 1024)
 _MAX_BLOCK_VALUES = 48_000  # doubles of one scaled block: stays in a core's second-level cache
 
 

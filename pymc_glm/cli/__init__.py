@@ -1,0 +1,49 @@
+"""The command line: ``pymc-glm fit`` and ``pymc-glm demo``.
+
+What takes long to import (PyMC, ArviZ, matplotlib) is imported inside the commands.
+"""
+
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from pymc_glm.cli import demo, fit
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="pymc-glm",
+    help="Bayesian network GLMs of spike trains: who influences whom, and how sure are we.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(fit.fit)
+app.command()(demo.demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        version = metadata.version("pymc_glm")
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        version = "unknown"
+    typer.echo(f"pymc-glm {version}")
+    raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Carry the options that stand before a command."""
+
+
+def main() -> None:
+    """Run the command line; what the script ``pymc-glm`` calls."""
+    app()

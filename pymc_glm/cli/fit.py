@@ -1,0 +1,155 @@
+"""``pymc-glm fit``: a recording in, a folder with the posterior of its network out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pymc_glm.cli.output import OutputFolder
+from pymc_glm.cli.report import fit_report, write_report
+from pymc_glm.cli.results import write_pictures, write_posterior, write_summary
+from pymc_glm.cli.run import (
+    Posterior,
+    Recording,
+    build_model,
+    make_basis,
+    read_recording,
+    sample_model,
+)
+from pymc_glm.cli.session import INTERRUPTED, Session, open_session
+from pymc_glm.cli.settings import BasisKind, EdgePrior, FitSettings, SampleSettings
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["fit", "run_fit"]
+
+_FIT = FitSettings(Path())
+_SAMPLE = SampleSettings()
+
+
+def fit(
+    file: Annotated[Path, typer.Argument(help="Spike times: MEA HDF5, NWB, npz or CSV.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder of results.", show_default="the name of the file and -glm"),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
+    ] = False,
+    format: Annotated[
+        str | None,
+        typer.Option(help="nwb, mea_hdf5, npz or csv.", show_default="told from the file"),
+    ] = None,
+    bin_width: Annotated[float, typer.Option(help="Seconds.")] = _FIT.bin_width,
+    window: Annotated[float, typer.Option(help="Length of the filters, s.")] = _FIT.window,
+    basis: Annotated[BasisKind, typer.Option(help="Basis of the filters.")] = _FIT.basis,
+    n_basis: Annotated[
+        int | None,
+        typer.Option(help="Number of basis functions.", show_default="3; 4 for bspline"),
+    ] = _FIT.n_basis,
+    min_rate: Annotated[
+        float, typer.Option(help="Leave out neurons that fire less than this, Hz.")
+    ] = _FIT.min_rate,
+    max_merged: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Largest fraction of spikes lost by counting a bin's spikes as one."
+        ),
+    ] = _FIT.max_merged,
+    start: Annotated[float | None, typer.Option(help="Begin of the window to fit, s.")] = None,
+    stop: Annotated[float | None, typer.Option(help="End of the window, s.")] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="Length of the window, instead of --stop, s.")
+    ] = None,
+    neurons: Annotated[
+        str | None, typer.Option(help="Labels of the neurons to fit, with commas.")
+    ] = None,
+    edges: Annotated[EdgePrior, typer.Option(help="Prior of the edges.")] = _FIT.edges,
+    chains: Annotated[int, typer.Option(min=1)] = _SAMPLE.chains,
+    draws: Annotated[int, typer.Option(min=1, help="Kept draws of a chain.")] = _SAMPLE.draws,
+    tune: Annotated[int, typer.Option(min=0, help="Draws before these.")] = _SAMPLE.tune,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed gives the same draws.")
+    ] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Chains run at a time.", show_default="all cores")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of a chain.", show_default="cores left")
+    ] = None,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Draw none.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say warnings and errors only.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+) -> None:
+    """Fit a network to the spike times in FILE.
+
+    Writes posterior.nc, summary.csv (biases and hyperparameters), edges.csv (every pair of
+    neurons), report.txt and pictures. Exit code 2: bad input; 130: interrupted by Ctrl-C.
+    """
+    with open_session(quiet=quiet, debug=debug) as session:
+        settings = FitSettings(
+            path=file,
+            format=format,
+            bin_width=bin_width,
+            window=window,
+            basis=basis,
+            n_basis=n_basis,
+            min_rate=min_rate,
+            max_merged=max_merged,
+            start=start,
+            stop=stop,
+            duration=duration,
+            neurons=None if neurons is None else tuple(map(str.strip, neurons.split(","))),
+            edges=edges,
+            sampling=SampleSettings(draws, tune, chains, cores, threads, seed),
+        )
+        folder = Path(f"{file.stem}-glm") if output is None else output
+        run_fit(settings, folder, session, overwrite=overwrite, pictures=not no_pictures)
+
+
+def run_fit(
+    settings: FitSettings,
+    path: Path,
+    session: Session,
+    *,
+    overwrite: bool = False,
+    pictures: bool = True,
+) -> None:
+    """Fit a recording and write the results, whole or not at all.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError, ImportError
+        The input cannot be used, or the folder cannot be written.
+    typer.Exit
+        With code 130 if sampling was interrupted; what was drawn is written.
+    """
+    with OutputFolder(path, overwrite=overwrite) as folder:
+        recording = read_recording(settings, session)
+        model = build_model(recording.counts, make_basis(settings), settings.edges, session)
+        posterior = sample_model(model, settings.sampling, session)
+        report = _write(recording, posterior, folder.staging, session)
+        if pictures:
+            write_pictures(posterior.tree, folder.staging, session)
+        files = folder.commit()
+    session.results.print(report)
+    session.results.print(f"\nWritten to {path}: {', '.join(file.name for file in files)}")
+    if posterior.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _write(
+    recording: Recording, posterior: Posterior, folder: Path, session: Session
+) -> "RenderableType":
+    """Write everything but pictures; return what there is to say."""
+    import pymc_glm as pg
+
+    with session.step("Summarising"):
+        write_posterior(posterior.tree, folder / "posterior.nc")
+        write_summary(posterior.tree, folder / "summary.csv")
+        edges = pg.edge_summary(posterior.tree)
+        edges.to_csv(folder / "edges.csv", index=False)
+        report = fit_report(recording, posterior, edges)
+        write_report(report, folder / "report.txt")
+    return report

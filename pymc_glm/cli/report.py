@@ -1,0 +1,172 @@
+"""What is said at the end of a run, and written to report.txt."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pymc_glm.cli.results import TrueNetwork
+from pymc_glm.cli.run import Posterior, Recording
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["convergence", "edges_with_truth", "fit_report", "truth_report", "write_report"]
+
+_MOST_EDGES = 20
+_WIDTH = 100
+_PRESENT = 0.5
+
+
+def write_report(report: RenderableType, path: Path) -> None:
+    """Write a report as plain text."""
+    with path.open("w", encoding="utf-8") as file:
+        Console(file=file, width=_WIDTH, highlight=False).print(report)
+
+
+def fit_report(recording: Recording, posterior: Posterior, edges: "pd.DataFrame") -> RenderableType:
+    """Tell of the recording, the strongest edges and convergence of a fit."""
+    return Group(
+        _facts(recording, posterior),
+        Text(),
+        _edge_table(edges),
+        Text(_self_edges(edges)),
+        Text(),
+        convergence(posterior),
+    )
+
+
+def _facts(recording: Recording, posterior: Posterior) -> Text:
+    counts = recording.counts
+    n_bins, n_neurons = counts.shape
+    rates = counts.mean("time").values / recording.bin_width
+    start = float(counts["time"].values[0])
+    lines = [
+        f"{recording.name}: {n_neurons} neurons, {counts.values.sum()} spikes, {n_bins} bins of "
+        f"{1e3 * recording.bin_width:g} ms from {start:g} to "
+        f"{start + n_bins * recording.bin_width:g} s",
+        f"rates {rates.min():.2g} to {rates.max():.2g} Hz, mean {rates.mean():.2g} Hz",
+    ]
+    if recording.dropped:
+        lines.append(f"left out, below {recording.min_rate:g} Hz: {', '.join(recording.dropped)}")
+    if recording.n_merged:
+        lines.append(
+            "not counted because they share a bin with another spike of their neuron: "
+            f"{recording.n_merged}"
+        )
+    lines.append(f"sampling took {posterior.seconds:.0f} s")
+    if posterior.interrupted:
+        lines.append("sampling was interrupted: these are the draws up to then")
+    return Text("\n".join(lines))
+
+
+def _effect(row: "pd.Series") -> tuple[str, str]:
+    """Effect and its interval as text; empty for an edge that is never present."""
+    if row["weight_mean"] != row["weight_mean"]:
+        return "", ""
+    return f"{row['weight_mean']:+.2f}", f"{row['weight_lower']:+.2f} to {row['weight_upper']:+.2f}"
+
+
+def _columns(table: Table, *names: str) -> None:
+    for name in names:
+        left = name in ("pre", "post", "status", "true edge")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+
+
+def _edge_table(edges: "pd.DataFrame") -> Table:
+    between = edges[edges["pre"] != edges["post"]]
+    shown = between.head(_MOST_EDGES)
+    table = Table(
+        title=f"The {len(shown)} most probable of {len(between)} edges between different neurons",
+        caption="P: inclusion probability with its Monte Carlo error (MCSE); effect: log-odds at "
+        "the filter's peak, given the edge",
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+    )
+    _columns(table, "pre", "post", "P", "MCSE", "effect", "94% interval", "status")
+    for _, row in shown.iterrows():
+        table.add_row(
+            row["pre"],
+            row["post"],
+            f"{row['probability']:.2f}",
+            f"{row['mcse']:.3f}",
+            *_effect(row),
+            row["status"],
+        )
+    return table
+
+
+def _self_edges(edges: "pd.DataFrame") -> str:
+    between, own = (edges[(edges["pre"] == edges["post"]) == same] for same in (False, True))
+    return (
+        f"{(between['probability'] > _PRESENT).sum()} of {len(between)} edges between neurons and "
+        f"{(own['probability'] > _PRESENT).sum()} of {len(own)} self-edges have P > {_PRESENT}."
+    )
+
+
+def convergence(posterior: Posterior) -> Text:
+    """Say what has not converged."""
+    import pymc_glm as pg
+
+    return Text("Convergence\n" + pg.convergence_report(posterior.tree).text)
+
+
+def edges_with_truth(
+    edges: "pd.DataFrame", truth: TrueNetwork, neurons: list[str]
+) -> "pd.DataFrame":
+    """Add to a table of edges whether each exists and what its filter's peak is."""
+    index = {label: i for i, label in enumerate(neurons)}
+    where = edges["post"].map(index).to_numpy(), edges["pre"].map(index).to_numpy()
+    return edges.assign(true_edge=truth.adjacency[where] != 0, true_peak=truth.peaks[where])
+
+
+def truth_report(posterior: Posterior, edges: "pd.DataFrame", title: str) -> RenderableType:
+    """Set the edges that exist or were found beside the truth; count them; tell of convergence.
+
+    Parameters
+    ----------
+    posterior : Posterior
+    edges : DataFrame
+        From `edges_with_truth`.
+    title : str
+    """
+    found = edges["probability"] > _PRESENT
+    table = Table(
+        title=title,
+        caption="The edges that exist or were found (P > 0.5), by effect at the filter's peak in "
+        "log-odds; 94% interval given the edge",
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+    )
+    _columns(table, "pre", "post", "true edge", "P", "MCSE", "inferred", "94% interval", "true")
+    rows = edges[edges["true_edge"] | found].copy()
+    rows["own"] = rows["pre"] == rows["post"]
+    for _, row in rows.sort_values(["own", "probability"], ascending=[True, False]).iterrows():
+        missed, alarm = row["probability"] <= _PRESENT, not row["true_edge"]
+        table.add_row(
+            row["pre"],
+            row["post"],
+            "no: false alarm" if alarm else "yes, missed" if missed else "yes",
+            f"{row['probability']:.2f}",
+            f"{row['mcse']:.3f}",
+            *_effect(row),
+            f"{row['true_peak']:+.2f}",
+            style="yellow" if alarm or missed else None,
+        )
+    lines = [_hits(edges, own=own) for own in (False, True)]
+    seconds = f"Sampling took {posterior.seconds:.0f} s."
+    return Group(table, Text("\n".join([*lines, seconds])), Text(), convergence(posterior))
+
+
+def _hits(edges: "pd.DataFrame", *, own: bool) -> str:
+    part = edges[(edges["pre"] == edges["post"]) == own]
+    found, true = part["probability"] > _PRESENT, part["true_edge"]
+    what = "Self-edges" if own else "Edges between neurons"
+    text = f"{what}: {(found & true).sum()} of {true.sum()} found, {(~found & true).sum()} missed"
+    if true.all():
+        return f"{text}."
+    return f"{text}, {(found & ~true).sum()} false alarms among {(~true).sum()} pairs without one."

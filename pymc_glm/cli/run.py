@@ -1,0 +1,177 @@
+"""The steps from a file to a posterior, each said aloud."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pymc_glm.cli.session import Session
+from pymc_glm.cli.settings import BasisKind, EdgePrior, FitSettings, SampleSettings
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+
+__all__ = ["Posterior", "Recording", "build_model", "make_basis", "read_recording", "sample_model"]
+
+
+_SHORTEST_PAUSE = 1.0  # s
+
+
+class Recording(NamedTuple):
+    """A recording in bins."""
+
+    name: str
+    counts: "xr.DataArray"  # (time, neuron)
+    dropped: tuple[str, ...]  # neurons below the minimum rate
+    min_rate: float  # Hz
+    n_merged: int  # spikes that were not counted because another one stood in their bin
+
+    @property
+    def bin_width(self) -> float:
+        """Seconds."""
+        return float(self.counts.attrs["bin_width"])
+
+
+class Posterior(NamedTuple):
+    """What sampling returned."""
+
+    tree: "xr.DataTree"
+    interrupted: bool
+    seconds: float  # sampling alone, without compiling
+
+
+def read_recording(settings: FitSettings, session: Session) -> Recording:
+    """Read a file and count spikes in bins, without the neurons that fire too little."""
+    import pymc_glm as pg
+
+    with session.step(f"Reading {settings.path}"):
+        trains = pg.read_spikes(settings.path, settings.format)
+    session.say(f"  {trains!r}")
+    with session.step(f"Counting spikes in bins of {1e3 * settings.bin_width:g} ms"):
+        part = trains.select(
+            settings.neurons,
+            start=settings.start,
+            stop=settings.stop,
+            duration=settings.duration,
+        )
+        counts = pg.bin_spikes(part, settings.bin_width, min_rate=settings.min_rate)
+    dropped = tuple(counts.attrs.get("dropped_neurons", ()))
+    if dropped:
+        session.say(
+            f"  left out {len(dropped)} of {len(part)} neurons, below {settings.min_rate:g} Hz: "
+            f"{', '.join(dropped)}"
+        )
+    _warn_of_pauses(counts, session)
+    counts, n_merged = _merge_spikes(counts, settings.max_merged, session)
+    return Recording(trains.name, counts, dropped, settings.min_rate, n_merged)
+
+
+def _warn_of_pauses(counts: "xr.DataArray", session: Session) -> None:
+    """Warn where all neurons are silent for so long that the recording may have been paused."""
+    import numpy as np
+
+    width = counts.attrs["bin_width"]
+    fired = np.flatnonzero(counts.values.any(axis=1))
+    # Independent neurons are silent together for this long once in exp(40) times.
+    longest = max(_SHORTEST_PAUSE, 40 * len(counts) * width / counts.values.sum())
+    lengths = (np.diff(fired) - 1) * width
+    pauses = np.flatnonzero(lengths > longest)
+    if not pauses.size:
+        return
+    begin = float(counts["time"].values[0]) + width * (fired[pauses] + 1)
+    shown = ", ".join(
+        f"{first:.4g} to {first + length:.4g} s"
+        for first, length in zip(begin[:3], lengths[pauses][:3], strict=True)
+    )
+    session.warn(
+        "Warning",
+        f"no neuron fires in {pauses.size} stretches longer than {longest:.3g} s, together "
+        f"{lengths[pauses].sum():.4g} s ({shown}{', ...' if pauses.size > 3 else ''}). If the "
+        "recording was paused there, fit a part without pauses (--start, --stop): silence that all "
+        "share looks like coupling of all with all.",
+    )
+
+
+def _merge_spikes(
+    counts: "xr.DataArray", max_merged: float, session: Session
+) -> tuple["xr.DataArray", int]:
+    """Count several spikes in a bin as one, as the Bernoulli law needs, where that loses few.
+
+    Sorted units have some such bins in any width. Where they are more than rare, the counts stay
+    as they are and the model refuses them.
+    """
+    extra = (counts - counts.clip(max=1)).sum("time")
+    lost, total = int(extra.sum()), int(counts.sum())
+    if lost == 0 or lost > max_merged * total:
+        return counts, 0
+    worst = extra.idxmax().item()
+    share = float(extra.max() / counts.sel(neuron=worst).sum())
+    session.warn(
+        "Warning",
+        f"{lost} of {total} spikes ({lost / total:.2%}) share a bin with another of their neuron; "
+        f"such bins count as one spike (most: neuron {worst}, {share:.1%} of its spikes). A "
+        "smaller --bin-width keeps more of them; --max-merged 0 refuses.",
+    )
+    return counts.clip(max=1, keep_attrs=True), lost
+
+
+def make_basis(settings: FitSettings) -> "xr.DataArray":
+    """Make the basis of the coupling filters.
+
+    Raises
+    ------
+    ValueError
+        The number of functions does not suit the basis.
+    """
+    import pymc_glm as pg
+
+    n_basis, window, bin_width = settings.n_basis, settings.window, settings.bin_width
+    if settings.basis is BasisKind.IDENTITY:
+        if n_basis is not None:
+            raise ValueError(
+                f"--n-basis: got {n_basis} with --basis identity, which has one function for each "
+                "bin of the window; leave --n-basis out."
+            )
+        return pg.basis.identity(window, bin_width)
+    if settings.basis is BasisKind.BSPLINE:
+        return pg.basis.bspline(4 if n_basis is None else n_basis, window, bin_width)
+    return pg.basis.raised_cosine(3 if n_basis is None else n_basis, window, bin_width)
+
+
+def build_model(
+    counts: "xr.DataArray", basis: "xr.DataArray", edges: EdgePrior, session: Session
+) -> "pm.Model":
+    """Build the model."""
+    import pymc_glm as pg
+
+    prior = pg.DenseEdges() if edges is EdgePrior.DENSE else pg.BernoulliEdges()
+    with session.step("Building the model"):
+        return pg.build_glm(counts, basis, edges=prior)
+
+
+def sample_model(model: "pm.Model", settings: SampleSettings, session: Session) -> Posterior:
+    """Sample; Ctrl-C keeps what was drawn.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Interrupted before there was a draw to keep.
+    """
+    import pymc_glm as pg
+
+    session.say(
+        f"Sampling {settings.chains} chains, {settings.tune} + {settings.draws} draws each "
+        "(Ctrl-C stops and keeps what was drawn)"
+    )
+    try:
+        tree = pg.sample(**settings._asdict(), model=model, progressbar=not session.quiet)
+    except ValueError as error:
+        if "Not enough samples" not in str(error):  # PyMC's way to say: interrupted while tuning
+            raise
+        raise KeyboardInterrupt from error
+    sizes = tree["posterior"].sizes
+    interrupted = sizes["draw"] < settings.draws or sizes["chain"] < settings.chains
+    if interrupted:
+        kept = f"{sizes['chain']} of {settings.chains} chains with {sizes['draw']} of "
+        session.warn("Interrupted", f"{kept}{settings.draws} draws are kept.")
+    seconds = float(tree["posterior"].attrs.get("sampling_time", float("nan")))
+    session.say(f"Sampling: {seconds:.1f} s")
+    return Posterior(tree, interrupted, seconds)

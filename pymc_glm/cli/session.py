@@ -1,0 +1,123 @@
+"""What a command says while it runs, and how it ends when something is wrong."""
+
+import contextlib
+import logging
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+from rich.console import Console
+
+__all__ = ["BAD_INPUT", "INTERRUPTED", "Session", "open_session"]
+
+BAD_INPUT = 2
+FAILED = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+_NARROW = 100  # columns, where the output is no terminal
+_EXPECTED = (ValueError, TypeError, OSError, ImportError)
+_LOGGERS = ("pymc", "pymc_glm")  # their messages are told in words of our own
+
+
+class Session:
+    """Where a command writes: progress and warnings to stderr, results to stdout.
+
+    Parameters
+    ----------
+    quiet : bool
+        Say neither progress nor results; warnings and errors are said.
+    """
+
+    def __init__(self, quiet: bool = False):
+        self.quiet = quiet
+        self._progress = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._warnings = Console(stderr=True, highlight=False, soft_wrap=True)
+        terminal = sys.stdout.isatty()
+        self.results = Console(quiet=quiet, highlight=False, width=None if terminal else _NARROW)
+
+    def say(self, text: str) -> None:
+        """Say how things stand."""
+        self._progress.print(text, markup=False)
+
+    def warn(self, kind: str, text: str) -> None:
+        """Say what must not be missed, with --quiet too, in one paragraph."""
+        self._warnings.print(f"{kind}: {text}", markup=False)
+
+    @contextlib.contextmanager
+    def step(self, doing: str) -> Iterator[None]:
+        """Show a spinner while something is done, then how long it took."""
+        began = time.perf_counter()
+        with self._progress.status(f"{doing} ..."):
+            yield
+        self.say(f"{doing}: {time.perf_counter() - began:.1f} s")
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror is not None:
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet_loggers() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def open_session(*, quiet: bool, debug: bool) -> Iterator[Session]:
+    """Run a command: say warnings and errors in a sentence each and set the exit code.
+
+    Parameters
+    ----------
+    quiet : bool
+        Say neither progress nor results.
+    debug : bool
+        Show the traceback of an error.
+
+    Yields
+    ------
+    Session
+
+    Raises
+    ------
+    typer.Exit
+        With the code 2 for bad input, 130 after Ctrl-C, 1 for everything else.
+    """
+    session = Session(quiet)
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        session.warn("Warning", " ".join(str(message).split()))
+
+    with warnings.catch_warnings(), _quiet_loggers():
+        warnings.showwarning = show
+        # No step of ours multiplies matrices in PyTensor.
+        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
+        try:
+            yield session
+        except typer.Exit:
+            raise
+        except KeyboardInterrupt:
+            session.warn("Interrupted", "nothing was written.")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            if isinstance(error, _EXPECTED):
+                session.warn("Error", _sentence(error))
+                raise typer.Exit(BAD_INPUT) from None
+            hint = "" if debug else " (--debug shows where)"
+            session.warn("Failed", f"{type(error).__name__}: {_sentence(error)}{hint}")
+            raise typer.Exit(FAILED) from None

@@ -1,0 +1,719 @@
+"""The command line: what it writes, what it says, and that it never writes half."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+import pymc_glm as pg
+from pymc_glm.cli import app, demo, fit, networks, results
+from pymc_glm.cli.output import RESULT_FILES, OutputFolder
+from pymc_glm.cli.report import edges_with_truth, fit_report, truth_report
+from pymc_glm.cli.run import Posterior, Recording
+from pymc_glm.cli.session import Session
+from pymc_glm.cli.settings import FitSettings, SampleSettings
+
+BIN_WIDTH = 0.005
+FAST = ["--chains=2", "--draws=30", "--tune=30", "--cores=1", "--seed=1", "--window=0.05"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def said(result):
+    """What went to stderr, on one line."""
+    return " ".join(result.stderr.split())
+
+
+def write_npz(path, counts, **arrays):
+    """A recording with a spike in the middle of each bin that has one."""
+    bins, neurons = np.nonzero(counts)
+    arrays = {"stop": len(counts) * BIN_WIDTH} | arrays
+    np.savez(path, times=(bins + 0.5) * BIN_WIDTH, neurons=neurons, **arrays)
+    return path
+
+
+def write_recording(path):
+    counts = np.random.default_rng(1).random((400, 3)) < [0.1, 0.05, 0.08]
+    return write_npz(path, counts, labels=["a", "b", "c"])
+
+
+@pytest.fixture
+def recording(tmp_path):
+    return write_recording(tmp_path / "cells.npz")
+
+
+@pytest.fixture
+def no_sampling(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("sampling was reached")
+
+    monkeypatch.setattr(pg, "sample", fail)
+
+
+def visible_and_hidden(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fitted(recording, *options):
+    output = recording.parent / "out"
+    return run("fit", recording, "--output", output, *FAST, *options), output
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """Make a fit stop at sampling; return the arguments of it."""
+    calls = []
+
+    def stop(**arguments):
+        calls.append(arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pg, "sample", stop)
+
+    def fit_until_sampling(recording, *options):
+        result, _ = fitted(recording, *options)
+        assert result.exit_code == 130, result.output
+        return calls[-1], said(result)
+
+    return fit_until_sampling
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory):
+    """A fit with nothing replaced; the others take its draws."""
+    recording = write_recording(tmp_path_factory.mktemp("first") / "cells.npz")
+    result, output = fitted(recording)
+    assert result.exit_code == 0, result.output
+    return result, recording, output
+
+
+@pytest.fixture
+def drawn(first_run, monkeypatch):
+    """Make sampling return at once what the first run drew."""
+    tree = xr.load_datatree(first_run[2] / "posterior.nc", engine="h5netcdf")
+    monkeypatch.setattr(
+        pg, "sample", lambda *, draws, **_: tree.isel(draw=slice(draws), missing_dims="ignore")
+    )
+
+
+# what is written
+
+
+def test_fit_writes_everything_and_it_reads_back(first_run):
+    _, recording, output = first_run
+    assert visible_and_hidden(output) == sorted(RESULT_FILES)
+    assert visible_and_hidden(recording.parent) == ["cells.npz", "out"]
+
+    edges = pd.read_csv(output / "edges.csv", dtype={"pre": str, "post": str})
+    assert set(zip(edges["pre"], edges["post"], strict=True)) == {
+        (pre, post) for pre in "abc" for post in "abc"
+    }
+    with xr.open_datatree(output / "posterior.nc", engine="h5netcdf") as tree:
+        assert dict(tree["posterior"]["weights"].sizes) == {
+            "chain": 2, "draw": 30, "post": 3, "pre": 3, "basis": 3,
+        }  # fmt: skip
+        assert tree["posterior"]["adjacency"].dtype == np.int8
+        np.testing.assert_array_equal(
+            tree["observed_data"]["spikes"].sum("time"), counts_of(recording)
+        )
+        pd.testing.assert_frame_equal(pg.edge_summary(tree), edges, check_dtype=False)
+    again = az.from_netcdf(output / "posterior.nc", engine="h5netcdf")
+    assert {"posterior", "sample_stats", "observed_data", "constant_data"} <= set(again.children)
+    again.close()
+
+    summary = pd.read_csv(output / "summary.csv", index_col="variable")
+    assert {"bias[a]", "bias[b]", "bias[c]", "edge_probability"} <= set(summary.index)
+    assert not any(name.startswith(("weights[", "adjacency")) for name in summary.index)
+    for name in RESULT_FILES:
+        if name.endswith(".png"):
+            picture = (output / name).read_bytes()
+            assert picture.startswith(b"\x89PNG") and len(picture) > 5000, name
+
+
+def counts_of(recording):
+    return np.bincount(np.load(recording)["neurons"], minlength=3)
+
+
+def test_the_report_is_printed_and_written(first_run):
+    result, _, output = first_run
+    report = (output / "report.txt").read_text(encoding="utf-8")
+    assert report.rstrip() in result.stdout
+    for words in ("3 neurons", "400 bins of 5 ms", "inclusion probability", "Convergence",
+                  "2 chains of 30 draws"):  # fmt: skip
+        assert words in report
+    assert "posterior.nc" in result.stdout
+
+
+def test_progress_is_said_on_stderr(first_run):
+    for step in ("Reading", "bins of 5 ms", "Building", "Sampling", "Summarising", "Drawing"):
+        assert step in first_run[0].stderr
+
+
+@pytest.mark.usefixtures("drawn")
+def test_quiet_says_nothing(recording):
+    result, output = fitted(recording, "--no-pictures", "--quiet")
+    assert result.exit_code == 0
+    assert result.output == ""
+    assert not list(output.glob("*.png"))
+
+
+def test_options_of_sampling_reach_it(recording, call):
+    arguments, _ = call(recording, "--threads=2", "--seed=7")
+    del arguments["model"]
+    assert arguments == {
+        "draws": 30, "tune": 30, "chains": 2, "cores": 1, "threads": 2, "random_seed": 7,
+        "progressbar": True,
+    }  # fmt: skip
+
+
+def test_dense_model(recording, call):
+    arguments, _ = call(recording, "--edges=dense", "--basis=bspline")
+    assert "adjacency" not in arguments["model"].named_vars
+    assert len(arguments["model"].coords["basis"]) == 4
+
+
+def test_results_of_a_dense_model(recording, first_run, monkeypatch):
+    tree = xr.load_datatree(first_run[2] / "posterior.nc", engine="h5netcdf")
+    tree["posterior"] = xr.DataTree(tree["posterior"].to_dataset().drop_vars("adjacency"))
+    monkeypatch.setattr(pg, "sample", lambda **_: tree)
+    result, output = fitted(recording, "--edges=dense")
+    assert result.exit_code == 0, result.output
+    assert visible_and_hidden(output) == sorted(set(RESULT_FILES) - {"weights.png"})
+
+
+@pytest.mark.usefixtures("drawn")
+def test_default_output_is_named_after_the_file(recording, monkeypatch):
+    monkeypatch.chdir(recording.parent)
+    assert run("fit", recording, *FAST, "--no-pictures", "--quiet").exit_code == 0
+    assert (recording.parent / "cells-glm" / "posterior.nc").exists()
+
+
+def test_window_neurons_and_minimum_rate(recording, call):
+    arguments, words = call(
+        recording, "--neurons=c, a,b", "--start=0.5", "--duration=1", "--min-rate=12",
+        "--basis=identity", "--window=0.01",
+    )  # fmt: skip
+    model = arguments["model"]
+    assert list(model.coords["post"]) == ["c", "a"]
+    assert (len(model.coords["time"]), model.coords["time"][0]) == (200, 0.5)
+    np.testing.assert_array_equal(model["basis_functions"].get_value(), np.eye(2))
+    assert "left out 1 of 3 neurons, below 12 Hz: b" in words
+
+
+def test_few_spikes_that_share_a_bin_are_merged_and_said(tmp_path, call):
+    counts = np.random.default_rng(1).random((400, 2)) < 0.5
+    path = write_npz(tmp_path / "pairs.npz", counts)
+    spikes = dict(np.load(path))
+    times = np.append(spikes["times"], spikes["times"][0] + 0.001)
+    neurons = np.append(spikes["neurons"], spikes["neurons"][0])
+    np.savez(path, **(spikes | {"times": times, "neurons": neurons}))
+    arguments, words = call(path)
+    np.testing.assert_array_equal(arguments["model"]["counts"].get_value(), counts)
+    share = 1 / (neurons == spikes["neurons"][0]).sum()
+    assert f"Warning: 1 of {len(times)} spikes ({1 / len(times):.2%}) share a bin" in words
+    assert f"(most: neuron {spikes['neurons'][0]}, {share:.1%} of its spikes)" in words
+    refused, _ = fitted(path, "--max-merged=0")
+    assert refused.exit_code == 2
+    assert "Error: counts: 1 of 800 bins hold more than one spike" in said(refused)
+
+
+def test_pauses_are_warned_of(tmp_path, call):
+    counts = np.random.default_rng(1).random((4000, 3)) < 0.1
+    assert "no neuron fires" not in call(write_npz(tmp_path / "whole.npz", counts))[1]
+    counts[1000:1600] = 0
+    counts[3000:3500] = 0
+    first = np.flatnonzero(counts[:1000].any(axis=1))[-1] + 1
+    last = 1600 + np.flatnonzero(counts[1600:].any(axis=1))[0]
+    _, words = call(write_npz(tmp_path / "paused.npz", counts))
+    assert "no neuron fires in 2 stretches longer than 1 s" in words
+    assert f"{first * BIN_WIDTH:.4g} to {last * BIN_WIDTH:.4g} s" in words
+
+
+def test_report_tells_what_was_left_out(first_run):
+    recording = Recording("cells", pg.bin_spikes({"a": [0.1, 0.3]}, 0.1, stop=0.4), ("b",), 0.4, 3)
+    tree = xr.load_datatree(first_run[2] / "posterior.nc", engine="h5netcdf")
+    session = Session()
+    with session.results.capture() as capture:
+        session.results.print(
+            fit_report(recording, Posterior(tree, True, 2.0), pg.edge_summary(tree))
+        )
+    text = capture.get()
+    assert "left out, below 0.4 Hz: b" in text
+    assert "not counted because they share a bin with another spike of their neuron: 3" in text
+    assert "sampling was interrupted" in text
+
+
+# bad input
+
+
+def csv(*lines):
+    return lambda path: path.write_text("\n".join(["time,neuron", *lines]) + "\n")
+
+
+BAD_FILES = {
+    "cells.csv": (lambda path: path.write_text(""), r"cells\.csv is empty"),
+    "cells.xyz": (lambda path: path.write_bytes(b"abcdef"), "format of .* is not known"),
+    "negative.csv": (csv("-0.5,a", "0.5,a"), r"'a'.*-0\.5 s is negative"),
+    "nan.csv": (csv("nan,a", "0.5,a"), "nan"),
+    "wrong.csv": (lambda path: path.write_text("when,who\n0.5,a\n"), "when"),
+    "doubles.csv": (
+        csv(*(f"{t},a" for t in (0.001, 0.002, 0.003, 0.5))),
+        r"bins hold more than one spike.*'a', bin 0, 3 spikes.*binomial",
+    ),
+    "bad.h5": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\nrubbish"), r"bad\.h5"),
+    "bad.npz": (lambda path: path.write_bytes(b"PKrubbish"), r"bad\.npz.*npz"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+@pytest.mark.usefixtures("no_sampling")
+def test_bad_files_get_a_sentence(tmp_path, name):
+    write, message = BAD_FILES[name]
+    write(tmp_path / name)
+    refused(tmp_path / name, (), message)
+
+
+@pytest.mark.usefixtures("no_sampling")
+def test_duplicate_labels_get_a_sentence(tmp_path):
+    path = write_npz(tmp_path / "cells.npz", np.ones((10, 2)), labels=["a", "a"])
+    refused(path, (), r"repeat: \['a'\]")
+
+
+@pytest.mark.usefixtures("no_sampling")
+def test_missing_file_and_folder_get_a_sentence(tmp_path):
+    refused(tmp_path / "none.npz", (), r"there is no file .*none\.npz")
+    (tmp_path / "folder").mkdir()
+    refused(tmp_path / "folder", (), "folder is a directory")
+
+
+BAD_OPTIONS = {
+    "--bin-width=0": "bin_width must be positive",
+    "--bin-width=-1": "bin_width must be positive",
+    "--bin-width=nan": "bin_width must be finite",
+    "--bin-width=3": "longer than the recording",
+    "--window=3": "not shorter than the recording",
+    "--window=0.001": "shorter than one bin",
+    "--n-basis=50": "50",
+    "--n-basis=0": "n_basis",
+    "--basis=bspline --n-basis=2": "n_basis = 2 is too few",
+    "--basis=identity --n-basis=2": "--n-basis: got 2 with --basis identity",
+    "--format=mat": "unknown format 'mat'",
+    "--min-rate=500": "no neuron fires at min_rate = 500 Hz",
+    "--min-rate=-1": "min_rate must not be negative",
+    "--neurons=a,d": r"unknown neurons \['d'\]",
+    "--neurons=a,a": r"repeat: \['a'\]",
+    "--start=1 --stop=0.5": "start must be smaller than stop",
+    "--stop=9": "stop = 9.0 s lies outside the recording",
+    "--stop=1 --duration=1": "either stop or duration",
+}
+
+
+@pytest.mark.parametrize("options", BAD_OPTIONS)
+@pytest.mark.usefixtures("no_sampling")
+def test_bad_options_get_a_sentence(recording, options):
+    refused(recording, options.split(), BAD_OPTIONS[options])
+
+
+def refused(path, options, message):
+    """Exit code 2, one sentence on stderr, no folder."""
+    before = visible_and_hidden(path.parent)
+    output = path.parent / "new" / "out"
+    result = run("fit", path, "--output", output, *options)
+    assert result.exit_code == 2, result.output
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert re.search(message, errors[0]), errors[0]
+    assert result.stderr.rstrip().endswith(errors[0])
+    assert "Traceback" not in result.output
+    assert visible_and_hidden(path.parent) == before
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--seed=abc", "--seed=-1", "--draws=0", "--chains=0", "--tune=-1", "--cores=0", "--threads=0",
+     "--edges=none", "--basis=none", "--max-merged=2", "--no-such-option"],
+)  # fmt: skip
+@pytest.mark.usefixtures("no_sampling")
+def test_options_out_of_range_name_the_option(recording, option):
+    result = run("fit", recording, "--output", recording.parent / "out", option)
+    assert result.exit_code == 2
+    assert option.split("=")[0] in said(result)
+    assert not (recording.parent / "out").exists()
+
+
+@pytest.mark.filterwarnings("default:counts. 1 neurons never fire")
+def test_a_silent_neuron_is_kept_with_a_warning_when_asked_for(tmp_path, call):
+    counts = np.zeros((400, 2))
+    counts[::20, 0] = 1
+    path = write_npz(tmp_path / "cells.npz", counts, labels=["loud", "silent"])
+    arguments, words = call(path, "--min-rate=0")
+    assert list(arguments["model"].coords["post"]) == ["loud", "silent"]
+    assert "Warning: counts: 1 neurons never fire (silent)" in words
+    _, words = call(path)
+    assert "left out 1 of 2 neurons, below 0.4 Hz: silent" in words
+
+
+def test_debug_shows_the_traceback(recording):
+    result, _ = fitted(recording, "--bin-width=0", "--debug")
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr and "Error: bin_width" in said(result)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_failure_that_is_no_bad_input_has_code_1(recording, monkeypatch):
+    monkeypatch.setattr(pg, "edge_summary", lambda tree: 1 / 0)
+    result, output = fitted(recording)
+    assert result.exit_code == 1
+    assert "Failed: ZeroDivisionError: division by zero (--debug shows where)" in said(result)
+    assert not output.exists()
+
+
+# the folder
+
+
+@pytest.mark.usefixtures("no_sampling")
+def test_output_that_is_a_file(recording):
+    result = run("fit", recording, "--output", recording)
+    assert result.exit_code == 2
+    assert "is a file; name a folder" in said(result)
+
+
+@pytest.mark.usefixtures("no_sampling")
+@pytest.mark.parametrize("place", ["below a file", "/proc"])
+def test_unwritable_output_is_found_before_sampling(recording, place):
+    if place == "/proc" and not Path("/proc/self").exists():
+        pytest.skip("there is no /proc, a folder that nobody can write to")
+    output = Path("/proc/pymc-glm") if place == "/proc" else recording / "deep" / "out"
+    result = run("fit", recording, "--output", output)
+    assert result.exit_code == 2
+    assert f"--output: {output} cannot be written" in said(result)
+
+
+@pytest.mark.usefixtures("no_sampling")
+def test_earlier_results_are_not_overwritten_unasked(recording):
+    output = recording.parent / "out"
+    output.mkdir()
+    (output / "edges.csv").write_text("earlier")
+    result = run("fit", recording, "--output", output)
+    assert result.exit_code == 2
+    assert "earlier run (edges.csv)" in said(result) and "--overwrite" in said(result)
+    assert visible_and_hidden(output) == ["edges.csv"]
+
+
+@pytest.mark.usefixtures("drawn")
+def test_overwrite_replaces_results_and_nothing_else(recording):
+    output = recording.parent / "out"
+    output.mkdir()
+    for name in ("edges.csv", "network.png", "notes.txt"):
+        (output / name).write_text("earlier")
+    result, _ = fitted(recording, "--overwrite", "--no-pictures")
+    assert result.exit_code == 0, result.output
+    assert (output / "edges.csv").read_text() != "earlier"
+    assert (output / "notes.txt").read_text() == "earlier"
+    assert visible_and_hidden(output) == [
+        "edges.csv", "notes.txt", "posterior.nc", "report.txt", "summary.csv",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("drawn")
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize(
+    "writer", ["write_posterior", "write_summary", "write_report", "write_pictures"]
+)
+def test_nothing_half_written_is_left(recording, monkeypatch, writer, exists):
+    output = recording.parent / "out"
+    if exists:
+        output.mkdir()
+        (output / "edges.csv").write_text("earlier")
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device", "posterior.nc")
+
+    monkeypatch.setattr(fit, writer, fail)
+    result, _ = fitted(recording, "--overwrite")
+    assert result.exit_code == 2
+    assert "Error: posterior.nc: No space left on device" in said(result)
+    assert visible_and_hidden(recording.parent) == ["cells.npz", "out"][: 1 + exists]
+    if exists:
+        assert visible_and_hidden(output) == ["edges.csv"]
+        assert (output / "edges.csv").read_text() == "earlier"
+
+
+def test_output_folder_makes_and_removes_parents(tmp_path):
+    path = tmp_path / "a" / "b" / "out"
+    with OutputFolder(path) as folder:
+        (folder.staging / "edges.csv").write_text("new")
+    assert visible_and_hidden(tmp_path) == []
+    with OutputFolder(path) as folder:
+        (folder.staging / "edges.csv").write_text("new")
+        assert folder.commit() == [path / "edges.csv"]
+    assert visible_and_hidden(path.parent) == ["out"]
+    assert (path / "edges.csv").read_text() == "new"
+
+
+# Ctrl-C
+
+
+def interrupt_at(monkeypatch, iteration):
+    """Make Ctrl-C come at an iteration of the second chain."""
+    sample = pg.sample
+
+    def callback(trace, draw):
+        if draw.chain == 1 and draw.draw_idx == iteration:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pg, "sample", lambda **kwargs: sample(**kwargs, callback=callback))
+
+
+def test_interrupted_draws_are_saved(recording, monkeypatch):
+    interrupt_at(monkeypatch, 40)
+    result, output = fitted(recording)
+    assert result.exit_code == 130, result.output
+    with xr.open_datatree(output / "posterior.nc", engine="h5netcdf") as tree:
+        sizes = tree["posterior"].sizes
+    # PyMC keeps as many chains and draws as make most: the first chain is whole.
+    assert (sizes["chain"], sizes["draw"]) == (1, 30)
+    assert "Interrupted: 1 of 2 chains with 30 of 30 draws" in said(result)
+    assert "interrupted" in (output / "report.txt").read_text()
+    assert (output / "network.png").exists()
+
+
+@pytest.mark.usefixtures("drawn")
+@pytest.mark.parametrize("draws", [1, 2, 5])
+def test_a_few_draws_can_be_summarised(recording, draws):
+    result, output = fitted(recording, f"--draws={draws}")
+    assert result.exit_code == 0, result.output
+    assert visible_and_hidden(output) == sorted(RESULT_FILES)
+
+
+def test_interrupted_while_tuning_writes_nothing(recording, monkeypatch):
+    sample = pg.sample
+
+    def callback(trace, draw):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pg, "sample", lambda **kwargs: sample(**kwargs, callback=callback))
+    result, _ = fitted(recording)
+    assert result.exit_code == 130
+    assert "Interrupted: nothing was written" in said(result)
+    assert visible_and_hidden(recording.parent) == ["cells.npz"]
+
+
+@pytest.mark.usefixtures("drawn")
+def test_interrupted_while_drawing_pictures_writes_nothing(recording, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "write_pictures", interrupt)
+    result, _ = fitted(recording)
+    assert result.exit_code == 130
+    assert visible_and_hidden(recording.parent) == ["cells.npz"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="a process group is interrupted, as a terminal does it")
+def test_a_real_ctrl_c(recording):
+    drawing = recording.parent / "drawing"  # the program says that it draws by making this file
+    program = f"""
+import pathlib, pymc_glm as pg, pymc_glm.cli
+def callback(trace, draw):
+    if draw.draw_idx == 100:
+        pathlib.Path({str(drawing)!r}).touch()
+sample = pg.sample
+pg.sample = lambda **kwargs: sample(**kwargs, callback=callback)
+pymc_glm.cli.main()
+"""
+    output = recording.parent / "out"
+    arguments = ["fit", str(recording), "--output", str(output)]
+    arguments += ["--draws=1000000", "--tune=10", "--chains=2", "--cores=2"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        limit = time.monotonic() + 600  # compiling takes a while on a busy machine
+        while not drawing.exists() and process.poll() is None and time.monotonic() < limit:
+            time.sleep(0.2)
+        assert drawing.exists()
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Interrupted: " in errors and "draws are kept" in errors
+    with xr.open_datatree(output / "posterior.nc", engine="h5netcdf") as tree:
+        assert 0 < tree["posterior"].sizes["draw"] < 1_000_000
+
+
+# demo
+
+
+def tiny(name, n_neurons, n_bins, seed):
+    basis = pg.basis.raised_cosine(1, window=0.1, bin_width=BIN_WIDTH)
+    weights = np.zeros((n_neurons, n_neurons, 1))
+    weights[1, 0] = 2.5
+    bias = np.array([-2.5] + [-4.0] * (n_neurons - 1))
+    return networks.DemoNetwork(
+        name=name,
+        title=name,
+        parameters=pg.NetworkParameters(bias, weights, basis),
+        neurons=[f"n{i}" for i in range(n_neurons)],
+        n_bins=n_bins,
+        seed=seed,
+        sampling=SampleSettings(50, 50, 2, cores=1),
+    )
+
+
+@pytest.fixture
+def tiny_networks(monkeypatch):
+    monkeypatch.setattr(demo, "four_neurons", lambda short: tiny("four-neurons", 2, 1500, 1))
+    monkeypatch.setattr(demo, "twelve_neurons", lambda short: tiny("twelve-neurons", 3, 1500, 2))
+
+
+@pytest.mark.usefixtures("tiny_networks")
+def test_demo_compares_both_networks_with_the_truth(tmp_path):
+    output = tmp_path / "demo-output"
+    (output / "four-neurons").mkdir(parents=True)
+    (output / "four-neurons" / "edges.csv").write_text("earlier")
+    result = run("demo", "--output", output)
+    assert result.exit_code == 0, result.output
+    assert visible_and_hidden(output) == ["four-neurons", "twelve-neurons"]
+    for name, n in (("four-neurons", 2), ("twelve-neurons", 3)):
+        assert visible_and_hidden(output / name) == sorted(RESULT_FILES)
+        edges = pd.read_csv(output / name / "edges.csv")
+        true = edges[edges["true_edge"]]
+        assert list(zip(true["pre"], true["post"], strict=True)) == [("n0", "n1")]
+        assert true["true_peak"].item() == pytest.approx(2.5)
+        assert true["probability"].item() > 0.9
+        assert (edges.loc[~edges["true_edge"], "true_peak"] == 0).all()
+        report = (output / name / "report.txt").read_text(encoding="utf-8")
+        assert "Edges between neurons: 1 of 1 found, 0 missed" in report
+        assert f"false alarms among {n * (n - 1) - 1} pairs without one" in report
+        assert "Convergence" in report and report.rstrip() in result.stdout
+
+
+@pytest.mark.usefixtures("tiny_networks")
+def test_demo_interrupted_in_the_first_network_stops(tmp_path, monkeypatch):
+    interrupt_at(monkeypatch, 60)
+    result = run("demo", "--output", tmp_path / "out")
+    assert result.exit_code == 130
+    assert visible_and_hidden(tmp_path / "out") == ["four-neurons"]
+
+
+@pytest.mark.usefixtures("drawn")
+def test_demo_of_a_recording(recording):
+    output = recording.parent / "out"
+    result = run("demo", "--short", "--recording", recording, "--output", output)
+    assert result.exit_code in (0, 130), result.output  # 130: fewer draws than asked for
+    assert visible_and_hidden(output / "cells") == sorted(RESULT_FILES)
+
+
+def test_networks_of_the_demo():
+    for make, n_neurons, n_bins in (
+        (networks.four_neurons, 4, 10_000),
+        (networks.twelve_neurons, 12, 12_000),
+    ):
+        network = make()
+        assert (len(network.neurons), network.n_bins) == (n_neurons, n_bins)
+        counts = pg.simulate(
+            network.parameters, n_bins, random_seed=network.seed, neurons=network.neurons
+        )
+        rates = counts.mean("time") / counts.attrs["bin_width"]
+        assert 3 < rates.min() and rates.max() < 80
+        filters = network.parameters.filters
+        assert (filters[range(n_neurons), range(n_neurons), 0] < 0).all()
+        signs = np.sign(filters[:, :, 0])[~np.eye(n_neurons, dtype=bool)]
+        assert {-1.0, 0.0, 1.0} == set(signs)
+        assert make(short=True).n_bins < n_bins
+    assert networks.four_neurons().parameters.basis.shape == (100, 1)
+
+
+def test_truth_report_counts_hits_misses_and_false_alarms():
+    neurons = ["a", "b", "c"]
+    filters = np.zeros((3, 3, 2))
+    filters[1, 0] = [1.0, -2.0]  # a -> b
+    filters[2, 0] = [0.5, 0.1]  # a -> c
+    filters[0, 0] = [-1.0, 0.0]
+    truth = results.TrueNetwork((filters != 0).any(axis=2), filters)
+    rows = [(pre, post) for post in neurons for pre in neurons]
+    edges = pd.DataFrame(rows, columns=["pre", "post"]).assign(
+        probability=0.1, mcse=0.01, weight_mean=1.0, weight_lower=0.5, weight_upper=1.5
+    )
+    present = [("a", "b"), ("b", "c"), ("b", "b")]
+    edges.loc[[pair in present for pair in rows], "probability"] = 0.9
+    edges = edges_with_truth(edges, truth, neurons)
+    peaks = {
+        (p, q): peak for p, q, peak in edges[["pre", "post", "true_peak"]].itertuples(index=False)
+    }
+    assert (peaks["a", "b"], peaks["a", "c"], peaks["a", "a"], peaks["b", "a"]) == (-2, 0.5, -1, 0)
+
+    posterior = Posterior(small_tree(), False, 1.0)
+    session = Session()
+    with session.results.capture() as capture:
+        session.results.print(truth_report(posterior, edges, "title"))
+    text = capture.get()
+    assert "Edges between neurons: 1 of 2 found, 1 missed, 1 false alarms among 4" in text
+    assert "Self-edges: 0 of 1 found, 1 missed, 1 false alarms among 2" in text
+    assert text.count("no: false alarm") == 2 and text.count("yes, missed") == 2
+
+
+def small_tree():
+    rng = np.random.default_rng(1)
+    return az.from_dict(
+        {
+            "posterior": {
+                "bias": rng.normal(size=(2, 50, 2)),
+                "weights": rng.normal(size=(2, 50, 2, 2, 1)),
+            },
+            "constant_data": {"basis_functions": np.ones((1, 1))},
+        },
+        coords={"post": ["a", "b"], "pre": ["a", "b"]},
+        dims={
+            "bias": ["post"],
+            "weights": ["post", "pre", "basis"],
+            "basis_functions": ["lag", "basis"],
+        },
+    )
+
+
+# the program
+
+
+def test_version_and_help():
+    result = run("--version")
+    assert result.exit_code == 0 and result.stdout.startswith("pymc-glm ")
+    result = run("--help")
+    assert result.exit_code == 0 and "fit" in result.stdout and "demo" in result.stdout
+    shown = run("fit", "--help").stdout
+    settings = FitSettings(Path())
+    for field in ("bin-width", "window", "n-basis", "min-rate", "draws", "seed", "overwrite"):
+        assert f"--{field}" in shown
+    assert str(settings.min_rate) in shown and str(settings.sampling.draws) in shown
+
+
+def test_python_dash_m_with_a_bad_file(tmp_path):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run(
+        [sys.executable, "-m", "pymc_glm", "fit", "none.npz"],
+        capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == "Error: there is no file none.npz"
+    assert visible_and_hidden(tmp_path) == []

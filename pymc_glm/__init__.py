@@ -2,7 +2,7 @@
 
 >>> import pymc_glm as pg
 >>> trains = pg.read_spikes("recording.h5")  # doctest: +SKIP
->>> counts = pg.bin_spikes(trains, bin_width=0.005, min_rate=0.4)  # doctest: +SKIP
+>>> counts = pg.bin_spikes(trains, bin_width=0.005, min_rate=0.4).clip(max=1)  # doctest: +SKIP
 >>> basis = pg.basis.raised_cosine(3, window=0.1, bin_width=0.005)
 >>> model = pg.build_glm(counts, basis)  # doctest: +SKIP
 >>> tree = pg.sample(model=model)  # doctest: +SKIP

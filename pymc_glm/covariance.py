@@ -14,7 +14,7 @@ from pymc_glm.hyperparameters import LEARNED, Hyperparameter, dimensions, hyperp
 
 __all__ = ["cholesky_of_partial_correlations", "inverse_lower", "whitening_factor"]
 
-ETA = 2.0  # LKJ shape: correlations of 0 are twice as dense as under the uniform law
+ETA = 2.0  # LKJ shape: favours small correlations, mildly
 MEDIAN_SCALE, LOG_SCALE_SIGMA = 0.7, 0.5
 
 
@@ -124,15 +124,15 @@ def whitening_factor(prefix: str, cov: Hyperparameter | None, size: int) -> Tens
         variance = hyperparameter(
             name,
             cov,
-            pm.Flat.dist,
+            None,
             shape=(size,) * ndim,
             dims=("basis",) * ndim,
             lower=1e-12,
         )
         return np.eye(size) / pt.sqrt(variance)
-    matrix = hyperparameter(
-        name, cov, pm.Flat.dist, shape=(size, size), dims=("basis", "basis_other")
-    )
+    model = pm.modelcontext(None)
+    model.add_coord("basis_other", model.coords["basis"])
+    matrix = hyperparameter(name, cov, None, shape=(size, size), dims=("basis", "basis_other"))
     if not isinstance(matrix, TensorConstant):
         return inverse_lower(pt.linalg.cholesky(matrix), size)
     _check_covariance(name, matrix.data)

@@ -97,22 +97,26 @@ def _check_values(counts: xr.DataArray) -> None:
             )
 
 
-def _warn_of_constant_regressors(counts: xr.DataArray, window: int) -> None:
+def _warn_of_constant_regressors(counts: xr.DataArray) -> None:
     """Say which pre neurons tell nothing: they never fire, or fire in every bin."""
-    fired = counts.values > 0
-    if len(counts) > window:
-        for constant, what in (
-            (~fired.any(axis=0), "never fire"),
-            (fired.all(axis=0), "fire in every bin"),
-        ):
-            if constant.any():
-                names = ", ".join(counts["neuron"].values[constant][:12])
-                warnings.warn(
-                    f"counts: {constant.sum()} neurons {what} ({names}); what they do to others is "
-                    "known from the prior alone. pg.bin_spikes(..., min_rate=) drops silent ones.",
-                    UserWarning,
-                    stacklevel=4,
-                )
+    fired = counts.values[:-1] > 0  # what the last bin does to others is not seen
+    for constant, what in (
+        (
+            ~fired.any(axis=0),
+            "never fire ({}), or in the last bin only; what they do to others is known from the "
+            "prior alone. pg.bin_spikes(..., min_rate=) drops neurons that fire too little.",
+        ),
+        (
+            fired.all(axis=0),
+            "fire in every bin ({}); what they do to others cannot be told from the biases but by "
+            "the prior. Use a smaller bin_width, or leave them out.",
+        ),
+    ):
+        if constant.any():
+            names = ", ".join(counts["neuron"].values[constant][:12])
+            warnings.warn(
+                f"counts: {constant.sum()} neurons {what.format(names)}", UserWarning, stacklevel=4
+            )
 
 
 def make_design(counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLike) -> Design:
@@ -143,7 +147,7 @@ def make_design(counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLik
             f"basis: its window of {n_lags} bins ({n_lags * bin_width:g} s) is not shorter than "
             f"the recording of {n_bins} bins ({n_bins * bin_width:g} s); use a shorter window."
         )
-    _warn_of_constant_regressors(counts, n_lags)
+    _warn_of_constant_regressors(counts)
     history = xr.DataArray(
         convolve_history(counts.values, basis.values),
         dims=("time", "pre", "basis"),

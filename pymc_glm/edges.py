@@ -55,7 +55,8 @@ class BernoulliEdges(Edges):
     Parameters
     ----------
     probability : number, array (post, pre), PyMC distribution or "learned"
-        Probability of an edge between two neurons; by default learned, Beta(1, 4). In the
+        Probability of an edge between two neurons; the diagonal of a matrix counts only with
+        ``self_probability=None``; by default learned, Beta(1, 4). In the
         posterior as ``edge_probability``.
     self_probability : number, PyMC distribution, "learned" or None
         Probability of an edge from a neuron to itself (refractoriness, bursting), by default

@@ -82,7 +82,7 @@ def _fixed(
 def hyperparameter(
     name: str,
     value: Hyperparameter,
-    default: Callable[[], TensorVariable],
+    default: Callable[[], TensorVariable] | None,
     *,
     shape: tuple[int, ...] = (),
     dims: tuple[str, ...] | None = None,
@@ -98,8 +98,8 @@ def hyperparameter(
     value : number, array, PyMC distribution or "learned"
         Fixed value; or prior, e.g. ``pm.Beta.dist(1, 3)``, one for all elements if scalar; or
         ``"learned"`` for the default prior.
-    default : callable
-        Makes the default prior, an unnamed PyMC distribution.
+    default : callable or None
+        Makes the default prior, an unnamed PyMC distribution; None if there is none.
     shape, dims : tuple
         Shape, and the dimension names it has in the posterior.
     lower, upper : float
@@ -114,7 +114,7 @@ def hyperparameter(
     ValueError, TypeError
         The value is out of range, of another shape or of another kind.
     """
-    if isinstance(value, str) and value == LEARNED:
+    if isinstance(value, str) and value == LEARNED and default is not None:
         value = default()
     if isinstance(value, TensorVariable) and not isinstance(value, TensorConstant):
         return _register(name, value, shape, dims)

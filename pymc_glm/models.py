@@ -19,18 +19,16 @@ from pymc_glm.weights import GaussianWeights, Weights
 
 __all__ = ["bernoulli_glm", "build_glm", "dense_glm"]
 
-BIAS_SIGMA = 2.0  # log-odds; two such deviations span rates from 0.1 to 250 Hz around 5 Hz
+BIAS_SIGMA = 2.0  # log-odds; two such deviations around 5 Hz span 0.09 to 117 Hz in bins of 5 ms
 
 
 def _coords(design: Design) -> dict:
     neurons = design.counts["neuron"].values
-    n_basis = design.basis.sizes["basis"]
     return {
         "time": design.counts["time"].values,
         "post": neurons,
         "pre": neurons,
         "basis": design.basis["basis"].values,
-        "basis_other": np.arange(n_basis),
         "lag": design.basis["lag"].values,
     }
 
@@ -143,8 +141,8 @@ def build_glm(
     pymc.Model
         Variables ``adjacency`` (post, pre), ``weights`` (post, pre, basis), ``bias`` (post), the
         learned hyperparameters, and the observed ``spikes`` (time, post); data containers
-        ``history`` (time, pre, basis), ``basis_functions`` (lag, basis), ``bin_width`` and, where
-        known, ``position`` (post, space).
+        ``counts`` (time, post), ``history`` (time, pre, basis), ``basis_functions`` (lag, basis),
+        ``bin_width`` and, where known, ``position`` (post, space).
 
     Raises
     ------

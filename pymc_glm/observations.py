@@ -60,8 +60,10 @@ class Bernoulli(Observation):
             raise ValueError(
                 f"counts: {several.sum()} of {several.size} bins hold more than one spike (first: "
                 f"neuron {neurons[who]!r}, bin {where}, {counts[where, who]} spikes) and "
-                f"observation='bernoulli' allows at most one; use a bin_width below {bin_width:g} s"
-                ", or model several spikes in a bin with a binomial or negative binomial law."
+                f"observation='bernoulli' allows at most one; use a bin_width below {bin_width:g} "
+                "s, count such bins as one spike by counts.clip(max=1) where they are few, or "
+                "model several spikes in a bin by a binomial or negative binomial law, which this "
+                "version does not have yet."
             )
 
     def distribution(self, name: str, psi: TensorVariable, **kwargs: Any) -> TensorVariable:

@@ -3,12 +3,13 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pymc as pm
 import xarray as xr
+from pymc.distributions.continuous import FlatRV, HalfFlatRV
 from pymc.initial_point import make_initial_point_fn
 from pymc.model import modelcontext
 from pymc.sampling.mcmc import assign_step_methods, instantiate_steppers
@@ -58,7 +59,7 @@ def initial_points(
     network = find_network(model)
     known = {rv for rv in (network.adjacency, network.weights, network.bias) if rv is not None}
     hyper = [rv for rv in model.free_RVs if rv not in known and rv in ancestors(known)]
-    draw_hyper = make_initial_point_fn(model=model, overrides=dict.fromkeys(hyper, "prior"))
+    draw_hyper = _hyperparameter_draw(model, hyper)
     rates = (observed_counts(model, network.spikes).mean(axis=0)).clip(1e-4, 0.5)
     center = network.observation.activation(rates, 1.0)
     starts: list[dict[str, np.ndarray]] = []
@@ -79,6 +80,12 @@ def initial_points(
     return starts
 
 
+def _hyperparameter_draw(model: pm.Model, hyper: list) -> Callable[[int], dict]:
+    """Return a function from a seed to a point whose hyperparameters are draws of their prior."""
+    proper = [rv for rv in hyper if not isinstance(rv.owner.op, FlatRV | HalfFlatRV)]
+    return make_initial_point_fn(model=model, overrides=dict.fromkeys(proper, "prior"))
+
+
 @contextlib.contextmanager
 def _compiling(progressbar: bool) -> Iterator[None]:
     """Show that the step methods are being compiled; the first time on a machine takes a while."""
@@ -87,7 +94,7 @@ def _compiling(progressbar: bool) -> Iterator[None]:
         return
     from rich.console import Console
 
-    with Console().status("Compiling the samplers (about a minute the first time) ..."):
+    with Console(stderr=True).status("Compiling the samplers (half a minute the first time) ..."):
         yield
 
 
@@ -101,6 +108,7 @@ def sample(
     random_seed: int | np.random.Generator | None = None,
     model: pm.Model | None = None,
     progressbar: bool = True,
+    report: bool = True,
     **kwargs: Any,
 ) -> xr.DataTree:
     """Sample the posterior of a network GLM.
@@ -123,6 +131,8 @@ def sample(
     model : pymc.Model, optional
         By default the model in context.
     progressbar : bool
+    report : bool
+        Whether to log what has not converged, see `convergence_report`.
     **kwargs
         For `pymc.sample`: ``step`` for other step methods, ``initvals`` for other starting values,
         options of a step by its name (``network_nuts={"target_accept": 0.95}``), ...
@@ -185,7 +195,16 @@ def sample(
             progressbar=progressbar,
             **({"compute_convergence_checks": False} | kwargs),
         )
-    if not kwargs.get("quiet", False):
-        report = convergence_report(tree)
-        _log.warning("%s", report.text)
+    if report and not kwargs.get("quiet", False):
+        _log_report(tree)
     return tree
+
+
+def _log_report(tree: xr.DataTree) -> None:
+    """Log what has not converged; draws of hand-made models need not have our names."""
+    try:
+        found = convergence_report(tree)
+    except (TypeError, ValueError, AttributeError) as error:
+        _log.warning("No report on convergence: %s", error)
+    else:
+        _log.log(logging.INFO if found.converged else logging.WARNING, "%s", found.text)

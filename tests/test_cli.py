@@ -1,4 +1,4 @@
-"""The command line: what it writes, what it says, and that it never writes half."""
+"""The command line: what it writes, what it says, and that no file is half or lost."""
 
 import os
 import re
@@ -22,8 +22,16 @@ from pymc_glm.cli.report import edges_with_truth, fit_report, truth_report
 from pymc_glm.cli.run import Posterior, Recording
 from pymc_glm.cli.session import Session
 from pymc_glm.cli.settings import FitSettings, SampleSettings
+from pymc_glm.criticism import convergence
 
 BIN_WIDTH = 0.005
+# What there is when one of the writers fails.
+STAGES = {
+    "write_posterior": [],
+    "write_summary": ["posterior.nc"],
+    "write_report": ["posterior.nc"],
+    "write_pictures": ["posterior.nc", "summary.csv", "edges.csv", "report.txt"],
+}
 FAST = ["--chains=2", "--draws=30", "--tune=30", "--cores=1", "--seed=1", "--window=0.05"]
 
 
@@ -174,7 +182,7 @@ def test_options_of_sampling_reach_it(recording, call):
     del arguments["model"]
     assert arguments == {
         "draws": 30, "tune": 30, "chains": 2, "cores": 1, "threads": 2, "random_seed": 7,
-        "progressbar": True,
+        "progressbar": True, "report": False,
     }  # fmt: skip
 
 
@@ -227,6 +235,8 @@ def test_few_spikes_that_share_a_bin_are_merged_and_said(tmp_path, call):
     refused, _ = fitted(path, "--max-merged=0")
     assert refused.exit_code == 2
     assert "Error: counts: 1 of 800 bins hold more than one spike" in said(refused)
+    assert "--max-merged" in said(refused)
+    assert f"here {1 / len(times):.2%} of them" in said(refused)
 
 
 def test_pauses_are_warned_of(tmp_path, call):
@@ -377,7 +387,32 @@ def test_a_failure_that_is_no_bad_input_has_code_1(recording, monkeypatch):
     result, output = fitted(recording)
     assert result.exit_code == 1
     assert "Failed: ZeroDivisionError: division by zero (--debug shows where)" in said(result)
+    assert visible_and_hidden(output) == ["posterior.nc"]
+
+
+def test_an_error_of_sampling_does_not_look_like_bad_input(recording, monkeypatch):
+    def fail(**_):
+        raise ValueError("a shape is wrong")
+
+    monkeypatch.setattr(pg, "sample", fail)
+    result, output = fitted(recording)
+    assert result.exit_code == 1
+    assert "Failed: ValueError: a shape is wrong (--debug shows where)" in said(result)
     assert not output.exists()
+
+
+@pytest.mark.usefixtures("drawn")
+def test_edges_are_summarised_once(recording, monkeypatch):
+    summarise, calls = pg.edge_summary, []
+
+    def count(tree):
+        calls.append(tree)
+        return summarise(tree)
+
+    monkeypatch.setattr(pg, "edge_summary", count)
+    monkeypatch.setattr(convergence, "edge_summary", count)
+    assert fitted(recording, "--no-pictures")[0].exit_code == 0
+    assert len(calls) == 1
 
 
 # the folder
@@ -429,26 +464,56 @@ def test_overwrite_replaces_results_and_nothing_else(recording):
 
 @pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize("exists", [False, True])
-@pytest.mark.parametrize(
-    "writer", ["write_posterior", "write_summary", "write_report", "write_pictures"]
-)
-def test_nothing_half_written_is_left(recording, monkeypatch, writer, exists):
+@pytest.mark.parametrize("writer", STAGES)
+def test_what_was_written_before_an_error_stays(recording, monkeypatch, writer, exists):
     output = recording.parent / "out"
     if exists:
         output.mkdir()
         (output / "edges.csv").write_text("earlier")
 
     def fail(*args, **kwargs):
-        raise OSError(28, "No space left on device", "posterior.nc")
+        raise OSError(28, "No space left on device", "cells.tmp")
 
     monkeypatch.setattr(fit, writer, fail)
     result, _ = fitted(recording, "--overwrite")
-    assert result.exit_code == 2
-    assert "Error: posterior.nc: No space left on device" in said(result)
-    assert visible_and_hidden(recording.parent) == ["cells.npz", "out"][: 1 + exists]
-    if exists:
+    assert result.exit_code == 1
+    assert "Failed: OSError: cells.tmp: No space left on device (--debug" in said(result)
+    there = exists or bool(STAGES[writer])
+    assert visible_and_hidden(recording.parent) == ["cells.npz", "out"][: 1 + there]
+    if STAGES[writer]:
+        assert_holds(output, STAGES[writer], said(result), "Incomplete")
+    elif exists:
         assert visible_and_hidden(output) == ["edges.csv"]
         assert (output / "edges.csv").read_text() == "earlier"
+
+
+def assert_holds(output, files, words, kind):
+    """These files and no others are there, readable, and the rest is called missing."""
+    assert visible_and_hidden(output) == sorted(files)
+    missing = [name for name in RESULT_FILES if name not in files]
+    assert f"{kind}: {output} holds {', '.join(files)}; missing: {', '.join(missing)}." in words
+    with xr.open_datatree(output / "posterior.nc", engine="h5netcdf") as tree:
+        assert tree["posterior"].sizes["draw"] == 30
+
+
+@pytest.mark.usefixtures("drawn")
+def test_missing_files_are_those_asked_for(recording, monkeypatch):
+    monkeypatch.setattr(fit, "write_summary", lambda *_: 1 / 0)
+    result, _ = fitted(recording, "--no-pictures")
+    assert "missing: summary.csv, edges.csv, report.txt." in said(result)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_posterior_that_cannot_be_moved_is_kept(recording):
+    output = recording.parent / "out"
+    (output / "posterior.nc").mkdir(parents=True)  # no file replaces a folder
+    result, _ = fitted(recording, "--overwrite")
+    assert result.exit_code == 1
+    (kept,) = output.glob(".out.*.unfinished")
+    assert f"posterior.nc cannot be moved to {output}" in said(result)
+    assert f"kept in {kept}." in said(result)
+    with xr.open_datatree(kept / "posterior.nc", engine="h5netcdf") as tree:
+        assert tree["posterior"].sizes["draw"] == 30
 
 
 def test_output_folder_makes_and_removes_parents(tmp_path):
@@ -459,8 +524,12 @@ def test_output_folder_makes_and_removes_parents(tmp_path):
     with OutputFolder(path) as folder:
         (folder.staging / "edges.csv").write_text("new")
         assert folder.commit() == [path / "edges.csv"]
+        assert visible_and_hidden(path) == ["edges.csv"]
+        (folder.staging / "posterior.nc").write_text("later")
+        assert folder.commit() == [path / "posterior.nc", path / "edges.csv"]
     assert visible_and_hidden(path.parent) == ["out"]
     assert (path / "edges.csv").read_text() == "new"
+    assert (path / "posterior.nc").read_text() == "later"
 
 
 # Ctrl-C
@@ -512,14 +581,29 @@ def test_interrupted_while_tuning_writes_nothing(recording, monkeypatch):
 
 
 @pytest.mark.usefixtures("drawn")
-def test_interrupted_while_drawing_pictures_writes_nothing(recording, monkeypatch):
+@pytest.mark.parametrize("writer", list(STAGES)[1:])
+def test_interrupted_after_sampling_keeps_what_was_written(recording, monkeypatch, writer):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit, "write_pictures", interrupt)
-    result, _ = fitted(recording)
+    monkeypatch.setattr(fit, writer, interrupt)
+    result, output = fitted(recording)
     assert result.exit_code == 130
-    assert visible_and_hidden(recording.parent) == ["cells.npz"]
+    assert visible_and_hidden(recording.parent) == ["cells.npz", "out"]
+    assert_holds(output, STAGES[writer], said(result), "Interrupted")
+
+
+@pytest.mark.usefixtures("drawn")
+def test_interrupted_while_writing_the_posterior_writes_it(recording, monkeypatch):
+    def interrupt(tree, path):
+        signal.raise_signal(signal.SIGINT)
+        results.write_posterior(tree, path)
+
+    monkeypatch.setattr(fit, "write_posterior", interrupt)
+    result, output = fitted(recording)
+    assert result.exit_code == 130
+    assert_holds(output, ["posterior.nc"], said(result), "Interrupted")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.slow
@@ -654,7 +738,14 @@ def test_truth_report_counts_hits_misses_and_false_alarms():
     truth = results.TrueNetwork((filters != 0).any(axis=2), filters)
     rows = [(pre, post) for post in neurons for pre in neurons]
     edges = pd.DataFrame(rows, columns=["pre", "post"]).assign(
-        probability=0.1, mcse=0.01, weight_mean=1.0, weight_lower=0.5, weight_upper=1.5
+        probability=0.1,
+        mcse=0.01,
+        ess=1000.0,
+        r_hat=1.0,
+        status="ok",
+        peak_mean=1.0,
+        peak_lower=0.5,
+        peak_upper=1.5,
     )
     present = [("a", "b"), ("b", "c"), ("b", "b")]
     edges.loc[[pair in present for pair in rows], "probability"] = 0.9
@@ -679,12 +770,12 @@ def small_tree():
     return az.from_dict(
         {
             "posterior": {
-                "bias": rng.normal(size=(2, 50, 2)),
-                "weights": rng.normal(size=(2, 50, 2, 2, 1)),
+                "bias": rng.normal(size=(2, 50, 3)),
+                "weights": rng.normal(size=(2, 50, 3, 3, 1)),
             },
             "constant_data": {"basis_functions": np.ones((1, 1))},
         },
-        coords={"post": ["a", "b"], "pre": ["a", "b"]},
+        coords={"post": ["a", "b", "c"], "pre": ["a", "b", "c"]},
         dims={
             "bias": ["post"],
             "weights": ["post", "pre", "basis"],

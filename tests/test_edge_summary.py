@@ -8,6 +8,7 @@ from scipy.special import expit
 from synthetic_tree import BIN_WIDTH, example, markov_indicator, tree_of
 
 from pymc_glm.criticism import (
+    ConvergenceReport,
     convergence_report,
     edge_summary,
     filter_bands,
@@ -17,7 +18,7 @@ from pymc_glm.criticism import (
 
 COLUMNS = [
     "pre", "post", "probability", "mcse", "ess", "flips", "chain_min", "chain_max", "r_hat",
-    "weight_mean", "weight_sd", "weight_lower", "weight_upper", "status",
+    "peak_mean", "peak_sd", "peak_lower", "peak_upper", "status",
 ]  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def test_columns_and_order(network):
     assert list(table.columns) == COLUMNS
     assert len(table) == 16
     assert table["probability"].is_monotonic_decreasing
-    certain = table[table["probability"] == 1]["weight_mean"].abs()
+    certain = table[table["probability"] == 1]["peak_mean"].abs()
     assert len(certain) > 1
     assert certain.is_monotonic_decreasing
     assert list(table.index) == list(range(16))
@@ -99,8 +100,8 @@ def test_edges_that_never_flip():
     assert (frozen["chain_min"], frozen["chain_max"], frozen["flips"]) == (0, 1, 0)
     assert np.isnan(frozen["r_hat"])
     assert frozen["mcse"] > 0.1  # one of four chains: the fraction 1/4 is next to unknown
-    assert np.isnan(absent["weight_mean"])
-    assert present["weight_mean"] == 1
+    assert np.isnan(absent["peak_mean"])
+    assert present["peak_mean"] == 1
 
 
 def test_half_chains_that_are_frozen_have_no_r_hat():
@@ -162,9 +163,9 @@ def test_weights_are_the_filters_at_their_peaks_given_the_edge(network):
         draws = draws[present]
         at_peak = draws[:, np.abs(draws.mean(axis=0)).argmax()]
         row = table.loc[(post, pre)]
-        assert row["weight_mean"] == pytest.approx(at_peak.mean())
-        assert row["weight_sd"] == pytest.approx(at_peak.std(ddof=1))
-        assert [row["weight_lower"], row["weight_upper"]] == pytest.approx(
+        assert row["peak_mean"] == pytest.approx(at_peak.mean())
+        assert row["peak_sd"] == pytest.approx(at_peak.std(ddof=1))
+        assert [row["peak_lower"], row["peak_upper"]] == pytest.approx(
             list(az.hdi(at_peak, prob=0.94))
         )
 
@@ -177,7 +178,7 @@ def test_network_matrix_agrees_with_the_summary(network):
     for (post, pre), row in table.iterrows():
         assert float(probability.sel(post=post, pre=pre)) == pytest.approx(row["probability"])
         assert float(weight.sel(post=post, pre=pre)) == pytest.approx(
-            row["probability"] * row["weight_mean"]
+            row["probability"] * row["peak_mean"]
         )
     with pytest.raises(ValueError, match=r"quantity: got 'sign'.*'probability', 'weight'"):
         network_matrix(network.tree, "sign")
@@ -292,6 +293,47 @@ def test_report_of_one_chain_and_of_a_dense_model():
     assert dense.n_edges_uncertain == 0
     assert dense.weights_not_converged == ("n1 -> n0",)
     assert dense.worst == "weight n1 -> n0"
+
+
+def test_one_chain_or_too_few_draws_are_not_converged():
+    weights = np.random.default_rng(7).normal(size=(4, 500, 2, 2, 1))
+    one = convergence_report(tree_of(weights=weights[:1]))
+    assert not (one.weights_not_converged or one.biases_not_converged or one.converged)
+    assert "With one chain nothing tells" in one.text
+    assert "not to be trusted" not in one.text and "have converged." not in one.text
+    few = convergence_report(tree_of(weights=weights[:, :2]))
+    assert not few.converged and few.worst == ""
+    enough = ConvergenceReport(4, 500, 2, 0, (), (), (), (), (), 1.001, "bias a", None)
+    assert enough.converged and enough.n_divergences == 0
+    assert "too few draws for any R-hat" in few.text.replace("\n  ", " ")
+
+
+@pytest.mark.parametrize("n_divergences", [0, 40, 41])
+def test_divergences_are_counted_and_too_many_are_not_converged(n_divergences):
+    tree = example(3, 1, n_draws=1000).tree
+    diverging = np.zeros(4000, dtype=bool)
+    diverging[:n_divergences] = True
+    tree["sample_stats"] = xr.Dataset({"diverging": (("chain", "draw"), diverging.reshape(4, -1))})
+    report = convergence_report(tree)
+    assert report.n_divergences == n_divergences
+    assert report.converged == (n_divergences <= 40)  # 1% of 4000
+    text = report.text.replace("\n  ", " ")
+    assert (f"NUTS diverged in {n_divergences} of 4000 draws" in text) == (n_divergences > 0)
+    assert ('network_nuts={"target_accept": 0.99}' in report.text) == (n_divergences > 0)
+    assert ("have converged." in text) == report.converged
+
+
+def test_report_from_a_table_at_hand(network, monkeypatch):
+    edges = edge_summary(network.tree)
+    expected = convergence_report(network.tree)
+    kept = edges.copy()
+    assert convergence_report(network.tree, edges.sample(frac=1, random_state=1)) == expected
+    assert convergence_report(network.tree, edges) == expected
+    assert edges.equals(kept)
+    with pytest.raises(ValueError, match=r"edges: its 12 pairs .* 4 neurons"):
+        convergence_report(network.tree, edge_summary(network.tree, include_self=False))
+    with pytest.raises(ValueError, match=r"edges: it has no columns \['status'\]"):
+        convergence_report(network.tree, edges.drop(columns="status"))
 
 
 # Filters

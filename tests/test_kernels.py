@@ -22,6 +22,7 @@ from pymc_glm.kernels.packing import (
     weighted_grams,
 )
 from pymc_glm.kernels.polya_gamma import NetworkPrior, augment, sweep
+from pymc_glm.kernels.tableau import FLIP
 
 # --- history -------------------------------------------------------------------------------------
 
@@ -72,8 +73,10 @@ def with_constant(x):
 
 def check_products(x, block_size):
     rng = np.random.default_rng(x.size)
-    packed, dense = pack_rows(x, block_size), with_constant(x)
+    packed = pack_rows(x, block_size)
+    dense = with_constant(x)[packed.order]
     n_rows, n_columns = dense.shape
+    np.testing.assert_array_equal(np.sort(packed.order), np.arange(n_rows))
     assert (packed.n_rows, packed.n_columns) == dense.shape
     n_blocks = packed.row_start.size - 1
 
@@ -148,6 +151,18 @@ def test_blocks_fit_the_cache_and_leave_silence_out():
     assert stored == sorted(stored)  # shorter blocks leave more out
 
 
+def test_rows_with_the_same_pattern_are_put_beside_one_another_where_that_leaves_more_out():
+    """Two halves of the groups are active in turn: in time order every block needs them all."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(4000, 6, 3)) + 10.0
+    x[::2, :3] = 0.0
+    x[1::2, 3:] = 0.0
+    packed = pack_rows(x)
+    assert packed.values.size < 1.15 * 4000 * 10  # one block holds rows of both kinds
+    assert pack_rows(x, 128).values.size == 4000 * 19
+    check_products(x, None)
+
+
 def test_syrk_with_beta_zero_ignores_what_was_there():
     a = np.random.default_rng(4).normal(size=(9, 4))
     c = np.full((4, 4), np.nan)
@@ -216,9 +231,10 @@ def example(b="one", dense=False, n=5, n_bins=160, group_size=2, seed=8):
 
 def slow_sweep(x, y, shape, prior, adjacency, coefficients, rng):
     """The algorithm as written, one new factorisation per edge and value, in plain NumPy."""
-    dense, group_size = with_constant(x), x.shape[2]
+    order = pack_rows(x).order  # the random numbers are drawn in this order
+    dense, group_size = with_constant(x)[order], x.shape[2]
     n = len(adjacency)
-    shape = np.broadcast_to(shape, y.shape)
+    shape, y = np.broadcast_to(shape, y.shape)[:, order], y[:, order]
     new_adjacency, draws = adjacency.copy(), np.zeros_like(coefficients)
     psi = coefficients @ dense.T
     for post, seed in enumerate(rng.integers(2**63, size=n)):
@@ -243,7 +259,8 @@ def slow_sweep(x, y, shape, prior, adjacency, coefficients, rng):
                 other = edges.copy()
                 other[pre] ^= 1
                 log_prior = (other[pre] - edges[pre]) * prior.log_odds[post, pre]
-                if np.log(uniform) < log_prior + evidence(other) - evidence(edges):
+                log_ratio = log_prior + evidence(other) - evidence(edges)
+                if np.log(uniform / FLIP) < min(0.0, log_ratio):
                     edges[:] = other
         a = np.append(0, 1 + np.flatnonzero(np.repeat(edges, group_size)))
         root = np.linalg.cholesky(j[np.ix_(a, a)])

@@ -516,11 +516,18 @@ def test_the_window_is_shorter_than_the_recording(n_bins):
         pg.build_glm(counts_of(VALUES[:n_bins]), BASIS)
 
 
-@pytest.mark.parametrize(("value", "what"), [(0, "never fire"), (1, "fire in every bin")])
-def test_constant_neurons_are_named(value, what):
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        (0, 0, r"1 neurons never fire \(c\).*prior alone.*min_rate"),
+        (0, 1, r"1 neurons never fire \(c\), or in the last bin only.*prior alone.*min_rate"),
+        (1, 1, r"1 neurons fire in every bin \(c\).*from the biases but by the prior.*bin_width"),
+    ],
+)
+def test_constant_neurons_are_named(first, last, words):
     values = VALUES.copy()
-    values[:, 2] = value
-    with pytest.warns(UserWarning, match=rf"1 neurons {what} \(c\).*prior alone.*min_rate"):
+    values[:-1, 2], values[-1, 2] = first, last
+    with pytest.warns(UserWarning, match=words):
         pg.build_glm(counts_of(values), BASIS)
 
 

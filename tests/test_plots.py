@@ -234,7 +234,7 @@ def test_filters_of_many_neurons_are_the_most_probable(middle):
 def test_filters_of_chosen_pairs_on_given_axes(middle):
     _, axes = plt.subplots(1, 2, layout="constrained")
     result = plot_filters(
-        middle.tree, pairs=[("2", "1"), ("3", "3")], truth=middle.filters, hdi_prob=0.5, axes=axes
+        middle.tree, pairs=[("2", "1"), ("3", "3")], truth=middle.filters, hdi_prob=0.5, ax=axes
     )
     drawn(result)
     assert list(result) == list(axes)
@@ -266,7 +266,7 @@ def test_long_names_stand_in_two_lines(small):
         ({"truth": np.zeros((4, 4))}, ValueError, r"truth: got the shape \(4, 4\).*\(4, 4, 20\)"),
         ({"max_pairs": 0}, ValueError, "max_pairs: got 0"),
         ({"hdi_prob": 1.0}, ValueError, "hdi_prob: got 1.0"),
-        ({"axes": [1]}, TypeError, "axes: got int"),
+        ({"ax": [1]}, TypeError, "ax: got int"),
     ],
 )
 def test_wrong_options_of_filters(small, options, error, message):
@@ -313,11 +313,11 @@ def test_rates_show_the_busiest_stretch_of_the_busiest_neurons(middle):
 
 def test_rates_on_given_axes(small):
     _, ax = plt.subplots()
-    result = plot_rates(small.tree, neurons=["1"], axes=ax)
+    result = plot_rates(small.tree, neurons=["1"], ax=ax)
     assert list(result) == [ax]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("time (s)", "firing rate (Hz)")
-    with pytest.raises(ValueError, match="axes: got 1 axes, but 4 panels"):
-        plot_rates(small.tree, axes=ax)
+    with pytest.raises(ValueError, match="ax: got 1 axes, but 4 panels"):
+        plot_rates(small.tree, ax=ax)
     with pytest.raises(ValueError, match="unknown neurons"):
         plot_rates(small.tree, neurons=["z"])
 

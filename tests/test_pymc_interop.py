@@ -448,8 +448,8 @@ def test_steps_travel_light():
         sizes[n_bins] = {name: len(cloudpickle.dumps(step)) for name, step in steps.items()}
         sizes[n_bins]["history"] = model["history"].get_value().nbytes
     grown = {name: sizes[20_000][name] - sizes[200][name] for name in sizes[200]}
-    # [1, history] is 7 / 6 of the history here.
-    assert grown["gibbs"] < 1.25 * grown["history"]
+    # [1, history] and the order of its rows are 8 / 6 of the history here.
+    assert grown["gibbs"] < 1.4 * grown["history"]
     assert abs(grown["nuts"]) < 0.02 * grown["history"]
 
 

@@ -196,6 +196,25 @@ def test_mea_duration(tmp_path):
     assert (trains.start, trains.stop) == (10.1, 12.1)
 
 
+def test_mea_spikes_at_negative_times_need_a_start(tmp_path):
+    early = [[t - 1 for t in unit] for unit in TIMES]
+    path = write_mea(tmp_path / "a.h5", early, duration=2)
+    with pytest.raises(ValueError, match=r"is negative and lies before the start.*give start="):
+        read_spikes(path)
+    trains = read_spikes(path, start=-1.0)
+    assert (trains.start, trains.stop) == (-1.0, 1.0)
+
+
+def test_mea_spikes_beyond_the_duration(tmp_path):
+    first, last = min(np.concatenate(TIMES)), max(np.concatenate(TIMES))
+    path = write_mea(tmp_path / "a.h5", duration=1)
+    with pytest.warns(UserWarning, match=rf"summary/duration is 1 s, .* at {last:g} s"):
+        trains = read_spikes(path)
+    assert (trains.start, trains.stop) == (first, last)
+    trains = read_spikes(path, stop=last + 1)  # no warning
+    assert (trains.start, trains.stop) == (first, last + 1)
+
+
 def test_mea_without_names_and_positions(tmp_path):
     trains = read_spikes(write_mea(tmp_path / "a.h5", names=None, epos=None))
     check(trains, labels=["0", "1", "2"])

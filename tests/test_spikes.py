@@ -330,7 +330,7 @@ def test_silent_neurons_are_kept_with_a_warning(trains):
 
 
 def test_slow_neurons_are_dropped_and_named(trains, caplog):
-    with caplog.at_level(logging.INFO, logger="pymc_glm"):
+    with caplog.at_level(logging.WARNING, logger="pymc_glm"):
         counts = bin_spikes(trains, 0.5, min_rate=1.0)
     # The spike of c at 2.0 s, the very end, is in no bin: 1 spike in 2 s.
     assert counts["neuron"].values.tolist() == ["a"]

@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import block_diag
 from scipy.stats import multivariate_normal
 
-from pymc_glm.kernels.tableau import _evidence, _sweep, draw_active, update_edges
+from pymc_glm.kernels.tableau import FLIP, _evidence, _sweep, draw_active, update_edges
 
 LOG_HALF = np.log(0.5)
 
@@ -138,12 +138,13 @@ def test_an_edge_flips_exactly_below_its_odds(group_size):
             factor = regression.log_bayes_factor(adjacency, m, regression.log_marginal)
             log_odds[m] = sign * LOG_HALF - factor  # the other value has odds one half
             for uniform, flipped in ((0.5 * (1 - 1e-8), 1), (0.5 * (1 + 1e-8), 0)):
-                new, flips = regression.update(adjacency, log_odds, [m], [uniform])
+                new, flips = regression.update(adjacency, log_odds, [m], [FLIP * uniform])
                 assert flips == flipped
                 assert new[m] == adjacency[m] ^ flipped
                 assert (np.delete(new, m) == np.delete(adjacency, m)).all()
-            log_odds[m] += sign * 2.0  # odds above one: it always flips
-            assert regression.update(adjacency, log_odds, [m], [1 - 1e-16])[1] == 1
+            log_odds[m] += sign * 2.0  # odds above one: it flips with probability FLIP
+            assert regression.update(adjacency, log_odds, [m], [FLIP * (1 - 1e-9)])[1] == 1
+            assert regression.update(adjacency, log_odds, [m], [FLIP * (1 + 1e-9)])[1] == 0
 
 
 def test_certain_edges_stay_or_become_what_they_are():
@@ -169,9 +170,9 @@ def test_many_flips_in_one_call_do_not_add_up_to_an_error(group_size, correlatio
     for m in order:
         sign = -1.0 if adjacency[m] else 1.0
         factor = regression.log_bayes_factor(adjacency, m, regression.log_evidence)
-        threshold = np.exp(sign * (log_odds[m] + factor))
-        uniforms.append(threshold * rng.choice([1 - 1e-9, 1 + 1e-9]) if threshold < 0.99 else 0.5)
-        tight += threshold < 0.99
+        threshold = FLIP * np.exp(sign * (log_odds[m] + factor))
+        uniforms.append(threshold * rng.choice([1 - 1e-9, 1 + 1e-9]) if threshold < 0.94 else 0.5)
+        tight += threshold < 0.94
         if uniforms[-1] < threshold:
             adjacency[m] ^= 1
             flips += 1

@@ -11,7 +11,7 @@ from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.report import edges_with_truth, truth_report, write_report
 from pymc_glm.cli.results import TrueNetwork, write_pictures, write_posterior, write_summary
 from pymc_glm.cli.run import Posterior, build_model, sample_model
-from pymc_glm.cli.session import INTERRUPTED, Session, open_session
+from pymc_glm.cli.session import INTERRUPTED, Session, hold_interrupts, open_session
 from pymc_glm.cli.settings import EdgePrior, FitSettings, SampleSettings
 
 if TYPE_CHECKING:
@@ -60,11 +60,16 @@ def _run(network: DemoNetwork, path: Path, seed: int, session: Session) -> None:
             )
         rates = counts.mean("time").values / counts.attrs["bin_width"]
         session.say(f"  {counts.values.sum()} spikes, {rates.min():.1f} to {rates.max():.1f} Hz")
+        session.accept_input()
         model = build_model(counts, network.parameters.basis, EdgePrior.BERNOULLI, session)
         sampling = network.sampling._replace(random_seed=seed)
         posterior = sample_model(model, sampling, session)
         truth = TrueNetwork(network.parameters.adjacency, network.parameters.filters)
+        with session.step("Writing the posterior"), hold_interrupts():
+            write_posterior(posterior.tree, folder.staging / "posterior.nc")
+            folder.commit()
         report = _write(network, truth, posterior, folder.staging, session)
+        folder.commit()
         write_pictures(posterior.tree, folder.staging, session, truth)
         files = folder.commit()
     session.results.print()
@@ -81,11 +86,10 @@ def _write(
     folder: Path,
     session: Session,
 ) -> "RenderableType":
-    """Write everything but pictures; return what there is to say."""
+    """Write tables and report; return what there is to say."""
     import pymc_glm as pg
 
     with session.step("Summarising"):
-        write_posterior(posterior.tree, folder / "posterior.nc")
         write_summary(posterior.tree, folder / "summary.csv")
         edges = edges_with_truth(pg.edge_summary(posterior.tree), truth, network.neurons)
         edges.to_csv(folder / "edges.csv", index=False)

@@ -7,7 +7,7 @@ import typer
 
 from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.report import fit_report, write_report
-from pymc_glm.cli.results import write_pictures, write_posterior, write_summary
+from pymc_glm.cli.results import result_files, write_pictures, write_posterior, write_summary
 from pymc_glm.cli.run import (
     Posterior,
     Recording,
@@ -16,7 +16,7 @@ from pymc_glm.cli.run import (
     read_recording,
     sample_model,
 )
-from pymc_glm.cli.session import INTERRUPTED, Session, open_session
+from pymc_glm.cli.session import INTERRUPTED, Session, hold_interrupts, open_session
 from pymc_glm.cli.settings import BasisKind, EdgePrior, FitSettings, SampleSettings
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def fit(
     """Fit a network to the spike times in FILE.
 
     Writes posterior.nc, summary.csv (biases and hyperparameters), edges.csv (every pair of
-    neurons), report.txt and pictures. Exit code 2: bad input; 130: interrupted by Ctrl-C.
+    neurons), report.txt and pictures; the posterior first, so that nothing that goes wrong later
+    loses it. Exit code 2: bad input; 130: interrupted by Ctrl-C; 1: anything else.
     """
     with open_session(quiet=quiet, debug=debug) as session:
         settings = FitSettings(
@@ -116,7 +117,9 @@ def run_fit(
     overwrite: bool = False,
     pictures: bool = True,
 ) -> None:
-    """Fit a recording and write the results, whole or not at all.
+    """Fit a recording; write the posterior, then tables and report, then pictures.
+
+    What is written stays, whatever goes wrong later, and no file is there in half.
 
     Raises
     ------
@@ -125,14 +128,20 @@ def run_fit(
     typer.Exit
         With code 130 if sampling was interrupted; what was drawn is written.
     """
-    with OutputFolder(path, overwrite=overwrite) as folder:
+    expected = result_files(pictures=pictures, dense=settings.edges is EdgePrior.DENSE)
+    with OutputFolder(path, overwrite=overwrite, expected=expected) as folder:
         recording = read_recording(settings, session)
         model = build_model(recording.counts, make_basis(settings), settings.edges, session)
+        session.accept_input()
         posterior = sample_model(model, settings.sampling, session)
+        with session.step("Writing the posterior"), hold_interrupts():
+            write_posterior(posterior.tree, folder.staging / "posterior.nc")
+            folder.commit()
         report = _write(recording, posterior, folder.staging, session)
+        files = folder.commit()
         if pictures:
             write_pictures(posterior.tree, folder.staging, session)
-        files = folder.commit()
+            files = folder.commit()
     session.results.print(report)
     session.results.print(f"\nWritten to {path}: {', '.join(file.name for file in files)}")
     if posterior.interrupted:
@@ -142,11 +151,10 @@ def run_fit(
 def _write(
     recording: Recording, posterior: Posterior, folder: Path, session: Session
 ) -> "RenderableType":
-    """Write everything but pictures; return what there is to say."""
+    """Write tables and report; return what there is to say."""
     import pymc_glm as pg
 
     with session.step("Summarising"):
-        write_posterior(posterior.tree, folder / "posterior.nc")
         write_summary(posterior.tree, folder / "summary.csv")
         edges = pg.edge_summary(posterior.tree)
         edges.to_csv(folder / "edges.csv", index=False)

@@ -1,9 +1,10 @@
-"""The folder of results: written whole or not at all."""
+"""The folder of results, in which every file is whole and none that was written is lost."""
 
 import contextlib
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,9 +25,10 @@ RESULT_FILES = (
 
 
 class OutputFolder:
-    """Files are written to `staging`, a hidden folder beside their place, and moved at the end.
+    """Files are written to `staging`, a hidden folder beside their place, and moved when whole.
 
-    A context manager: unless `commit` was called, leaving it removes all that was written.
+    A context manager: leaving it removes what was not moved by `commit`. An error that ends it
+    after a `commit` gets a note that says which files there are and which are missing.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ class OutputFolder:
         Where the results go; the folder may exist. Files of other names in it are left alone.
     overwrite : bool
         Whether results of an earlier run may be replaced.
+    expected : sequence of str
+        Names of the files that a run writes when nothing goes wrong, out of `RESULT_FILES`.
 
     Raises
     ------
@@ -41,10 +45,15 @@ class OutputFolder:
         On entry: the path is a file, holds results already, or cannot be written.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = False):
+    def __init__(
+        self, path: Path, *, overwrite: bool = False, expected: Sequence[str] = RESULT_FILES
+    ):
         self.path = Path(path).expanduser()
         self.overwrite = overwrite
+        self.expected = expected
         self._made: list[Path] = []
+        self._written: set[str] = set()
+        self._stuck = False  # files that cannot be moved stay where they are
 
     def __enter__(self) -> Self:
         """Check that the results can be written; make the staging folder."""
@@ -69,29 +78,52 @@ class OutputFolder:
         trace: TracebackType | None,
     ) -> None:
         """Remove what was not committed."""
-        if self.staging.exists():
+        if not self._stuck:
             shutil.rmtree(self.staging, ignore_errors=True)
             self._remove_parents()
+        if error is not None and self._written:
+            there = [name for name in RESULT_FILES if name in self._written]
+            missing = [name for name in self.expected if name not in self._written]
+            lack = f"; missing: {', '.join(missing)}" if missing else ""
+            error.add_note(f"{self.path} holds {', '.join(there)}{lack}.")
 
     def commit(self) -> list[Path]:
-        """Move the files to their place, replacing those of an earlier run.
+        """Move the files written since the last time to their place, as soon as they are whole.
+
+        The first time, all other results of an earlier run are removed.
 
         Returns
         -------
         list of Path
-            The files, in the order of `RESULT_FILES`.
+            All files moved so far, in the order of `RESULT_FILES`.
+
+        Raises
+        ------
+        OSError
+            A file cannot be moved; it is kept, the message says where.
         """
-        names = [name for name in RESULT_FILES if (self.staging / name).exists()]
-        if self.path.is_dir():
-            for name in RESULT_FILES:
-                if name not in names:
-                    (self.path / name).unlink(missing_ok=True)
-            for name in names:
-                os.replace(self.staging / name, self.path / name)
-            self.staging.rmdir()
-        else:
-            os.rename(self.staging, self.path)
-        return [self.path / name for name in names]
+        first = not self._written
+        for name in RESULT_FILES:
+            if (self.staging / name).exists():
+                self._move(name)
+        if first:
+            for name in set(RESULT_FILES) - self._written:
+                (self.path / name).unlink(missing_ok=True)
+        return [self.path / name for name in RESULT_FILES if name in self._written]
+
+    def _move(self, name: str) -> None:
+        try:
+            if not self.path.is_dir():
+                self.path.mkdir()
+                self._made.append(self.path)
+            os.replace(self.staging / name, self.path / name)
+        except OSError as error:
+            self._stuck = True
+            raise type(error)(
+                f"{name} cannot be moved to {self.path} ({error.strerror}); it is kept in "
+                f"{self.staging}."
+            ) from error
+        self._written.add(name)
 
     def _check(self) -> None:
         if self.path.exists() and not self.path.is_dir():

@@ -34,7 +34,7 @@ def fit_report(recording: Recording, posterior: Posterior, edges: "pd.DataFrame"
         _edge_table(edges),
         Text(_self_edges(edges)),
         Text(),
-        convergence(posterior),
+        convergence(posterior, edges),
     )
 
 
@@ -64,9 +64,9 @@ def _facts(recording: Recording, posterior: Posterior) -> Text:
 
 def _effect(row: "pd.Series") -> tuple[str, str]:
     """Effect and its interval as text; empty for an edge that is never present."""
-    if row["weight_mean"] != row["weight_mean"]:
+    if row["peak_mean"] != row["peak_mean"]:
         return "", ""
-    return f"{row['weight_mean']:+.2f}", f"{row['weight_lower']:+.2f} to {row['weight_upper']:+.2f}"
+    return f"{row['peak_mean']:+.2f}", f"{row['peak_lower']:+.2f} to {row['peak_upper']:+.2f}"
 
 
 def _columns(table: Table, *names: str) -> None:
@@ -107,11 +107,11 @@ def _self_edges(edges: "pd.DataFrame") -> str:
     )
 
 
-def convergence(posterior: Posterior) -> Text:
+def convergence(posterior: Posterior, edges: "pd.DataFrame") -> Text:
     """Say what has not converged."""
     import pymc_glm as pg
 
-    return Text("Convergence\n" + pg.convergence_report(posterior.tree).text)
+    return Text("Convergence\n" + pg.convergence_report(posterior.tree, edges).text)
 
 
 def edges_with_truth(
@@ -159,7 +159,7 @@ def truth_report(posterior: Posterior, edges: "pd.DataFrame", title: str) -> Ren
         )
     lines = [_hits(edges, own=own) for own in (False, True)]
     seconds = f"Sampling took {posterior.seconds:.0f} s."
-    return Group(table, Text("\n".join([*lines, seconds])), Text(), convergence(posterior))
+    return Group(table, Text("\n".join([*lines, seconds])), Text(), convergence(posterior, edges))
 
 
 def _hits(edges: "pd.DataFrame", *, own: bool) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pymc_glm.cli.output import RESULT_FILES
 from pymc_glm.cli.session import Session
 
 if TYPE_CHECKING:
@@ -10,9 +11,18 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["TrueNetwork", "write_pictures", "write_posterior", "write_summary"]
+__all__ = ["TrueNetwork", "result_files", "write_pictures", "write_posterior", "write_summary"]
 
 _DPI = 150
+
+
+def result_files(*, pictures: bool, dense: bool) -> list[str]:
+    """Names of the files of a run; a dense model has no picture of probabilities."""
+    return [
+        name
+        for name in RESULT_FILES
+        if (pictures or not name.endswith(".png")) and not (dense and name == "weights.png")
+    ]
 
 
 class TrueNetwork(NamedTuple):

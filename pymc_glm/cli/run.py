@@ -139,12 +139,28 @@ def make_basis(settings: FitSettings) -> "xr.DataArray":
 def build_model(
     counts: "xr.DataArray", basis: "xr.DataArray", edges: EdgePrior, session: Session
 ) -> "pm.Model":
-    """Build the model."""
+    """Build the model.
+
+    Raises
+    ------
+    ValueError
+        The counts do not suit it.
+    """
     import pymc_glm as pg
 
     prior = pg.DenseEdges() if edges is EdgePrior.DENSE else pg.BernoulliEdges()
     with session.step("Building the model"):
-        return pg.build_glm(counts, basis, edges=prior)
+        try:
+            return pg.build_glm(counts, basis, edges=prior)
+        except ValueError as error:
+            if "more than one spike" not in str(error):
+                raise
+            total = int(counts.sum())
+            lost = total - int(counts.clip(max=1).sum())
+            raise ValueError(
+                f"{error} Another way is --max-merged, the largest fraction of spikes lost by "
+                f"counting a bin's spikes as one: here {lost / total:.2%} of them would be."
+            ) from error
 
 
 def sample_model(model: "pm.Model", settings: SampleSettings, session: Session) -> Posterior:
@@ -162,7 +178,9 @@ def sample_model(model: "pm.Model", settings: SampleSettings, session: Session) 
         "(Ctrl-C stops and keeps what was drawn)"
     )
     try:
-        tree = pg.sample(**settings._asdict(), model=model, progressbar=not session.quiet)
+        tree = pg.sample(
+            **settings._asdict(), model=model, progressbar=not session.quiet, report=False
+        )
     except ValueError as error:
         if "Not enough samples" not in str(error):  # PyMC's way to say: interrupted while tuning
             raise

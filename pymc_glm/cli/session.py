@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -12,7 +14,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "Session", "open_session"]
+__all__ = ["BAD_INPUT", "INTERRUPTED", "Session", "hold_interrupts", "open_session"]
 
 BAD_INPUT = 2
 FAILED = 1
@@ -34,10 +36,15 @@ class Session:
 
     def __init__(self, quiet: bool = False):
         self.quiet = quiet
+        self.input_accepted = False
         self._progress = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
         self._warnings = Console(stderr=True, highlight=False, soft_wrap=True)
         terminal = sys.stdout.isatty()
         self.results = Console(quiet=quiet, highlight=False, width=None if terminal else _NARROW)
+
+    def accept_input(self) -> None:
+        """Take what the user gave as good: errors from here on are no bad input."""
+        self.input_accepted = True
 
     def say(self, text: str) -> None:
         """Say how things stand."""
@@ -61,6 +68,33 @@ def _sentence(error: BaseException) -> str:
         where = "" if error.filename is None else f"{error.filename}: "
         return f"{where}{error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _notes(error: BaseException) -> str:
+    """Return what was added to an error on its way, such as which files were written."""
+    return " ".join(getattr(error, "__notes__", ()))
+
+
+@contextlib.contextmanager
+def hold_interrupts() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        At the end, if Ctrl-C came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread alone
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -94,7 +128,8 @@ def open_session(*, quiet: bool, debug: bool) -> Iterator[Session]:
     Raises
     ------
     typer.Exit
-        With the code 2 for bad input, 130 after Ctrl-C, 1 for everything else.
+        With the code 2 for bad input (see `Session.accept_input`), 130 after Ctrl-C, 1 for
+        everything else.
     """
     session = Session(quiet)
 
@@ -109,15 +144,17 @@ def open_session(*, quiet: bool, debug: bool) -> Iterator[Session]:
             yield session
         except typer.Exit:
             raise
-        except KeyboardInterrupt:
-            session.warn("Interrupted", "nothing was written.")
+        except KeyboardInterrupt as error:
+            session.warn("Interrupted", _notes(error) or "nothing was written.")
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             if debug:
                 traceback.print_exc()
-            if isinstance(error, _EXPECTED):
+            if isinstance(error, _EXPECTED) and not session.input_accepted:
                 session.warn("Error", _sentence(error))
                 raise typer.Exit(BAD_INPUT) from None
             hint = "" if debug else " (--debug shows where)"
             session.warn("Failed", f"{type(error).__name__}: {_sentence(error)}{hint}")
+            if written := _notes(error):
+                session.warn("Incomplete", written)
             raise typer.Exit(FAILED) from None

@@ -21,6 +21,7 @@ MIN_ESS = 400
 _CERTAIN = 0.95
 _MAX_NAMES = 12
 _WIDTH = 88
+_MAX_DIVERGING = 0.01  # of the draws
 _MAX_FACTOR = 20  # beyond this many times the draws, the estimate says nothing
 
 
@@ -48,12 +49,14 @@ class ConvergenceReport:
     hyperparameters_not_converged : tuple of str
         Other variables of the posterior that have.
     worst_r_hat : float
-        Largest R-hat of all these quantities; NaN with a single chain.
+        Largest R-hat of all these quantities; NaN with a single chain or too few draws.
     worst : str
-        The quantity that has it.
+        The quantity that has it; empty where there is none.
     suggested_draws : int or None
         Draws a chain with which, judging by their effective sample sizes, all would have enough;
         None where everything has converged.
+    n_divergences : int
+        Number of draws, of all chains, in which NUTS diverged.
 
     Examples
     --------
@@ -75,16 +78,29 @@ class ConvergenceReport:
     worst_r_hat: float
     worst: str
     suggested_draws: int | None
+    n_divergences: int = 0
 
     @property
     def converged(self) -> bool:
-        """Whether nothing is left to say."""
-        return not (
+        """Whether everything has converged, as far as R-hat, draws and divergences can tell.
+
+        False with a single chain or without any R-hat, which leave it open, and where more than 1%
+        of the draws diverged.
+        """
+        return bool(self.worst) and not self._any_named and not self._diverges
+
+    @property
+    def _any_named(self) -> bool:
+        return bool(
             self.edges_not_converged
             or self.weights_not_converged
             or self.biases_not_converged
             or self.hyperparameters_not_converged
         )
+
+    @property
+    def _diverges(self) -> bool:
+        return self.n_divergences > _MAX_DIVERGING * self.n_chains * self.n_draws
 
     @property
     def text(self) -> str:
@@ -107,18 +123,34 @@ class ConvergenceReport:
         ):  # fmt: skip
             if names:
                 paragraphs.append(f"{what}, {len(names)}: {_names(names)}.")
+        if self.n_divergences:
+            paragraphs.append(self._divergences())
         paragraphs.append(self._advice())
         return "\n".join(map(_wrapped, paragraphs))
 
+    def _divergences(self) -> str:
+        option = 'network_nuts={"target_accept":\u00a00.99}'
+        many = ", too many to trust the hyperparameters" if self._diverges else ""
+        return (
+            f"NUTS diverged in {self.n_divergences} of "
+            f"{_count(self.n_chains * self.n_draws, 'draw')}{many}; a higher target_accept, "
+            f"such as {option}, helps."
+        )
+
     def _advice(self) -> str:
         if self.n_chains == 1:
-            r_hat = "With one chain nothing tells whether chains agree: run 4."
+            r_hat = "With one chain nothing tells whether it has converged: run 4."
         elif not self.worst:
-            r_hat = "There are too few draws for any R-hat."
+            r_hat = (
+                "There are too few draws for any R-hat, so nothing tells whether the chains have "
+                "converged: draw more."
+            )
         else:
             r_hat = f"Largest R-hat: {self.worst_r_hat:.4g} ({self.worst})."
         if self.converged:
             return f"All edges, weights, biases and hyperparameters have converged. {r_hat}"
+        if not self._any_named:
+            return r_hat
         advice = f"{r_hat} What is named above is not to be trusted yet: draw more"
         if self.suggested_draws is not None:
             advice += f"; draws={self.suggested_draws} a chain should do"
@@ -146,13 +178,15 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:_MAX_NAMES]) + (f" and\u00a0{more}\u00a0more" if more > 0 else "")
 
 
-def convergence_report(tree: xr.DataTree) -> ConvergenceReport:
+def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> ConvergenceReport:
     """Say which edges, weights, biases and hyperparameters have not converged.
 
     Parameters
     ----------
     tree : DataTree
         What sampling returned; needs the posterior and the constant data.
+    edges : DataFrame, optional
+        The `edge_summary` of this tree, of all pairs, where it is at hand; else it is computed.
 
     Returns
     -------
@@ -162,7 +196,7 @@ def convergence_report(tree: xr.DataTree) -> ConvergenceReport:
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold the draws of a network.
+        The tree does not hold the draws of a network, or `edges` does not list its pairs.
 
     References
     ----------
@@ -192,8 +226,8 @@ def convergence_report(tree: xr.DataTree) -> ConvergenceReport:
     """
     draws = network_draws(tree)
     bias = variable(tree, "posterior", "bias")
-    edges = edge_summary(tree)
-    edges["name"] = edges["pre"] + " -> " + edges["post"]
+    edges = edge_summary(tree) if edges is None else _checked(edges, draws.neurons)
+    edges = edges.assign(name=edges["pre"] + " -> " + edges["post"])
     weights = _weights(draws, edges)
     biases = _diagnostics(bias, names=[str(label) for label in bias["post"].values])
     hyperparameters = _concat(_hyperparameters(tree))
@@ -219,7 +253,30 @@ def convergence_report(tree: xr.DataTree) -> ConvergenceReport:
         worst_r_hat=worst_r_hat,
         worst=worst,
         suggested_draws=None if len(disagreeing) else _suggested_draws(draws.n_draws, bad, failing),
+        n_divergences=_n_divergences(tree),
     )
+
+
+def _checked(edges: pd.DataFrame, neurons: tuple[str, ...]) -> pd.DataFrame:
+    """Return a table of edges if it has what the report needs, of every pair."""
+    needed = {"pre", "post", "probability", "ess", "r_hat", "status"}
+    missing = sorted(needed - set(edges.columns))
+    if missing:
+        raise ValueError(f"edges: it has no columns {missing}; give edge_summary(tree).")
+    if sorted(zip(edges["pre"], edges["post"], strict=True)) != sorted(product(neurons, repeat=2)):
+        raise ValueError(
+            f"edges: its {len(edges)} pairs are not those of the {len(neurons)} neurons of the "
+            "tree; give edge_summary(tree), self-edges included."
+        )
+    return edges
+
+
+def _n_divergences(tree: xr.DataTree) -> int:
+    """Count the draws in which a NUTS step diverged."""
+    if "sample_stats" not in tree.children or "diverging" not in tree["sample_stats"].data_vars:
+        return 0
+    diverging = tree["sample_stats"]["diverging"].astype(bool)
+    return int(diverging.any([dim for dim in diverging.dims if dim not in ("chain", "draw")]).sum())
 
 
 def _rank_diagnostics(values: NDArray[np.float64]) -> dict[str, NDArray]:

@@ -56,7 +56,7 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
             Smallest and largest inclusion frequency of a chain.
         r_hat
             Rank-normalised split R-hat of the indicator; NaN where it never flips within a chain.
-        weight_mean, weight_sd, weight_lower, weight_upper
+        peak_mean, peak_sd, peak_lower, peak_upper
             The coupling filter at its peak lag given that the edge is present, in units of psi
             (log-odds): mean, standard deviation and 94% highest-density interval. The peak lag of
             a pair is where its mean filter is largest in absolute value. NaN where the edge is
@@ -102,12 +102,12 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
     ...         "basis_functions": ["lag", "basis"],
     ...     },
     ... )
-    >>> pg.edge_summary(tree)[["pre", "post", "probability", "weight_mean", "status"]].round(1)
-      pre post  probability  weight_mean   status
-    0   a    a          1.0          1.5  settled
-    1   b    b          1.0          1.5  settled
-    2   a    b          0.7          1.5       ok
-    3   b    a          0.2          1.5       ok
+    >>> pg.edge_summary(tree)[["pre", "post", "probability", "peak_mean", "status"]].round(1)
+      pre post  probability  peak_mean   status
+    0   a    a          1.0        1.5  settled
+    1   b    b          1.0        1.5  settled
+    2   a    b          0.7        1.5       ok
+    3   b    a          0.2        1.5       ok
     """
     draws = network_draws(tree)
     tables = [_edges_onto(draws, post) for post in range(len(draws.neurons))]
@@ -119,7 +119,7 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
     table = table.drop(columns="p_value")
     if not include_self:
         table = table[table["pre"] != table["post"]]
-    strength = table["weight_mean"].abs()
+    strength = table["peak_mean"].abs()
     order = table.assign(strength=strength).sort_values(
         ["probability", "strength"], ascending=False, kind="stable"
     )
@@ -199,10 +199,10 @@ def _weight_columns(values: NDArray[np.float64], present: NDArray[np.bool_]) -> 
     for m in np.flatnonzero(some):
         interval[m] = hdi(values[m][present[m]], _INTERVAL)
     return {
-        "weight_mean": mean,
-        "weight_sd": sd,
-        "weight_lower": interval[:, 0],
-        "weight_upper": interval[:, 1],
+        "peak_mean": mean,
+        "peak_sd": sd,
+        "peak_lower": interval[:, 0],
+        "peak_upper": interval[:, 1],
     }
 
 
@@ -233,7 +233,7 @@ def network_matrix(tree: xr.DataTree, quantity: Quantity = "probability") -> xr.
     quantity : {"probability", "weight"}
         "probability": inclusion probability. "weight": posterior mean of the coupling filter at
         its peak lag, in units of psi (log-odds), absent edges counting as 0; it is `probability`
-        times `weight_mean` of `edge_summary`.
+        times `peak_mean` of `edge_summary`.
 
     Returns
     -------

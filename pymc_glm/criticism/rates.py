@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from pymc_glm.criticism.posterior import check_prob, hdi, network_draws, variable
+from pymc_glm.seeds import random_generator
 from pymc_glm.spikes.checks import as_number, label_index
 
 __all__ = ["predicted_rates", "time_slice"]
@@ -27,7 +28,8 @@ def predicted_rates(
 
     The rate is the probability of a spike in a bin over its width,
     :math:`\mathrm{sigmoid}(\psi_{tn}) / \Delta t` (Linderman, Adams & Pillow 2016, equation 1), in
-    every one of some draws of the posterior.
+    every one of some draws of the posterior. This assumes the Bernoulli law of spikes, at most one
+    in a bin.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def predicted_rates(
     ------
     TypeError, ValueError
         The tree does not hold the draws of a network, the window is empty or outside the
-        recording, a neuron is unknown, or a number is out of range.
+        recording, a neuron is unknown, a number is out of range, or the seed is no seed.
 
     Examples
     --------
@@ -95,7 +97,7 @@ def predicted_rates(
     regressors = regressors.reshape(len(regressors), -1)
 
     total = draws.n_chains * draws.n_draws
-    rng = np.random.default_rng(random_seed)
+    rng = random_generator(random_seed)
     chosen = np.sort(rng.permutation(total)[:n_draws])
     chains, index = np.unravel_index(chosen, (draws.n_chains, draws.n_draws))
     bands = np.empty((3, len(regressors), len(keep)))

@@ -3,7 +3,8 @@
 Spikes are rare: within a few dozen bins many pre neurons are silent, so their columns are exactly
 zero there. Each block keeps a dense (bins, active columns) matrix, on which BLAS runs at full
 speed; the products with the missing columns are exactly zero and never computed. Where everything
-is active a block is a plain row block of the dense design.
+is active a block is a plain row block of the dense design. Sums over bins do not care for their
+order: where it pays, bins with like patterns of active pre neurons are put beside one another.
 """
 
 from typing import Any, NamedTuple
@@ -37,6 +38,7 @@ class PackedRows(NamedTuple):
     columns: NDArray[np.int64]  # (stored columns,): ascending column numbers of each block
     column_start: NDArray[np.int64]  # (blocks + 1,): where each block's column numbers begin
     n_columns: int  # D, the constant included
+    order: NDArray[np.int64]  # (rows,): which row of the design each packed row is
 
     @property
     def n_rows(self) -> int:
@@ -58,6 +60,28 @@ def _cost(active: NDArray[np.bool_], size: int, n_basis: int) -> float:
     return float(np.sum(size * width**2 / 45 + 0.3 * size * width + scatter + 800))
 
 
+def _by_pattern(nonzero: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the order of rows by their patterns of active groups, the rarest group first."""
+    rarest_first = np.argsort(nonzero.sum(axis=0), kind="stable")
+    bits = np.ascontiguousarray(np.packbits(nonzero[:, rarest_first], axis=1))
+    return np.argsort(bits.view(f"S{bits.shape[1]}").ravel(), kind="stable")
+
+
+def _layout(nonzero: NDArray[np.bool_], group_size: int) -> tuple[NDArray[np.int64], int]:
+    """Return the order of rows and the block size of the smallest modelled cost."""
+    n_rows, n_groups = nonzero.shape
+    limit = max(_MAX_BLOCK_VALUES // (1 + n_groups * group_size), BLOCK_SIZES[0])
+    sizes = [s for s in BLOCK_SIZES if s <= limit]
+    orders = np.arange(n_rows), _by_pattern(nonzero)
+    costs = [
+        (_cost(_active(rows, size), size, group_size), i, size)
+        for i, rows in enumerate(nonzero[order] for order in orders)
+        for size in sizes
+    ]
+    _, best, size = min(costs)
+    return orders[best], size
+
+
 def pack_rows(x: NDArray[np.float64], block_size: int | None = None) -> PackedRows:
     """Pack ``[1, x]``, dropping from each row block the groups of columns that are zero in it.
 
@@ -67,7 +91,8 @@ def pack_rows(x: NDArray[np.float64], block_size: int | None = None) -> PackedRo
         The regressors, e.g. (time, pre, basis). Column ``1 + g * group_size + b`` of the result
         is ``x[:, g, b]``; column 0 is the constant.
     block_size : int, optional
-        Rows in a block; by default the size with the smallest modelled cost.
+        Rows in a block, in the order given. By default the size, and the order of rows, with the
+        smallest modelled cost.
 
     Returns
     -------
@@ -76,10 +101,10 @@ def pack_rows(x: NDArray[np.float64], block_size: int | None = None) -> PackedRo
     n_rows, n_groups, group_size = x.shape
     nonzero = (x != 0).any(axis=2)
     if block_size is None:
-        limit = max(_MAX_BLOCK_VALUES // (1 + n_groups * group_size), BLOCK_SIZES[0])
-        sizes = [s for s in BLOCK_SIZES if s <= limit]
-        block_size = min(sizes, key=lambda s: _cost(_active(nonzero, s), s, group_size))
-    active = _active(nonzero, block_size)
+        order, block_size = _layout(nonzero, group_size)
+    else:
+        order = np.arange(n_rows)
+    active = _active(nonzero[order], block_size)
     flat = x.reshape(n_rows, n_groups * group_size)
     row_start = np.append(np.arange(0, n_rows, block_size), n_rows)
     column_start = np.append(0, np.cumsum(1 + group_size * active.sum(axis=1)))
@@ -88,13 +113,13 @@ def pack_rows(x: NDArray[np.float64], block_size: int | None = None) -> PackedRo
     columns = np.empty(column_start[-1], dtype=np.int64)
     for k, groups in enumerate(active):
         own = (np.flatnonzero(groups)[:, None] * group_size + np.arange(group_size)).ravel()
-        rows = slice(row_start[k], row_start[k + 1])
+        rows = order[row_start[k] : row_start[k + 1]]
         columns[column_start[k] : column_start[k + 1]] = np.append(0, 1 + own)
         block = values[value_start[k] : value_start[k + 1]].reshape(-1, 1 + own.size)
         block[:, 0] = 1.0
-        block[:, 1:] = flat[rows] if groups.all() else flat[rows][:, own]
+        block[:, 1:] = flat[rows][:, own]
     return PackedRows(
-        values, value_start, row_start, columns, column_start, 1 + n_groups * group_size
+        values, value_start, row_start, columns, column_start, flat.shape[1] + 1, order
     )
 
 
@@ -106,8 +131,8 @@ def project(
     last: int,
     out: NDArray[np.float64],
 ) -> None:  # pragma: no cover - compiled
-    """Write ``out[n, t] = [1, x[t]] . coefficients[n]`` for the rows of blocks first..last-1."""
-    values, value_start, row_start, columns, column_start, _ = packed
+    """Write ``out[n, t] = [1, x[order[t]]] . coefficients[n]`` for the blocks first..last-1."""
+    values, value_start, row_start, columns, column_start, _, _ = packed
     n_post = coefficients.shape[0]
     for k in range(first, last):
         own = columns[column_start[k] : column_start[k + 1]]
@@ -124,8 +149,8 @@ def project(
 def transpose_product(
     packed: PackedRows, y: NDArray[np.float64]
 ) -> NDArray[np.float64]:  # pragma: no cover - compiled
-    """Return ``[1, x]' y`` for y of shape (post, rows), as (post, columns)."""
-    values, value_start, row_start, columns, column_start, n_columns = packed
+    """Return ``[1, x]' y`` for y (post, rows) in packed order, as (post, columns)."""
+    values, value_start, row_start, columns, column_start, n_columns, _ = packed
     out = np.zeros((y.shape[0], n_columns))
     for k in range(row_start.size - 1):
         own = columns[column_start[k] : column_start[k + 1]]
@@ -163,10 +188,10 @@ def weighted_grams(
 ) -> None:  # pragma: no cover - compiled
     """Write the lower triangles of ``out[n] = [1, x]' diag(omega[n]) [1, x]``.
 
-    A block is read once and used for all the rows of omega (post, rows) given; out has shape
-    (post, columns, columns).
+    A block is read once and used for all the rows of omega (post, rows) given, which is in packed
+    order; out has shape (post, columns, columns).
     """
-    values, value_start, row_start, columns, column_start, n_columns = packed
+    values, value_start, row_start, columns, column_start, n_columns, _ = packed
     n_post = omega.shape[0]
     out[:] = 0.0
     longest = 0

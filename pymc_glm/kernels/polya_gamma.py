@@ -29,7 +29,7 @@ class AugmentedData(NamedTuple):
 
     rows: PackedRows  # [1, history], (time, D)
     kappa_product: NDArray[np.float64]  # (post, D): [1, history]' (a - b / 2)
-    shape: int | NDArray[np.int64]  # b, the Pólya-gamma shape: one number or (post, time)
+    shape: int | NDArray[np.int64]  # b, the Pólya-gamma shape: one number or (post, packed row)
     group_size: int  # B, basis functions of an edge
 
 
@@ -89,7 +89,9 @@ def augment(
     group_size : int
         Basis functions of an edge.
     """
-    return AugmentedData(rows, transpose_product(rows, a - b / 2.0), b, group_size)
+    kappa = np.broadcast_to(a - b / 2.0, a.shape)[:, rows.order]
+    shape = b if np.ndim(b) == 0 else np.asarray(b)[:, rows.order]
+    return AugmentedData(rows, transpose_product(rows, kappa), shape, group_size)
 
 
 def _prior_terms(prior: NetworkPrior) -> _PriorTerms:
@@ -147,7 +149,7 @@ def _update_posts(posts, data, prior, terms, omega, adjacency, coefficients, see
         _add_prior(gram, terms, n)
         information = data.kappa_product[n] + terms.information[n]
         if prior.log_odds is not None:
-            flips += update_edges(
+            changed = update_edges(
                 gram,
                 information,
                 adjacency[n],
@@ -158,6 +160,13 @@ def _update_posts(posts, data, prior, terms, omega, adjacency, coefficients, see
                 rng.random(adjacency.shape[1]),
                 data.group_size,
             )
+            if changed < 0:
+                raise FloatingPointError(
+                    f"post neuron {n}, pre neuron {-1 - changed}: the posterior precision is not "
+                    "positive definite to machine precision; use a narrower slab or a basis that "
+                    "is less collinear."
+                )
+            flips += changed
         middle = time.perf_counter()
         active = _active_columns(adjacency[n], data.group_size)
         noise = rng.standard_normal(active.size)

@@ -14,7 +14,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_active", "update_edges"]
+__all__ = ["FLIP", "draw_active", "update_edges"]
+
+FLIP = 0.95
 
 
 @numba.njit(cache=True, nogil=True)
@@ -83,8 +85,9 @@ def update_edges(
 ) -> int:  # pragma: no cover - compiled
     """Update every edge of one post neuron in turn, its weights integrated out.
 
-    The move is Metropolised Gibbs (Liu 1996, Biometrika 83:681): an edge flips with probability
-    min(1, odds of the other value), which mixes at least as well as drawing it anew.
+    The move is Metropolised Gibbs (Liu 1996, Biometrika 83:681), which flips more often than
+    drawing the edge anew: with probability FLIP min(1, odds of the other value). FLIP below 1
+    keeps edges of even odds from flipping in step for ever.
 
     Parameters
     ----------
@@ -108,7 +111,7 @@ def update_edges(
     Returns
     -------
     int
-        How many edges flipped.
+        How many edges flipped; -1 - m if the tableau of edge m lost its positive definiteness.
     """
     size = h.size
     s = np.empty((size + 1, size + 1))
@@ -132,7 +135,11 @@ def update_edges(
             log_det, quadratic = _evidence(s[first:last, first:last], s[size, first:last], sign)
             # design, equation 4a: log Bayes factor for the edge's presence
             log_ratio = log_odds[m] + 0.5 * (slab_log_det[m] - log_det + quadratic - slab_offset[m])
-        if np.log(uniforms[visit]) < sign * log_ratio:
+        if np.isnan(log_ratio):
+            return -1 - m
+        log_odds_of_other = sign * log_ratio
+        certain = log_odds_of_other == np.inf
+        if certain or np.log(uniforms[visit] / FLIP) < min(0.0, log_odds_of_other):
             flips += 1
             adjacency[m] = 1 - adjacency[m]
             for b in range(group_size):

@@ -34,7 +34,7 @@ def plot_filters(
     truth: ArrayLike | None = None,
     max_pairs: int = 12,
     hdi_prob: float = 0.94,
-    axes: "Axes | Iterable[Axes] | None" = None,
+    ax: "Axes | Iterable[Axes] | None" = None,
 ) -> np.ndarray:
     """Show coupling filters, posterior mean and pointwise credible band, one panel a pair.
 
@@ -56,7 +56,7 @@ def plot_filters(
     hdi_prob : float
         Probability of the bands, highest-density intervals over all draws; absent edges count as
         zero.
-    axes : Axes or iterable of Axes, optional
+    ax : Axes or array of Axes, optional
         Where to draw, one for every pair. By default on a new figure.
 
     Returns
@@ -93,20 +93,21 @@ def plot_filters(
     bands = filter_bands(tree, hdi_prob, names)
     true = None if truth is None else _true_filters(truth, bands)
 
-    flat = _make_axes(layout) if axes is None else axes_list(axes, len(layout.pairs))
+    flat = _make_axes(layout) if ax is None else axes_list(ax, len(layout.pairs))
     lags = bands["lag"].values * 1e3
     curves = np.stack([bands[name].values for name in ("mean", "lower", "upper")])
     titles = []
-    for ax, (pre, post) in zip(flat, layout.pairs, strict=True):
+    for panel, (pre, post) in zip(flat, layout.pairs, strict=True):
         present = float(probability.values[post, pre])
-        _draw(ax, lags, curves[:, post, pre], None if true is None else true[post, pre], present)
+        known = None if true is None else true[post, pre]
+        _draw(panel, lags, curves[:, post, pre], known, present)
         titles.append((f"{neurons[pre]} -> {neurons[post]}", f"(P = {present:.2f})"))
-    width = _panel_width(layout) - 0.25 if axes is None else flat[0].bbox.width / flat[0].figure.dpi
+    width = _panel_width(layout) - 0.25 if ax is None else flat[0].bbox.width / flat[0].figure.dpi
     set_titles(flat, titles, 8 if layout.columns > 3 else 9, width)
     shown = curves if true is None else np.concatenate([curves, true[None]])
     _share_scales(flat, layout.pairs, shown)
-    _finish(flat, layout, axes is None, hdi_prob, true is not None)
-    grid = axes is None and pairs is None and len(neurons) <= _LARGEST_GRID
+    _finish(flat, layout, ax is None, hdi_prob, true is not None)
+    grid = ax is None and pairs is None and len(neurons) <= _LARGEST_GRID
     result = np.array(flat, dtype=object)
     return result.reshape(layout.rows, layout.columns) if grid else result
 

@@ -85,7 +85,7 @@ def plot_network(
         size = (n_panels * side + 0.9 + long, side + 0.55 + long)
         axes = list(new_axes(1, n_panels, size, layout="compressed").ravel())
     else:
-        axes = axes_list(ax, len(panels), "ax")
+        axes = axes_list(ax, len(panels))
     limit = _limit(list(panels.values()))
     for one, (title, matrix) in zip(axes, panels.items(), strict=True):
         image = _draw(one, matrix, quantity, limit)

@@ -50,7 +50,7 @@ def new_axes(
     return axes
 
 
-def axes_list(axes: Any, n: int, argument: str = "axes") -> list["Axes"]:
+def axes_list(axes: Any, n: int, argument: str = "ax") -> list["Axes"]:
     """Return n axes that the user gave, as a list.
 
     Raises

@@ -29,7 +29,7 @@ def plot_rates(
     stop: float | None = None,
     n_draws: int = 50,
     random_seed: int | np.random.Generator | None = 0,
-    axes: "Axes | Iterable[Axes] | None" = None,
+    ax: "Axes | Iterable[Axes] | None" = None,
 ) -> np.ndarray:
     """Show predicted rates with 94% bands, one panel a neuron, below the spikes.
 
@@ -48,7 +48,7 @@ def plot_rates(
         Number of posterior draws to use.
     random_seed : int or numpy.random.Generator, optional
         Which draws are used.
-    axes : Axes or iterable of Axes, optional
+    ax : Axes or array of Axes, optional
         Where to draw, one for every neuron. By default on a new figure.
 
     Returns
@@ -109,18 +109,18 @@ def plot_rates(
     )
 
     n_panels = len(names)
-    if axes is None:
+    if ax is None:
         size = (7.0, 0.85 * n_panels + 0.9)
         flat = list(new_axes(n_panels, 1, size, sharex=True).ravel())
     else:
-        flat = axes_list(axes, n_panels)
+        flat = axes_list(ax, n_panels)
     middles = times[window] + width / 2
     curves = np.stack([rates[name].values for name in ("mean", "lower", "upper")])
-    for i, ax in enumerate(flat):
-        _draw(ax, middles, curves[:, :, i], middles[counts[window, keep[i]] > 0])
-        ax.set_xlim(low, high)
-        ax.set_title(f"neuron {names[i]}", loc="left", fontsize=8, pad=2)
-    _label(flat, axes is None)
+    for i, panel in enumerate(flat):
+        _draw(panel, middles, curves[:, :, i], middles[counts[window, keep[i]] > 0])
+        panel.set_xlim(low, high)
+        panel.set_title(f"neuron {names[i]}", loc="left", fontsize=8, pad=2)
+    _label(flat, ax is None)
     return np.array(flat, dtype=object)
 
 

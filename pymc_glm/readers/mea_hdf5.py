@@ -1,5 +1,6 @@
 """Multielectrode array recordings in HDF5, after Eglen et al. (2014), GigaScience 3:3."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pymc_glm.readers.reader import (
     usable_positions,
 )
 from pymc_glm.spikes import SpikeTrains, recording_bounds
+
+_ROUNDING = 1e-6  # of durations in files
 
 
 def _sniff(path: Path) -> bool:
@@ -33,7 +36,8 @@ def read(
     """Read the datasets spikes, sCount, and where present epos, names and summary/duration.
 
     The layout holds the duration of a recording but not when it starts. It is taken to start at 0
-    if that agrees with all spikes, and at the first spike if not.
+    if that agrees with all spikes, and at the first spike if they end too late for that. Spikes at
+    negative times need `start`.
 
     Parameters
     ----------
@@ -47,6 +51,11 @@ def read(
     -------
     SpikeTrains
         With positions in micrometres.
+
+    Warns
+    -----
+    UserWarning
+        If the spikes span more than the duration; the recording is then taken to stop at the last.
     """
     spikes, n_spikes, labels, positions, duration = _load(path)
     if n_spikes.sum() != spikes.size:
@@ -56,9 +65,7 @@ def read(
         )
     times = np.split(spikes, np.cumsum(n_spikes)[:-1])
     if duration is not None and spikes.size and np.isfinite(spikes).all():
-        origin = 0.0 if spikes.min() >= 0 and spikes.max() <= duration else float(spikes.min())
-        start = origin if start is None else start
-        stop = max(start + duration, float(spikes.max())) if stop is None else stop
+        start, stop = _bounds(float(spikes.min()), float(spikes.max()), duration, start, stop)
     first, last = recording_bounds(times, start, stop)
     return SpikeTrains(
         tuple(times),
@@ -68,6 +75,27 @@ def read(
         positions=None if positions is None else usable_positions(positions, labels),
         name=path.stem if name is None else name,
     )
+
+
+def _bounds(
+    first: float, last: float, duration: float, start: float | None, stop: float | None
+) -> tuple[float | None, float | None]:
+    """Bounds as far as the times of the first and last spike and the duration tell them."""
+    if start is None:
+        if first < 0:  # refused by the recording's own check, as in every format
+            return start, stop
+        start = 0.0 if last <= duration else first
+    if stop is not None:
+        return start, stop
+    if last - start > duration * (1 + _ROUNDING):
+        warnings.warn(
+            f"summary/duration is {duration:g} s, but the last spike, at {last:g} s, comes "
+            f"{last - start:g} s after the start, {start:g} s; the recording is taken to stop at "
+            "this spike, give stop= if it goes on",
+            UserWarning,
+            stacklevel=4,
+        )
+    return start, max(start + duration, last)
 
 
 def _load(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], Any, float | None]:

@@ -44,7 +44,8 @@ def bin_spikes(
     neurons : iterable of labels, optional
         Neurons to keep, in this order. All by default.
     min_rate : float, optional
-        Drop neurons that fire less than this, in Hz, in the binned window.
+        Drop neurons that fire less than this, in Hz, in the binned window; the logger "pymc_glm"
+        warns which.
 
     Returns
     -------
@@ -171,5 +172,5 @@ def _drop_slow(counts: xr.DataArray, min_rate: float | None) -> xr.DataArray:
     keep = reaches(n_spikes / (counts.sizes["time"] * counts.attrs["bin_width"]), labels, min_rate)
     dropped = [label for label, kept in zip(labels, keep, strict=True) if not kept]
     if dropped:
-        _log.info("bin_spikes: dropped neurons below %g Hz: %s", min_rate, dropped)
+        _log.warning("bin_spikes: dropped neurons below %g Hz: %s", min_rate, dropped)
     return counts.isel(neuron=np.flatnonzero(keep)).assign_attrs(dropped_neurons=dropped)

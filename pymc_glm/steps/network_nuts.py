@@ -1,6 +1,5 @@
 """NUTS for the hyperparameters of the network prior, blind to the spikes."""
 
-import logging
 from typing import Any
 
 import pymc as pm
@@ -18,7 +17,6 @@ from pymc_glm.steps.network_state import children, reduce_without_model
 
 __all__ = ["NetworkNUTS"]
 
-_log = logging.getLogger("pymc_glm")
 _NETWORK = EdgeRV | SpikeAndSlabRV | BaselineRV
 
 
@@ -140,12 +138,7 @@ class NetworkNUTS(pm.NUTS):
             return Competence.INCOMPATIBLE
         try:
             model = modelcontext(None)
-        except TypeError:
-            _log.warning(
-                "call pm.sample inside the model's context (with model: ...), so that %s can be "
-                "drawn by NetworkNUTS, without evaluating the likelihood of the spikes.",
-                var.name,
-            )
+        except TypeError:  # outside the model's context PyMC does not say which model it is
             return Competence.INCOMPATIBLE
         if var in model.free_RVs and _is_network_hyperparameter(var, model):
             return Competence.IDEAL

@@ -1,5 +1,6 @@
 """Pólya-gamma Gibbs sampling of edges, weights and biases as a PyMC step method."""
 
+import logging
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,9 @@ __all__ = ["PolyaGammaGibbs"]
 @dataclass_state
 class PolyaGammaGibbsState(StepMethodState):
     """The random generator is all that is carried from draw to draw beside the point."""
+
+
+_log = logging.getLogger("pymc_glm")
 
 
 def _default_threads() -> int:
@@ -108,7 +112,6 @@ class PolyaGammaGibbs(BlockedStep):
         rng: RandomGenerator = None,
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,
-        blocked: bool = True,
     ):
         model = modelcontext(model)
         if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
@@ -181,7 +184,13 @@ class PolyaGammaGibbs(BlockedStep):
     @staticmethod
     def competence(var: TensorVariable, has_grad: bool = False) -> Competence:
         """Claim edges, weights and biases of a network GLM."""
-        mine = isinstance(var.owner.op, EdgeRV | SpikeAndSlabRV | BaselineRV)
+        kind = type(var.owner.op)
+        if kind is BaselineRV and pm.Model.get_context(error_if_none=False) is None:
+            _log.warning(
+                "call pm.sample inside the model's context (with model: ...): outside it the "
+                "hyperparameters go to pm.NUTS, which evaluates the likelihood of all spikes."
+            )
+        mine = kind in (EdgeRV, SpikeAndSlabRV, BaselineRV)
         return Competence.IDEAL if mine else Competence.INCOMPATIBLE
 
     @staticmethod

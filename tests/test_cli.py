@@ -58,6 +58,14 @@ def write_recording(path):
 
 
 @pytest.fixture
+def ctrl_c_heard():
+    """Ctrl-C as at a terminal: a job that a shell put into the background inherits it ignored."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
+
+
+@pytest.fixture
 def recording(tmp_path):
     return write_recording(tmp_path / "cells.npz")
 
@@ -594,6 +602,7 @@ def test_interrupted_after_sampling_keeps_what_was_written(recording, monkeypatc
 
 
 @pytest.mark.usefixtures("drawn")
+@pytest.mark.usefixtures("ctrl_c_heard")
 def test_interrupted_while_writing_the_posterior_writes_it(recording, monkeypatch):
     def interrupt(tree, path):
         signal.raise_signal(signal.SIGINT)
@@ -608,6 +617,7 @@ def test_interrupted_while_writing_the_posterior_writes_it(recording, monkeypatc
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a process group is interrupted, as a terminal does it")
+@pytest.mark.usefixtures("ctrl_c_heard")
 def test_a_real_ctrl_c(recording):
     drawing = recording.parent / "drawing"  # the program says that it draws by making this file
     program = f"""

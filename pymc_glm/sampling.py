@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,16 +18,11 @@ from pymc_glm.criticism import convergence_report
 from pymc_glm.seeds import random_generator
 from pymc_glm.steps import PolyaGammaGibbs
 from pymc_glm.steps.network_state import find_network, observed_counts
+from pymc_glm.steps.polya_gamma import available_cores
 
 __all__ = ["initial_points", "sample"]
 
 _log = logging.getLogger("pymc_glm")
-
-
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_sizes(**sizes: int | None) -> None:
@@ -160,7 +154,7 @@ def sample(
     """
     _check_sizes(draws=draws, tune=tune, chains=chains, cores=cores, threads=threads)
     rng = random_generator(random_seed)
-    available = _available_cores()
+    available = available_cores()
     cores = min(chains, available if cores is None else cores)
     threads = max(1, available // cores) if threads is None else threads
     model = modelcontext(model)

@@ -172,7 +172,7 @@ class PriorFunction:
             pt.broadcast_to(mean, shape),
             pt.broadcast_to(precision, (*shape, shape[2])),
             pt.broadcast_to(mu, shape[:1]),
-            pt.broadcast_to(sigma**-2, shape[:1]),
+            pt.broadcast_to(sigma.astype("float64") ** -2, shape[:1]),
         ]
         if variables.adjacency is not None:
             (p,) = variables.adjacency.owner.op.dist_params(variables.adjacency.owner)

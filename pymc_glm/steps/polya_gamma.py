@@ -39,11 +39,18 @@ class PolyaGammaGibbsState(StepMethodState):
 _log = logging.getLogger("pymc_glm")
 
 
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _default_threads() -> int:
     """All cores in the main process; one in a worker, whose siblings have the others."""
     if multiprocessing.parent_process() is not None:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores()
 
 
 def read_data(model: pm.Model, network: NetworkVariables) -> AugmentedData:

@@ -19,14 +19,16 @@ MEDIAN_SCALE, LOG_SCALE_SIGMA = 0.7, 0.5
 
 
 def inverse_lower(lower: TensorVariable, size: int) -> TensorVariable:
-    """Invert a lower triangular matrix of `size` rows: L = D (I + N), N^size = 0."""
+    """Invert lower triangular matrices of `size` rows: L = D (I + N), N^size = 0."""
     identity = np.eye(size)
-    diagonal = pt.sum(lower * identity, axis=1)
-    nilpotent = lower / diagonal[:, None] - identity
-    inverse = pt.constant(identity)
-    for _ in range(size - 1):
-        inverse = identity - nilpotent @ inverse  # I - N + N^2 - ... by Horner's rule
-    return inverse / diagonal[None, :]
+    diagonal = pt.sum(lower * identity, axis=-1)
+    nilpotent = lower / diagonal[..., :, None] - identity
+    inverse = identity - nilpotent if size > 1 else pt.ones_like(nilpotent)
+    for _ in range(size - 2):
+        # I - N + N^2 - ... by Horner's rule; a batched matrix product is slow to compile
+        product = (nilpotent[..., :, :, None] * inverse[..., None, :, :]).sum(axis=-2)
+        inverse = identity - product
+    return inverse / diagonal[..., None, :]
 
 
 def cholesky_of_partial_correlations(z: TensorVariable, size: int) -> TensorVariable:
@@ -34,35 +36,38 @@ def cholesky_of_partial_correlations(z: TensorVariable, size: int) -> TensorVari
 
     Parameters
     ----------
-    z : tensor, shape (size * (size - 1) / 2,)
+    z : tensor, shape (..., size * (size - 1) / 2)
         In (-1, 1), row by row of the strict lower triangle.
     size : int
 
     Returns
     -------
-    tensor, shape (size, size)
+    tensor, shape (..., size, size)
         L with L[i, j] = z[i, j] sqrt(prod_{k < j} (1 - z[i, k]^2)), z[i, i] = 1 (Lewandowski,
         Kurowicka & Joe 2009, J. Multivariate Anal. 100:1989, section 2).
     """
     rows, columns = np.tril_indices(size, -1)
     place = np.zeros((size * size, rows.size))
     place[rows * size + columns, np.arange(rows.size)] = 1.0
-    matrix = (place @ z).reshape((size, size))
+    matrix = (z @ place.T).reshape((*tuple(z.shape)[:-1], size, size))
     before = np.triu(np.ones((size, size)), 1)  # sums over k < j
-    return (matrix + np.eye(size)) * pt.exp(0.5 * (pt.log1p(-(matrix**2)) @ before))
+    logs = (pt.log1p(-(matrix**2)).reshape((-1, size)) @ before).reshape(matrix.shape)
+    return (matrix + np.eye(size)) * pt.exp(0.5 * logs)
 
 
-def _learned(prefix: str, size: int) -> TensorVariable:
+def _learned(
+    prefix: str, size: int, batch: tuple[int, ...], batch_dims: tuple[str, ...]
+) -> TensorVariable:
     # Scales away from zero: with one or two edges present, zero is a funnel around their weights.
     scale = hyperparameter(
         f"{prefix}_scale",
         LEARNED,
         lambda: pm.LogNormal.dist(np.log(MEDIAN_SCALE), LOG_SCALE_SIGMA),
-        shape=(size,),
-        dims=("basis",),
+        shape=(*batch, size),
+        dims=(*batch_dims, "basis"),
     )
     if size == 1:
-        return (1.0 / scale).reshape((1, 1))
+        return (1.0 / scale)[..., None]
     rows, columns = np.tril_indices(size, -1)
     model = pm.modelcontext(None)
     names = model.coords["basis"]
@@ -70,10 +75,12 @@ def _learned(prefix: str, size: int) -> TensorVariable:
         "basis_pair", [f"{names[j]}-{names[i]}" for i, j in zip(rows, columns, strict=True)]
     )
     shape = ETA + (size - 2 - columns) / 2  # LKJ(eta), see cholesky_of_partial_correlations
-    raw = pm.Beta(f"{prefix}_corr_raw", shape, shape, dims="basis_pair")
+    dims = (*batch_dims, "basis_pair")
+    raw = pm.Beta(f"{prefix}_corr_raw", shape, shape, dims=dims)
     lower = cholesky_of_partial_correlations(2 * raw - 1, size)
-    pm.Deterministic(f"{prefix}_corr", (lower @ lower.T)[rows, columns], dims="basis_pair")
-    return inverse_lower(lower, size) / scale[None, :]
+    corr = (lower[..., :, None, :] * lower[..., None, :, :]).sum(axis=-1)
+    pm.Deterministic(f"{prefix}_corr", corr[..., rows, columns], dims=dims)
+    return inverse_lower(lower, size) / scale[..., None, :]
 
 
 def _check_covariance(name: str, matrix: NDArray[np.float64]) -> None:
@@ -87,8 +94,14 @@ def _check_covariance(name: str, matrix: NDArray[np.float64]) -> None:
         )
 
 
-def whitening_factor(prefix: str, cov: Hyperparameter | None, size: int) -> TensorVariable:
-    """Return the whitening factor Q of one covariance, inv(Q'Q), learned or given.
+def whitening_factor(
+    prefix: str,
+    cov: Hyperparameter | None,
+    size: int,
+    batch: tuple[int, ...] = (),
+    batch_dims: tuple[str, ...] = (),
+) -> TensorVariable:
+    """Return the whitening factor Q of covariances, inv(Q'Q), learned or given.
 
     Parameters
     ----------
@@ -97,13 +110,17 @@ def whitening_factor(prefix: str, cov: Hyperparameter | None, size: int) -> Tens
         with sigma 0.5, and the correlations ``{prefix}_corr`` (basis_pair), LKJ with eta 2
         through Beta variables ``{prefix}_corr_raw``; a given distribution is ``{prefix}_cov``.
     cov : None or "learned", number, variances (basis,), matrix (basis, basis) or distribution
-        A number or scalar distribution is a variance, the same for all basis functions.
+        A number or scalar distribution is a variance, the same for all basis functions. With a
+        batch, number and learned ones are one for each member (as fixed arrays of shape
+        (*batch, basis, basis) are), variances and a single matrix common to all.
     size : int
         Number of basis functions.
+    batch, batch_dims : tuple
+        Shape and dims of a table of covariances, for example between blocks; () for one.
 
     Returns
     -------
-    tensor, shape (basis, basis)
+    tensor, shape (*batch, basis, basis), or (basis, basis) if common to all
         Lower triangular.
 
     Raises
@@ -112,28 +129,26 @@ def whitening_factor(prefix: str, cov: Hyperparameter | None, size: int) -> Tens
         Not a variance or covariance matrix, or of another shape.
     """
     if cov is None or (isinstance(cov, str) and cov == LEARNED):
-        return _learned(prefix, size)
+        return _learned(prefix, size, batch, batch_dims)
     name = f"{prefix}_cov"
     ndim = dimensions(cov)
-    if ndim > 2:
+    if ndim > 2 and not (batch and ndim == len(batch) + 2):
         raise ValueError(
             f"{name}: got {ndim} dimensions, allowed are a number, variances ({size},) or a "
             f"covariance matrix ({size}, {size})."
         )
     if ndim < 2:
-        variance = hyperparameter(
-            name,
-            cov,
-            None,
-            shape=(size,) * ndim,
-            dims=("basis",) * ndim,
-            lower=1e-12,
-        )
-        return np.eye(size) / pt.sqrt(variance)
+        shape, dims = ((size,), ("basis",)) if ndim else (batch, batch_dims or None)
+        variance = hyperparameter(name, cov, None, shape=shape, dims=dims, lower=1e-12)
+        return np.eye(size) / pt.sqrt(variance if ndim else variance[..., None, None])
+    if ndim == 2:
+        batch, batch_dims = (), ()
     model = pm.modelcontext(None)
     model.add_coord("basis_other", model.coords["basis"])
-    matrix = hyperparameter(name, cov, None, shape=(size, size), dims=("basis", "basis_other"))
+    shape, dims = (*batch, size, size), (*batch_dims, "basis", "basis_other")
+    matrix = hyperparameter(name, cov, None, shape=shape, dims=dims)
     if not isinstance(matrix, TensorConstant):
         return inverse_lower(pt.linalg.cholesky(matrix), size)
-    _check_covariance(name, matrix.data)
+    for member in matrix.data.reshape((-1, size, size)):
+        _check_covariance(name, member)
     return pt.constant(np.linalg.inv(np.linalg.cholesky(matrix.data)))

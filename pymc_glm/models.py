@@ -12,12 +12,12 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.design import Design, make_design
 from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
-from pymc_glm.edges import BernoulliEdges, DenseEdges, Edges
+from pymc_glm.edges import BernoulliEdges, BlockEdges, DenseEdges, DistanceEdges, Edges
 from pymc_glm.observations import Observation, observation_model
 from pymc_glm.spikes import neuron_positions
-from pymc_glm.weights import GaussianWeights, Weights
+from pymc_glm.weights import BlockWeights, DistanceWeights, GaussianWeights, Weights
 
-__all__ = ["bernoulli_glm", "build_glm", "dense_glm"]
+__all__ = ["bernoulli_glm", "build_glm", "dense_glm", "latent_distance_glm", "sbm_glm"]
 
 BIAS_SIGMA = 2.0  # log-odds; two such deviations around 5 Hz span 0.09 to 117 Hz in bins of 5 ms
 
@@ -222,3 +222,56 @@ def dense_glm(
     False
     """
     return build_glm(counts, basis, edges=DenseEdges(), **kwargs)
+
+
+def sbm_glm(
+    counts: xr.DataArray | ArrayLike,
+    basis: xr.DataArray | ArrayLike,
+    n_blocks: int,
+    **kwargs: Any,
+) -> pm.Model:
+    """Build a network GLM with latent cell types: `BlockEdges` and `BlockWeights`.
+
+    Parameters
+    ----------
+    counts, basis, **kwargs
+        As for `build_glm`, without ``edges`` and ``weights``.
+    n_blocks : int
+        Largest number of blocks; superfluous ones stay empty.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> "block_labels" in pg.sbm_glm(np.eye(20, 4, dtype=int), basis, n_blocks=2).named_vars
+    True
+    """
+    return build_glm(counts, basis, edges=BlockEdges(n_blocks), weights=BlockWeights(), **kwargs)
+
+
+def latent_distance_glm(
+    counts: xr.DataArray | ArrayLike,
+    basis: xr.DataArray | ArrayLike,
+    n_dims: int = 2,
+    **kwargs: Any,
+) -> pm.Model:
+    """Build a network GLM with latent positions: `DistanceEdges` and `DistanceWeights`.
+
+    Parameters
+    ----------
+    counts, basis, **kwargs
+        As for `build_glm`, without ``edges`` and ``weights``.
+    n_dims : int
+        Dimensions of the latent space.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> model = pg.latent_distance_glm(np.eye(20, 4, dtype=int), basis)
+    >>> "latent_positions" in model.named_vars
+    True
+    """
+    return build_glm(
+        counts, basis, edges=DistanceEdges(n_dims), weights=DistanceWeights(), **kwargs
+    )

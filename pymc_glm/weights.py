@@ -5,16 +5,31 @@ Adding one is one class with the method `slab`.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.covariance import whitening_factor
+from pymc_glm.features import (
+    between,
+    blocks,
+    length_scale,
+    pair_features,
+    positions,
+    squared_distance,
+)
 from pymc_glm.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 
-__all__ = ["GaussianWeights", "Slab", "Weights"]
+__all__ = [
+    "BlockWeights",
+    "DistanceWeights",
+    "FeatureWeights",
+    "GaussianWeights",
+    "Slab",
+    "Weights",
+]
 
 
 class Slab(NamedTuple):
@@ -64,21 +79,226 @@ class GaussianWeights(Weights):
 
     def slab(self, n_neurons: int, n_basis: int) -> Slab:
         """Return means and whitening factors, self-edges on the diagonal with their own."""
-        own = pt.eye(n_neurons, dtype="bool")
-        mean = self._mean("weight_mean", self.mean, 0.5, n_basis)
+        mean = _mean("weight_mean", self.mean, 0.5, n_basis)
         whitening = whitening_factor("weight", self.cov, n_basis)
-        self_mean, self_whitening = mean, whitening
-        if self.self_mean is not None:
-            self_mean = self._mean("self_weight_mean", self.self_mean, 1.0, n_basis)
-        if self.self_cov is not None:
-            self_whitening = whitening_factor("self_weight", self.self_cov, n_basis)
-        return Slab(
-            pt.switch(own[:, :, None], self_mean, mean),
-            pt.switch(own[:, :, None, None], self_whitening, whitening),
+        return _with_self_edges(
+            Slab(mean, whitening), self.self_mean, self.self_cov, n_neurons, n_basis
         )
 
-    @staticmethod
-    def _mean(name: str, mean: Hyperparameter, sigma: float, n_basis: int) -> TensorVariable:
-        return hyperparameter(
-            name, mean, lambda: pm.Normal.dist(0, sigma), shape=(n_basis,), dims=("basis",)
+
+@dataclass(frozen=True, eq=False)
+class BlockWeights(Weights):
+    r"""Weights with a mean and covariance for each pair of blocks of neurons (cell types).
+
+    .. math:: w_{nm} \mid A_{nm} = 1 \sim
+        \mathrm{Normal}(\mu_{z_n z_m}, \Sigma_{z_n z_m})
+
+    with the block of the post neuron first (Linderman, Adams & Pillow 2016, section 2.2).
+
+    Parameters
+    ----------
+    n_blocks : int, optional
+        Largest number of blocks. Needed unless `labels` are given or `BlockEdges` of the same
+        model say it.
+    mean : number, array (block_post, block_pre, basis), PyMC distribution or "learned"
+        Means of the weights, by default learned, Normal(0, 0.5) each, in the posterior as
+        ``weight_mean`` (block_post, block_pre, basis).
+    cov : None or "learned", number, array (basis,) or (basis, basis), or PyMC distribution
+        Covariance over basis functions, as for `GaussianWeights`. Learned ones, a number and a
+        scalar distribution are one for each pair of blocks, as an array (block_post, block_pre,
+        basis, basis) is; variances (basis,) and a matrix are common to all.
+    self_mean, self_cov : the same for self-edges, or None
+        As for `GaussianWeights`. None: self-edges are like others within their block.
+    concentration : number, array (block,), PyMC distribution or "learned"
+        As for `BlockEdges`.
+    labels : sequence, mapping or DataArray, (neuron,), optional
+        Known cell types. By default those of `BlockEdges` in the same model, else latent, in the
+        posterior as ``block_labels`` (post).
+    share_labels : bool
+        False: labels of the weights' own, apart from those of the edges, in the posterior as
+        ``weight_block_labels`` and with dims ``weight_block_post``, ``weight_block_pre``.
+
+    Raises
+    ------
+    ValueError
+        When the model is built: as for `BlockEdges`, or number of blocks, labels or concentration
+        that contradict those of the edges.
+
+    Examples
+    --------
+    >>> import pymc as pm, pymc_glm as pg
+    >>> with_the_edges = pg.BlockWeights()
+    >>> alone = pg.BlockWeights(3, mean=pm.Normal.dist(0, 1), cov=0.5)
+    """
+
+    n_blocks: int | None = None
+    mean: Hyperparameter = LEARNED
+    cov: Hyperparameter | None = None
+    self_mean: Hyperparameter | None = LEARNED
+    self_cov: Hyperparameter | None = LEARNED
+    concentration: Hyperparameter = LEARNED
+    labels: Any = None
+    share_labels: bool = True
+
+    def slab(self, n_neurons: int, n_basis: int) -> Slab:
+        """Return means and whitening factors of all pairs."""
+        prefix = "" if self.share_labels else "weight_"
+        of = blocks("BlockWeights", self.n_blocks, self.labels, self.concentration, own=prefix)
+        pair = (of.n_blocks, of.n_blocks)
+        mean = hyperparameter(
+            "weight_mean",
+            self.mean,
+            lambda: pm.Normal.dist(0, 0.5),
+            shape=(*pair, n_basis),
+            dims=(*of.dims, "basis"),
         )
+        whitening = pt.broadcast_to(
+            whitening_factor("weight", self.cov, n_basis, pair, of.dims), (*pair, n_basis, n_basis)
+        )
+        slab = Slab(between(mean, of, n_neurons), between(whitening, of, n_neurons))
+        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, n_basis)
+
+
+@dataclass(frozen=True, eq=False)
+class DistanceWeights(Weights):
+    r"""Weights whose mean falls with the distance of the neurons in a latent (or known) space.
+
+    .. math:: w_{nm} \mid A_{nm} = 1 \sim
+        \mathrm{Normal}(\mu_0 - \lVert v_n - v_m \rVert^2 / \ell^2, \Sigma)
+
+    (Linderman, Adams & Pillow 2016, section 2.2).
+
+    Parameters
+    ----------
+    n_dims : int, optional
+        Dimensions of the space, by default 2, or those of `positions` or of the edges' space.
+    intercept : number, array (basis,), PyMC distribution or "learned"
+        Mean of the weights at distance zero, by default learned, Normal(0.5, 0.5), in the
+        posterior as ``weight_intercept`` (basis).
+    scale : number, PyMC distribution or "learned"
+        Length over which the mean falls by one, by default learned, log-normal: around 2 in units
+        of the prior standard deviation of latent positions (sigma 0.5), around the root mean
+        square distance of known ones (sigma 0.75). In the posterior as ``weight_length_scale``.
+    cov, self_mean, self_cov
+        As for `GaussianWeights`.
+    positions : array (neuron, n_dims), mapping or DataArray, optional
+        Known positions, in any unit of length. By default those of `DistanceEdges` in the same
+        model, else latent, Normal(0, 1), in the posterior as ``latent_positions``.
+    share_positions : bool
+        False: positions of the weights' own, apart from those of the edges, in the posterior as
+        ``weight_latent_positions`` (post, weight_latent_dim).
+
+    Raises
+    ------
+    ValueError
+        When the model is built: as for `DistanceEdges`, or dimensions or positions that contradict
+        those of the edges.
+
+    Examples
+    --------
+    >>> import pymc as pm, pymc_glm as pg
+    >>> with_the_edges = pg.DistanceWeights()
+    >>> own = pg.DistanceWeights(3, scale=pm.LogNormal.dist(0, 1), share_positions=False)
+    """
+
+    n_dims: int | None = None
+    intercept: Hyperparameter = LEARNED
+    scale: Hyperparameter = LEARNED
+    cov: Hyperparameter | None = None
+    self_mean: Hyperparameter | None = LEARNED
+    self_cov: Hyperparameter | None = LEARNED
+    positions: Any = None
+    share_positions: bool = True
+
+    def slab(self, n_neurons: int, n_basis: int) -> Slab:
+        """Return means and whitening factors of all pairs."""
+        prefix = "" if self.share_positions else "weight_"
+        place = positions("DistanceWeights", self.n_dims, self.positions, own=prefix)
+        intercept = _mean("weight_intercept", self.intercept, 0.5, n_basis, center=0.5)
+        scale = length_scale("weight_length_scale", self.scale, place, 2.0)
+        mean = intercept - squared_distance(place.values / scale)[:, :, None]
+        slab = Slab(mean, whitening_factor("weight", self.cov, n_basis))
+        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, n_basis)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureWeights(Weights):
+    r"""Weights whose mean depends on observed features of the pairs.
+
+    .. math:: w_{nm} \mid A_{nm} = 1 \sim
+        \mathrm{Normal}(\mu_0 + f_{nm}^\top \beta, \Sigma)
+
+    Parameters
+    ----------
+    features, standardize
+        As for `FeatureEdges`.
+    coefficients : number, array (feature, basis), PyMC distribution or "learned"
+        Change of the mean weight with a feature, by default learned, Normal(0, 0.5), in the
+        posterior as ``weight_coefficients`` (weight_feature, basis).
+    intercept : number, array (basis,), PyMC distribution or "learned"
+        Mean of the weights where all features are zero (after standardization: average), by
+        default learned, Normal(0, 0.5), in the posterior as ``weight_intercept`` (basis).
+    cov, self_mean, self_cov
+        As for `GaussianWeights`.
+
+    Raises
+    ------
+    ValueError
+        When the model is built: as for `FeatureEdges`.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> same_type = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+    >>> weights = pg.FeatureWeights({"same type": same_type}, standardize=False)
+    """
+
+    features: Any
+    coefficients: Hyperparameter = LEARNED
+    intercept: Hyperparameter = LEARNED
+    cov: Hyperparameter | None = None
+    self_mean: Hyperparameter | None = LEARNED
+    self_cov: Hyperparameter | None = LEARNED
+    standardize: bool = True
+
+    def slab(self, n_neurons: int, n_basis: int) -> Slab:
+        """Return means and whitening factors of all pairs."""
+        features, dim = pair_features(
+            "FeatureWeights", self.features, kind="weight", standardize=self.standardize
+        )
+        coefficients = hyperparameter(
+            "weight_coefficients",
+            self.coefficients,
+            lambda: pm.Normal.dist(0, 0.5),
+            shape=(len(pm.modelcontext(None).coords[dim]), n_basis),
+            dims=(dim, "basis"),
+        )
+        mean = _mean("weight_intercept", self.intercept, 0.5, n_basis) + features @ coefficients
+        slab = Slab(mean, whitening_factor("weight", self.cov, n_basis))
+        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, n_basis)
+
+
+def _mean(
+    name: str, mean: Hyperparameter, sigma: float, n_basis: int, center: float = 0.0
+) -> TensorVariable:
+    return hyperparameter(
+        name, mean, lambda: pm.Normal.dist(center, sigma), shape=(n_basis,), dims=("basis",)
+    )
+
+
+def _with_self_edges(
+    slab: Slab,
+    self_mean: Hyperparameter | None,
+    self_cov: Hyperparameter | None,
+    n_neurons: int,
+    n_basis: int,
+) -> Slab:
+    """Put the slab of self-edges on the diagonal, unless they are like the others."""
+    own = pt.eye(n_neurons, dtype="bool")
+    mean, whitening = slab
+    if self_mean is not None:
+        mean = pt.switch(own[:, :, None], _mean("self_weight_mean", self_mean, 1.0, n_basis), mean)
+    if self_cov is not None:
+        own_whitening = whitening_factor("self_weight", self_cov, n_basis)
+        whitening = pt.switch(own[:, :, None, None], own_whitening, whitening)
+    return Slab(mean, whitening)

@@ -1,0 +1,19 @@
+"""What the priors of edges and weights can share: blocks, positions and features of pairs."""
+
+from pymc_glm.features.blocks import Blocks, between, blocks
+from pymc_glm.features.neurons import by_neuron, check_number
+from pymc_glm.features.pairs import pair_features
+from pymc_glm.features.positions import Positions, length_scale, positions, squared_distance
+
+__all__ = [
+    "Blocks",
+    "Positions",
+    "between",
+    "blocks",
+    "by_neuron",
+    "check_number",
+    "length_scale",
+    "pair_features",
+    "positions",
+    "squared_distance",
+]

@@ -1,0 +1,122 @@
+"""Observed features of pairs of neurons: probe distance, same known cell type, layer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.features.neurons import by_neuron, neurons_of
+
+__all__ = ["pair_features"]
+
+
+def _matrix(name: str, matrix: Any, neurons: list[str]) -> NDArray[np.float64]:
+    """Return one feature as a checked matrix (post, pre)."""
+    if isinstance(matrix, xr.DataArray) and set(matrix.dims) == {"post", "pre"}:
+        for dim in ("post", "pre"):
+            there = matrix.coords[dim].values if dim in matrix.coords else neurons
+            line = xr.DataArray(np.arange(len(there)), {"neuron": there}, dims="neuron")
+            matrix = matrix.isel({dim: by_neuron(f"{name}, {dim}", line, neurons)})
+        matrix = matrix.transpose("post", "pre").values
+    n = len(neurons)
+    array = np.asarray(matrix)
+    if array.shape != (n, n) or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name}: got the shape {array.shape} of {array.dtype}; give numbers, one for each "
+            f"pair (post, pre) of the {n} neurons of the model."
+        )
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        post, pre = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(
+            f"{name}: got {array[post, pre]} for the pair from {neurons[pre]!r} to "
+            f"{neurons[post]!r}; give finite numbers (any on the diagonal, if it is not used)."
+        )
+    between = array[~np.eye(n, dtype=bool)]
+    if np.ptp(between) == 0:
+        raise ValueError(
+            f"{name}: it is {between[0]:g} for all pairs of neurons, which the intercept says "
+            "already; leave it out."
+        )
+    if "distance" in name and ((array < 0).any() or not np.allclose(array, array.T)):
+        raise ValueError(
+            f"{name}: a distance is the same in both directions and not negative; give such a "
+            "matrix, or another name if it is something else."
+        )
+    return array
+
+
+def _split(part: str, features: Any) -> dict[str, Any]:
+    """Return names and unchecked matrices of what was given."""
+    if isinstance(features, Mapping):
+        return {str(key): value for key, value in features.items()}
+    if isinstance(features, xr.DataArray):
+        extra = [d for d in features.dims if d not in ("post", "pre")]
+        if len(extra) > 1 or features.ndim - len(extra) != 2:
+            raise ValueError(
+                f"{part}(features): got the dims {features.dims}, allowed are post, pre and at "
+                "most one dim of features."
+            )
+        if not extra:
+            return {str(features.name or 0): features}
+        pages = [features.isel({extra[0]: i}, drop=True) for i in range(features.sizes[extra[0]])]
+        return dict(zip(map(str, features[extra[0]].values), pages, strict=True))
+    array = np.asarray(features)
+    if array.ndim not in (2, 3):
+        raise ValueError(
+            f"{part}(features): got the shape {array.shape}; give (post, pre), (post, pre, "
+            "feature), or a mapping from names to matrices (post, pre)."
+        )
+    return {
+        str(i): array.reshape((*array.shape[:2], -1))[..., i]
+        for i in range(1 if array.ndim == 2 else array.shape[2])
+    }
+
+
+def pair_features(
+    part: str,
+    features: Mapping[str, ArrayLike] | xr.DataArray | ArrayLike,
+    *,
+    kind: str,
+    standardize: bool,
+) -> tuple[TensorVariable, str]:
+    """Register observed features of pairs with the model in context.
+
+    Parameters
+    ----------
+    part : str
+        Name of the class that asks, for messages.
+    features : mapping from name to matrix, DataArray or array, (post, pre) or (post, pre, feature)
+        Matched by neuron names where there are any.
+    kind : {"edge", "weight"}
+    standardize : bool
+        Make mean 0 and standard deviation 1 over pairs of different neurons.
+
+    Returns
+    -------
+    features : tensor (post, pre, feature)
+        The data container ``{kind}_features``.
+    dim : str
+        The name of its last dim, ``{kind}_feature``.
+
+    Raises
+    ------
+    ValueError
+        Of the wrong shape, not finite, the same for all pairs, or a distance that is none.
+    """
+    model = pm.modelcontext(None)
+    neurons, dim = neurons_of(model), f"{kind}_feature"
+    found = _split(part, features)
+    if not found:
+        raise ValueError(f"{part}(features): got none; give at least one.")
+    pages = [_matrix(f"{part}(features[{k!r}])", v, neurons) for k, v in found.items()]
+    array = np.stack(pages, axis=-1)
+    if standardize:
+        pairs = array[~np.eye(len(neurons), dtype=bool)]
+        array = (array - pairs.mean(axis=0)) / pairs.std(axis=0)
+    model.add_coord(dim, list(found))
+    return pm.Data(f"{kind}_features", array, dims=("post", "pre", dim)), dim

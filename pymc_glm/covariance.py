@@ -15,7 +15,7 @@ from pymc_glm.hyperparameters import LEARNED, Hyperparameter, dimensions, hyperp
 __all__ = ["cholesky_of_partial_correlations", "inverse_lower", "whitening_factor"]
 
 ETA = 2.0  # LKJ shape: favours small correlations, mildly
-MEDIAN_SCALE, LOG_SCALE_SIGMA = 0.7, 0.5
+LOG_SCALE_SIGMA = 0.5
 
 
 def inverse_lower(lower: TensorVariable, size: int) -> TensorVariable:
@@ -56,13 +56,14 @@ def cholesky_of_partial_correlations(z: TensorVariable, size: int) -> TensorVari
 
 
 def _learned(
-    prefix: str, size: int, batch: tuple[int, ...], batch_dims: tuple[str, ...]
+    prefix: str, median: NDArray[np.float64], batch: tuple[int, ...], batch_dims: tuple[str, ...]
 ) -> TensorVariable:
+    size = len(median)
     # Scales away from zero: with one or two edges present, zero is a funnel around their weights.
     scale = hyperparameter(
         f"{prefix}_scale",
         LEARNED,
-        lambda: pm.LogNormal.dist(np.log(MEDIAN_SCALE), LOG_SCALE_SIGMA),
+        lambda: pm.LogNormal.dist(np.broadcast_to(np.log(median), (*batch, size)), LOG_SCALE_SIGMA),
         shape=(*batch, size),
         dims=(*batch_dims, "basis"),
     )
@@ -83,21 +84,23 @@ def _learned(
     return inverse_lower(lower, size) / scale[..., None, :]
 
 
-def _check_covariance(name: str, matrix: NDArray[np.float64]) -> None:
-    if not np.allclose(matrix, matrix.T):
-        raise ValueError(f"{name}: the matrix is not symmetric; give a covariance matrix.")
-    smallest = np.linalg.eigvalsh(matrix)[0]
-    if smallest <= 0:
-        raise ValueError(
-            f"{name}: the smallest eigenvalue is {smallest:.3g}; a covariance matrix needs all of "
-            "them above 0."
-        )
+def _check_covariances(name: str, matrices: NDArray[np.float64]) -> None:
+    for where in np.ndindex(matrices.shape[:-2]):
+        matrix, at = matrices[where], f" at {where}" if where else ""
+        if not np.allclose(matrix, matrix.T):
+            raise ValueError(f"{name}: the matrix{at} is not symmetric; give a covariance matrix.")
+        smallest = np.linalg.eigvalsh(matrix)[0]
+        if smallest <= 0:
+            raise ValueError(
+                f"{name}: the smallest eigenvalue{at} is {smallest:.3g}; a covariance matrix needs "
+                "all of them above 0."
+            )
 
 
 def whitening_factor(
     prefix: str,
     cov: Hyperparameter | None,
-    size: int,
+    median: NDArray[np.float64],
     batch: tuple[int, ...] = (),
     batch_dims: tuple[str, ...] = (),
 ) -> TensorVariable:
@@ -106,15 +109,15 @@ def whitening_factor(
     Parameters
     ----------
     prefix : str
-        "weight" or "self_weight". Learned are ``{prefix}_scale`` (basis), log-normal around 0.7
-        with sigma 0.5, and the correlations ``{prefix}_corr`` (basis_pair), LKJ with eta 2
+        "weight" or "self_weight". Learned are ``{prefix}_scale`` (basis), log-normal around the
+        median with sigma 0.5, and the correlations ``{prefix}_corr`` (basis_pair), LKJ with eta 2
         through Beta variables ``{prefix}_corr_raw``; a given distribution is ``{prefix}_cov``.
     cov : None or "learned", number, variances (basis,), matrix (basis, basis) or distribution
         A number or scalar distribution is a variance, the same for all basis functions. With a
         batch, number and learned ones are one for each member (as fixed arrays of shape
         (*batch, basis, basis) are), variances and a single matrix common to all.
-    size : int
-        Number of basis functions.
+    median : array, shape (basis,)
+        Median of learned scales.
     batch, batch_dims : tuple
         Shape and dims of a table of covariances, for example between blocks; () for one.
 
@@ -129,13 +132,15 @@ def whitening_factor(
         Not a variance or covariance matrix, or of another shape.
     """
     if cov is None or (isinstance(cov, str) and cov == LEARNED):
-        return _learned(prefix, size, batch, batch_dims)
+        return _learned(prefix, median, batch, batch_dims)
+    size = len(median)
     name = f"{prefix}_cov"
     ndim = dimensions(cov)
     if ndim > 2 and not (batch and ndim == len(batch) + 2):
+        table = f", or a table of them {(*batch, size, size)}" if batch else ""
         raise ValueError(
-            f"{name}: got {ndim} dimensions, allowed are a number, variances ({size},) or a "
-            f"covariance matrix ({size}, {size})."
+            f"{name}: got {ndim} dimensions, allowed are a number, variances ({size},), a "
+            f"covariance matrix ({size}, {size}){table}."
         )
     if ndim < 2:
         shape, dims = ((size,), ("basis",)) if ndim else (batch, batch_dims or None)
@@ -149,6 +154,5 @@ def whitening_factor(
     matrix = hyperparameter(name, cov, None, shape=shape, dims=dims)
     if not isinstance(matrix, TensorConstant):
         return inverse_lower(pt.linalg.cholesky(matrix), size)
-    for member in matrix.data.reshape((-1, size, size)):
-        _check_covariance(name, member)
+    _check_covariances(name, matrix.data)
     return pt.constant(np.linalg.inv(np.linalg.cholesky(matrix.data)))

@@ -30,6 +30,7 @@ __all__ = [
     "Edges",
     "EigenEdges",
     "FeatureEdges",
+    "with_self_edges",
 ]
 
 
@@ -74,7 +75,7 @@ class BernoulliEdges(Edges):
     ----------
     probability : number, array (post, pre), PyMC distribution or "learned"
         Probability of an edge between two neurons; the diagonal of a matrix counts only with
-        ``self_probability=None``; by default learned, Beta(1, 4). In the
+        ``self_probability=None``; by default learned, Beta(1, 9). In the
         posterior as ``edge_probability``.
     self_probability : number, PyMC distribution, "learned" or None
         Probability of an edge from a neuron to itself (refractoriness, bursting), by default
@@ -96,13 +97,13 @@ class BernoulliEdges(Edges):
         between = hyperparameter(
             "edge_probability",
             self.probability,
-            lambda: pm.Beta.dist(1, 4),
+            lambda: pm.Beta.dist(1, 9),
             shape=(n_neurons, n_neurons) if matrix else (),
             dims=("post", "pre") if matrix else None,
             lower=0,
             upper=1,
         )
-        return _with_self_edges(between, self.self_probability, n_neurons)
+        return with_self_edges(between, self.self_probability, n_neurons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,23 +120,25 @@ class BlockEdges(Edges):
     n_blocks : int, optional
         Largest number of blocks; superfluous ones stay empty. Needed unless `labels` are given.
     probability : number, array (block_post, block_pre), PyMC distribution or "learned"
-        Probability of an edge between two neurons of two blocks, by default learned, Beta(1, 4)
+        Probability of an edge between two neurons of two blocks, by default learned, Beta(1, 9)
         each, in the posterior as ``edge_probability`` (block_post, block_pre).
     self_probability : number, PyMC distribution, "learned" or None
         Probability of an edge from a neuron to itself, as for `BernoulliEdges`.
-    concentration : number, array (block,), PyMC distribution or "learned"
-        Concentration of the Dirichlet law of the blocks' weights, by default 1 / n_blocks, which
-        lets superfluous blocks empty out (Rousseau & Mengersen 2011); a distribution is in the
-        posterior as ``concentration``. The weights themselves are integrated out.
-    labels : sequence, mapping or DataArray, (neuron,), optional
-        Known cell types, names or numbers. By default latent, in the posterior as
-        ``block_labels`` (post). `BlockWeights` of the same model share them.
+    concentration : number, array (block,), PyMC distribution, "learned" or None
+        Concentration of the Dirichlet law of the blocks' weights, which are integrated out. None:
+        1 / n_blocks, which lets superfluous blocks empty out (Rousseau & Mengersen 2011). A
+        number or scalar distribution is that of every block; "learned" is Gamma(10, 10 n_blocks)
+        (Malsiner-Walli, Frühwirth-Schnatter & Grün 2016). In the posterior as ``concentration``.
+    labels : sequence, mapping, Series or DataArray, (neuron,), optional
+        Known cell types, names or numbers, matched by the neurons' names where there are any. By
+        default latent, in the posterior as ``block_labels`` (post). `BlockWeights` of the same
+        model share them.
 
     Raises
     ------
     ValueError
         When the model is built: fewer blocks than 1 or more than neurons, labels of the wrong
-        length or of unknown neurons.
+        length or of unknown neurons, labels together with a concentration.
 
     Examples
     --------
@@ -147,7 +150,7 @@ class BlockEdges(Edges):
     n_blocks: int | None = None
     probability: Hyperparameter = LEARNED
     self_probability: Hyperparameter | None = LEARNED
-    concentration: Hyperparameter = LEARNED
+    concentration: Hyperparameter | None = None
     labels: Any = None
 
     def edge_probability(self, n_neurons: int) -> TensorVariable:
@@ -156,13 +159,13 @@ class BlockEdges(Edges):
         table = hyperparameter(
             "edge_probability",
             self.probability,
-            lambda: pm.Beta.dist(1, 4),
+            lambda: pm.Beta.dist(1, 9),
             shape=(of.n_blocks, of.n_blocks),
             dims=of.dims,
             lower=0,
             upper=1,
         )
-        return _with_self_edges(between(table, of, n_neurons), self.self_probability, n_neurons)
+        return with_self_edges(between(table, of, n_neurons), self.self_probability, n_neurons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +181,7 @@ class DistanceEdges(Edges):
     n_dims : int, optional
         Dimensions of the space, by default 2 or those of `positions`.
     intercept : number, PyMC distribution or "learned"
-        Log odds of an edge at distance zero, by default learned, Normal(0, 1.5), in the posterior
+        Log odds of an edge at distance zero, by default learned, Normal(-1, 1), in the posterior
         as ``edge_intercept``.
     scale : number, PyMC distribution or "learned"
         Length over which the log odds fall by one. By default learned, log-normal: around 1 in
@@ -186,10 +189,11 @@ class DistanceEdges(Edges):
         mean square distance of known ones (sigma 0.75). In the posterior as ``edge_length_scale``.
     self_probability : number, PyMC distribution, "learned" or None
         Probability of an edge from a neuron to itself, as for `BernoulliEdges`.
-    positions : array (neuron, n_dims), mapping or DataArray, optional
-        Known positions, in any unit of length. By default latent, Normal(0, 1), in the posterior
-        as ``latent_positions`` (post, latent_dim); they are identified up to rotation, reflection
-        and translation (see `align_positions`). `DistanceWeights` of the same model share them.
+    positions : array (neuron, n_dims), mapping, DataFrame or DataArray, optional
+        Known positions, in any unit of length, matched by the neurons' names where there are any.
+        By default latent, Normal(0, 1), in the posterior as ``latent_positions`` (post,
+        latent_dim); they are identified up to rotation, reflection and translation (see
+        `align_positions`). `DistanceWeights` of the same model share them.
 
     Raises
     ------
@@ -215,8 +219,8 @@ class DistanceEdges(Edges):
         place = positions("DistanceEdges", self.n_dims, self.positions)
         scale = length_scale("edge_length_scale", self.scale, place, 1.0)
         distance = squared_distance(place.values / scale)
-        log_odds = _edge_intercept(self.intercept, 0.0) - distance
-        return _with_self_edges(pt.sigmoid(log_odds), self.self_probability, n_neurons)
+        log_odds = _edge_intercept(self.intercept, -1.0) - distance
+        return with_self_edges(pt.sigmoid(log_odds), self.self_probability, n_neurons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +239,7 @@ class EigenEdges(Edges):
         Number of factors, by default 2.
     intercept : number, PyMC distribution or "learned"
         Log odds of an edge between neurons without factors, by default learned,
-        Normal(-1.5, 1.5), in the posterior as ``edge_intercept``.
+        Normal(-3, 1), in the posterior as ``edge_intercept``.
     eigenvalue_scale : number, PyMC distribution or "learned"
         Standard deviation of the eigenvalues, by default 1; a distribution, or "learned" for
         half-normal with scale 1, is in the posterior as ``eigenvalue_scale``.
@@ -277,8 +281,8 @@ class EigenEdges(Edges):
         )
         factors = pm.Normal("latent_factors", 0.0, 1.0, dims=("post", "latent_factor"))
         values = pm.Normal("eigenvalues", 0.0, scale, dims="latent_factor")
-        log_odds = _edge_intercept(self.intercept, -1.5) + (factors * values) @ factors.T
-        return _with_self_edges(pt.sigmoid(log_odds), self.self_probability, n_neurons)
+        log_odds = _edge_intercept(self.intercept, -3.0) + (factors * values) @ factors.T
+        return with_self_edges(pt.sigmoid(log_odds), self.self_probability, n_neurons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,14 +296,15 @@ class FeatureEdges(Edges):
     Parameters
     ----------
     features : mapping from name to matrix (post, pre), DataArray or array (post, pre, feature)
-        Observed features; DataArrays are matched by the neurons' names. One whose name contains
+        Observed features; DataArrays with the dims post and pre, and DataFrames (index post,
+        columns pre), are matched by the neurons' names. One whose name contains
         "distance" has to be symmetric and not negative.
     coefficients : number, array (feature,), PyMC distribution or "learned"
         Change of the log odds of an edge with a feature, by default learned, Normal(0, 1), in the
         posterior as ``edge_coefficients`` (edge_feature).
     intercept : number, PyMC distribution or "learned"
         Log odds of an edge where all features are zero (after standardization: average), by
-        default learned, Normal(-1.5, 1.5), in the posterior as ``edge_intercept``.
+        default learned, Normal(-3, 1), in the posterior as ``edge_intercept``.
     self_probability : number, PyMC distribution, "learned" or None
         Probability of an edge from a neuron to itself, as for `BernoulliEdges`.
     standardize : bool
@@ -338,18 +343,28 @@ class FeatureEdges(Edges):
             shape=(len(pm.modelcontext(None).coords[dim]),),
             dims=(dim,),
         )
-        log_odds = _edge_intercept(self.intercept, -1.5) + features @ coefficients
-        return _with_self_edges(pt.sigmoid(log_odds), self.self_probability, n_neurons)
+        log_odds = _edge_intercept(self.intercept, -3.0) + features @ coefficients
+        return with_self_edges(pt.sigmoid(log_odds), self.self_probability, n_neurons)
 
 
 def _edge_intercept(intercept: Hyperparameter, center: float) -> TensorVariable:
-    return hyperparameter("edge_intercept", intercept, lambda: pm.Normal.dist(center, 1.5))
+    return hyperparameter("edge_intercept", intercept, lambda: pm.Normal.dist(center, 1.0))
 
 
-def _with_self_edges(
+def with_self_edges(
     between_neurons: TensorVariable, self_probability: Hyperparameter | None, n_neurons: int
 ) -> TensorVariable:
-    """Put the probability of self-edges on the diagonal, unless they are like the others."""
+    """Put the probability of self-edges on the diagonal, unless they are like the others.
+
+    Parameters
+    ----------
+    between_neurons : tensor, broadcastable to (post, pre)
+        Edge probabilities of pairs of neurons.
+    self_probability : number, PyMC distribution, "learned" or None
+        None: self-edges are like the others. Learned by default from Beta(1, 1), in the posterior
+        as ``self_edge_probability``.
+    n_neurons : int
+    """
     if self_probability is None:
         return between_neurons
     own = hyperparameter(

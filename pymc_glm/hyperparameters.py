@@ -48,7 +48,9 @@ def _register(
     ):
         allowed = f"a scalar one, or one of shape {shape}" if shape else "a scalar one"
         raise ValueError(f"{name}: the distribution has the shape {static}; give {allowed}.")
-    return pm.modelcontext(None).register_rv(value, name, dims=dims)
+    # A copy, so that one part may serve several models.
+    copy = value.owner.clone().outputs[value.owner.outputs.index(value)]
+    return pm.modelcontext(None).register_rv(copy, name, dims=dims)
 
 
 def _fixed(

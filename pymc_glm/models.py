@@ -15,11 +15,17 @@ from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
 from pymc_glm.edges import BernoulliEdges, BlockEdges, DenseEdges, DistanceEdges, Edges
 from pymc_glm.observations import Observation, observation_model
 from pymc_glm.spikes import neuron_positions
-from pymc_glm.weights import BlockWeights, DistanceWeights, GaussianWeights, Weights
+from pymc_glm.weights import (
+    BlockWeights,
+    DistanceWeights,
+    GaussianWeights,
+    Weights,
+    weight_units,
+)
 
 __all__ = ["bernoulli_glm", "build_glm", "dense_glm", "latent_distance_glm", "sbm_glm"]
 
-BIAS_SIGMA = 2.0  # log-odds; two such deviations around 5 Hz span 0.09 to 117 Hz in bins of 5 ms
+BIAS_SIGMA = 1.0  # log-odds; two such deviations around 5 Hz span 0.7 to 32 Hz in bins of 5 ms
 
 
 def _coords(design: Design) -> dict:
@@ -69,14 +75,18 @@ def _bias(
     return Baseline("bias", center, BIAS_SIGMA, dims="post")
 
 
-def _network(edges: Edges, weights: Weights, n_neurons: int, n_basis: int) -> TensorVariable:
+def _network(edges: Edges, weights: Weights, design: Design) -> TensorVariable:
     """Register adjacency (unless dense) and weights."""
+    n_neurons = design.counts.sizes["neuron"]
     probability = edges.edge_probability(n_neurons)
     if probability is None:
         adjacency = pt.constant(np.ones((n_neurons, n_neurons), dtype=np.int8))
     else:
         adjacency = Edge("adjacency", probability, dims=("post", "pre"))
-    slab = weights.slab(n_neurons, n_basis)
+    units = weight_units(
+        design.basis.values, design.bin_width, n_neurons, dense=probability is None
+    )
+    slab = weights.slab(n_neurons, units)
     return SpikeAndSlab(
         "weights",
         adjacency,
@@ -132,7 +142,7 @@ def build_glm(
         Law of the counts: "bernoulli".
     bias : PyMC distribution, optional
         A normal prior of the biases (log-odds of a spike in a bin of a silent network), e.g.
-        ``pm.Normal.dist(-4, 1)``. By default Normal(logit(bias_rate * bin_width), 2).
+        ``pm.Normal.dist(-4, 1)``. By default Normal(logit(bias_rate * bin_width), 1).
     bias_rate : float or array (neuron,)
         Rate in Hz around which the default prior of the biases stands.
 
@@ -174,7 +184,7 @@ def build_glm(
         history = _data(design)
         spikes = pm.Data("counts", design.counts.values, dims=("time", "post"))
         baseline = _bias(bias, bias_rate, law, design)
-        coupling = _network(edges, weights, n_neurons, n_basis)
+        coupling = _network(edges, weights, design)
         psi = (
             baseline
             + history.reshape((-1, n_neurons * n_basis))

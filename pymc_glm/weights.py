@@ -7,8 +7,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from numpy.typing import ArrayLike, NDArray
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.covariance import whitening_factor
@@ -28,8 +30,12 @@ __all__ = [
     "FeatureWeights",
     "GaussianWeights",
     "Slab",
+    "WeightUnits",
     "Weights",
+    "weight_units",
 ]
+
+SPIKE_EFFECT = 0.0035  # s: change of log odds by one spike, summed over time, at the prior scale
 
 
 class Slab(NamedTuple):
@@ -40,12 +46,51 @@ class Slab(NamedTuple):
     # covariance inv(Q'Q)
 
 
+class WeightUnits(NamedTuple):
+    """Sizes of weights that default priors are made for; each has shape (basis,)."""
+
+    scale: NDArray[np.float64]  # of a weight
+    mean: NDArray[np.float64]  # of the mean weight of all edges
+    self_scale: NDArray[np.float64]  # of the weight of a self-edge
+
+
+def weight_units(
+    basis: NDArray[np.float64], bin_width: float, n_neurons: int, dense: bool
+) -> WeightUnits:
+    """Return the sizes of weights with which prior draws of a network do not run away.
+
+    One spike changes the log odds, summed over time, by weight times the area under the basis
+    function. The sizes are 3.5 ms over that area; with more inputs than 3 (a tenth of the neurons;
+    all of them in a dense network) the weights shrink so that the sum of the inputs does not grow.
+
+    Parameters
+    ----------
+    basis : array, shape (lag, basis)
+    bin_width : float
+        Seconds.
+    n_neurons : int
+    dense : bool
+        Whether every edge is present.
+    """
+    area = np.abs(basis).sum(axis=0) * bin_width
+    largest = SPIKE_EFFECT / np.maximum(area, bin_width)
+    shrink = np.sqrt(min(1.0, 3 / (n_neurons if dense else 0.1 * n_neurons)))
+    return WeightUnits(largest * shrink, 0.5 * largest * shrink**2, largest)
+
+
 class Weights(ABC):
     """Prior of the weights."""
 
     @abstractmethod
-    def slab(self, n_neurons: int, n_basis: int) -> Slab:
-        """Return the slab of each pair, registering hyperparameters with the model in context."""
+    def slab(self, n_neurons: int, units: WeightUnits) -> Slab:
+        """Return the slab of each pair, registering hyperparameters with the model in context.
+
+        Parameters
+        ----------
+        n_neurons : int
+        units : WeightUnits
+            Sizes of weights for default priors, one for each basis function.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +122,12 @@ class GaussianWeights(Weights):
     self_mean: Hyperparameter | None = LEARNED
     self_cov: Hyperparameter | None = LEARNED
 
-    def slab(self, n_neurons: int, n_basis: int) -> Slab:
+    def slab(self, n_neurons: int, units: WeightUnits) -> Slab:
         """Return means and whitening factors, self-edges on the diagonal with their own."""
-        mean = _mean("weight_mean", self.mean, 0.5, n_basis)
-        whitening = whitening_factor("weight", self.cov, n_basis)
+        mean = _mean("weight_mean", self.mean, 0.0, units.mean)
+        whitening = whitening_factor("weight", self.cov, units.scale)
         return _with_self_edges(
-            Slab(mean, whitening), self.self_mean, self.self_cov, n_neurons, n_basis
+            Slab(mean, whitening), self.self_mean, self.self_cov, n_neurons, units
         )
 
 
@@ -109,9 +154,10 @@ class BlockWeights(Weights):
         basis, basis) is; variances (basis,) and a matrix are common to all.
     self_mean, self_cov : the same for self-edges, or None
         As for `GaussianWeights`. None: self-edges are like others within their block.
-    concentration : number, array (block,), PyMC distribution or "learned"
-        As for `BlockEdges`.
-    labels : sequence, mapping or DataArray, (neuron,), optional
+    concentration : number, array (block,), PyMC distribution, "learned" or None
+        As for `BlockEdges`, which say it where they share their labels; of labels of the weights'
+        own in the posterior as ``weight_concentration``.
+    labels : sequence, mapping, Series or DataArray, (neuron,), optional
         Known cell types. By default those of `BlockEdges` in the same model, else latent, in the
         posterior as ``block_labels`` (post).
     share_labels : bool
@@ -136,27 +182,28 @@ class BlockWeights(Weights):
     cov: Hyperparameter | None = None
     self_mean: Hyperparameter | None = LEARNED
     self_cov: Hyperparameter | None = LEARNED
-    concentration: Hyperparameter = LEARNED
+    concentration: Hyperparameter | None = None
     labels: Any = None
     share_labels: bool = True
 
-    def slab(self, n_neurons: int, n_basis: int) -> Slab:
+    def slab(self, n_neurons: int, units: WeightUnits) -> Slab:
         """Return means and whitening factors of all pairs."""
         prefix = "" if self.share_labels else "weight_"
         of = blocks("BlockWeights", self.n_blocks, self.labels, self.concentration, own=prefix)
-        pair = (of.n_blocks, of.n_blocks)
+        pair, n_basis = (of.n_blocks, of.n_blocks), len(units.mean)
         mean = hyperparameter(
             "weight_mean",
             self.mean,
-            lambda: pm.Normal.dist(0, 0.5),
+            lambda: pm.Normal.dist(0, np.broadcast_to(units.mean, (*pair, n_basis))),
             shape=(*pair, n_basis),
             dims=(*of.dims, "basis"),
         )
         whitening = pt.broadcast_to(
-            whitening_factor("weight", self.cov, n_basis, pair, of.dims), (*pair, n_basis, n_basis)
+            whitening_factor("weight", self.cov, units.scale, pair, of.dims),
+            (*pair, n_basis, n_basis),
         )
         slab = Slab(between(mean, of, n_neurons), between(whitening, of, n_neurons))
-        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, n_basis)
+        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +228,7 @@ class DistanceWeights(Weights):
         square distance of known ones (sigma 0.75). In the posterior as ``weight_length_scale``.
     cov, self_mean, self_cov
         As for `GaussianWeights`.
-    positions : array (neuron, n_dims), mapping or DataArray, optional
+    positions : array (neuron, n_dims), mapping, DataFrame or DataArray, optional
         Known positions, in any unit of length. By default those of `DistanceEdges` in the same
         model, else latent, Normal(0, 1), in the posterior as ``latent_positions``.
     share_positions : bool
@@ -210,15 +257,17 @@ class DistanceWeights(Weights):
     positions: Any = None
     share_positions: bool = True
 
-    def slab(self, n_neurons: int, n_basis: int) -> Slab:
+    def slab(self, n_neurons: int, units: WeightUnits) -> Slab:
         """Return means and whitening factors of all pairs."""
         prefix = "" if self.share_positions else "weight_"
         place = positions("DistanceWeights", self.n_dims, self.positions, own=prefix)
-        intercept = _mean("weight_intercept", self.intercept, 0.5, n_basis, center=0.5)
-        scale = length_scale("weight_length_scale", self.scale, place, 2.0)
-        mean = intercept - squared_distance(place.values / scale)[:, :, None]
-        slab = Slab(mean, whitening_factor("weight", self.cov, n_basis))
-        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, n_basis)
+        intercept = _mean("weight_intercept", self.intercept, 0.0, units.mean)
+        scale = length_scale(
+            "weight_length_scale", self.scale, place, 2.0 / np.sqrt(units.scale), ("basis",)
+        )
+        mean = intercept - squared_distance(place.values)[:, :, None] / scale**2
+        slab = Slab(mean, whitening_factor("weight", self.cov, units.scale))
+        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,28 +310,29 @@ class FeatureWeights(Weights):
     self_cov: Hyperparameter | None = LEARNED
     standardize: bool = True
 
-    def slab(self, n_neurons: int, n_basis: int) -> Slab:
+    def slab(self, n_neurons: int, units: WeightUnits) -> Slab:
         """Return means and whitening factors of all pairs."""
         features, dim = pair_features(
             "FeatureWeights", self.features, kind="weight", standardize=self.standardize
         )
+        shape = (len(pm.modelcontext(None).coords[dim]), len(units.mean))
         coefficients = hyperparameter(
             "weight_coefficients",
             self.coefficients,
-            lambda: pm.Normal.dist(0, 0.5),
-            shape=(len(pm.modelcontext(None).coords[dim]), n_basis),
+            lambda: pm.Normal.dist(0, np.broadcast_to(units.mean, shape)),
+            shape=shape,
             dims=(dim, "basis"),
         )
-        mean = _mean("weight_intercept", self.intercept, 0.5, n_basis) + features @ coefficients
-        slab = Slab(mean, whitening_factor("weight", self.cov, n_basis))
-        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, n_basis)
+        mean = _mean("weight_intercept", self.intercept, 0.0, units.mean) + features @ coefficients
+        slab = Slab(mean, whitening_factor("weight", self.cov, units.scale))
+        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
 
 
 def _mean(
-    name: str, mean: Hyperparameter, sigma: float, n_basis: int, center: float = 0.0
+    name: str, mean: Hyperparameter, center: ArrayLike, sigma: NDArray[np.float64]
 ) -> TensorVariable:
     return hyperparameter(
-        name, mean, lambda: pm.Normal.dist(center, sigma), shape=(n_basis,), dims=("basis",)
+        name, mean, lambda: pm.Normal.dist(center, sigma), shape=sigma.shape, dims=("basis",)
     )
 
 
@@ -291,14 +341,16 @@ def _with_self_edges(
     self_mean: Hyperparameter | None,
     self_cov: Hyperparameter | None,
     n_neurons: int,
-    n_basis: int,
+    units: WeightUnits,
 ) -> Slab:
     """Put the slab of self-edges on the diagonal, unless they are like the others."""
     own = pt.eye(n_neurons, dtype="bool")
     mean, whitening = slab
+    scale = units.self_scale
     if self_mean is not None:
-        mean = pt.switch(own[:, :, None], _mean("self_weight_mean", self_mean, 1.0, n_basis), mean)
+        own_mean = _mean("self_weight_mean", self_mean, -scale, scale)
+        mean = pt.switch(own[:, :, None], own_mean, mean)
     if self_cov is not None:
-        own_whitening = whitening_factor("self_weight", self_cov, n_basis)
+        own_whitening = whitening_factor("self_weight", self_cov, scale)
         whitening = pt.switch(own[:, :, None, None], own_whitening, whitening)
     return Slab(mean, whitening)

@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 from numpy.typing import ArrayLike, NDArray
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import BlockLabels
 from pymc_glm.features.neurons import by_neuron, check_number, contradiction, neurons_of
-from pymc_glm.hyperparameters import LEARNED, Hyperparameter, hyperparameter
+from pymc_glm.hyperparameters import Hyperparameter, dimensions, hyperparameter
 
 __all__ = ["Blocks", "between", "blocks"]
 
@@ -28,11 +29,21 @@ def _known(
 ) -> tuple[list[str], NDArray[np.int64]]:
     """Return the names of blocks and the index of each neuron's."""
     array = by_neuron(f"{part}(labels)", labels, neurons)
-    missing = array.dtype.kind == "f" and np.isnan(array).any()
-    if array.ndim != 1 or array.dtype.kind not in "biufUS" or missing:
+    if array.ndim != 1:
         raise ValueError(
-            f"{part}(labels): got {array[:3].tolist()}, ...; give one name or number for each "
-            "neuron."
+            f"{part}(labels): got the shape {array.shape}; give one name or number for each neuron."
+        )
+    given = zip(neurons, array.tolist(), strict=True)
+    missing = [n for n, label in given if label is None or label != label]
+    if missing:
+        raise ValueError(
+            f"{part}(labels): neurons {missing[:5]} have none; give one for each neuron, or leave "
+            "labels out to infer all."
+        )
+    if array.dtype.kind not in "biufU":
+        raise ValueError(
+            f"{part}(labels): got {array[:3].tolist()} and so on; give names or numbers, one for "
+            "each neuron."
         )
     names, index = np.unique(array, return_inverse=True)
     return [str(n) for n in names], index.astype(np.int64)
@@ -43,31 +54,29 @@ def _check_shared(
     there: Blocks,
     n_blocks: int | None,
     labels: ArrayLike | Mapping | None,
-    concentration: Hyperparameter,
+    concentration: Hyperparameter | None,
 ) -> None:
     """Raise if a part says otherwise than the edges about the labels that it shares with them."""
     model = pm.modelcontext(None)
     latent = there.labels in model.free_RVs
-    if n_blocks not in (None, there.n_blocks):
-        raise contradiction(
-            part, "n_blocks", n_blocks, "labels", f"there are {there.n_blocks} blocks"
-        )
-    if not (isinstance(concentration, str) and concentration == LEARNED):
-        raise contradiction(
-            part, "concentration", concentration, "labels", "the edges have said theirs"
-        )
+    if n_blocks is not None and n_blocks != there.n_blocks:
+        argument = f"n_blocks={n_blocks!r}"
+        raise contradiction(part, argument, "labels", f"those have {there.n_blocks} blocks")
+    if concentration is not None:
+        raise contradiction(part, "concentration", "labels", "BlockEdges say their concentration")
     if labels is not None:
-        _, index = _known(part, labels, neurons_of(model))
-        if latent or not np.array_equal(index, there.labels.get_value()):
+        names, index = _known(part, labels, neurons_of(model))
+        same = not latent and names == [*map(str, model.coords[there.dims[0]])]
+        if not (same and np.array_equal(index, model[there.labels.name].get_value())):
             got = "latent" if latent else "others"
-            raise contradiction(part, "labels", "...", "labels", f"those of the edges are {got}")
+            raise contradiction(part, "labels", "labels", f"the edges' are {got}")
 
 
 def blocks(
     part: str,
     n_blocks: int | None,
     labels: ArrayLike | Mapping | None,
-    concentration: Hyperparameter,
+    concentration: Hyperparameter | None,
     *,
     own: str = "",
 ) -> Blocks:
@@ -81,8 +90,8 @@ def blocks(
         None: as many as there are known labels, or as the model has already.
     labels : sequence, mapping or DataArray of str or int, shape (neuron,), or None
         Known labels. None: latent, as `BlockLabels`.
-    concentration : number, array (block,), distribution or "learned"
-        Of the Dirichlet law of block weights; by default 1 / n_blocks.
+    concentration : number, array (block,), distribution, "learned" or None
+        Of the Dirichlet law of block weights. None: 1 / n_blocks.
     own : str
         Prefix of names, ``"weight_"`` for labels that are not shared with the edges.
 
@@ -105,18 +114,34 @@ def blocks(
                 f"{part}(n_blocks={n_blocks!r}): the labels given name {len(names)} blocks, "
                 f"{names[:10]}; leave n_blocks out."
             )
+        if concentration is not None:
+            raise ValueError(
+                f"{part}(concentration): it is of the prior of latent labels, and labels are "
+                "given; leave one of them out."
+            )
         for dim in dims:
             model.add_coord(dim, names)
         return Blocks(pm.Data(name, index, dims="post"), len(names), dims)
     if n_blocks is None:
-        raise ValueError(f"{part}(n_blocks=None): give the largest number of blocks, or labels.")
+        others = "" if own or part == "BlockEdges" else "; there are no BlockEdges to share with"
+        raise ValueError(
+            f"{part}(n_blocks=None): give the largest number of blocks, or labels{others}."
+        )
     size = check_number(f"{part}(n_blocks)", n_blocks, len(neurons), "the number of neurons")
     for dim in dims:
         model.add_coord(dim, [str(k) for k in range(size)])
-    if isinstance(concentration, str) and concentration == LEARNED:
-        concentration = 1.0 / size
-    alpha = hyperparameter(f"{own}concentration", concentration, None, lower=1e-6, shape=(size,))
-    return Blocks(BlockLabels(name, alpha, len(neurons), dims="post"), size, dims)
+    model.add_coord(f"{own}block", [str(k) for k in range(size)])
+    of_each = dimensions(concentration) > 0
+    alpha = hyperparameter(
+        f"{own}concentration",
+        1.0 / size if concentration is None else concentration,
+        lambda: pm.Gamma.dist(10.0, 10.0 * size),
+        shape=(size,) if of_each else (),
+        dims=(f"{own}block",) if of_each else None,
+        lower=1e-6,
+    )
+    labels_rv = BlockLabels(name, pt.full((size,), alpha), len(neurons), dims="post")
+    return Blocks(labels_rv, size, dims)
 
 
 def between(table: TensorVariable, of: Blocks, n_neurons: int) -> TensorVariable:

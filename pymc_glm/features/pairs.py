@@ -4,26 +4,31 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.features.neurons import by_neuron, neurons_of
+from pymc_glm.features.neurons import by_neuron, neurons_of, plain_array
 
 __all__ = ["pair_features"]
 
 
 def _matrix(name: str, matrix: Any, neurons: list[str]) -> NDArray[np.float64]:
     """Return one feature as a checked matrix (post, pre)."""
-    if isinstance(matrix, xr.DataArray) and set(matrix.dims) == {"post", "pre"}:
-        for dim in ("post", "pre"):
-            there = matrix.coords[dim].values if dim in matrix.coords else neurons
+    if isinstance(matrix, pd.DataFrame):
+        matrix = xr.DataArray(matrix.to_numpy(), {"post": matrix.index, "pre": matrix.columns})
+    if isinstance(matrix, xr.DataArray):
+        if set(matrix.dims) != {"post", "pre"}:
+            raise ValueError(f"{name}: got the dims {matrix.dims}, allowed are post and pre.")
+        for dim in {"post", "pre"} & set(matrix.coords):
+            there = matrix.coords[dim].values
             line = xr.DataArray(np.arange(len(there)), {"neuron": there}, dims="neuron")
             matrix = matrix.isel({dim: by_neuron(f"{name}, {dim}", line, neurons)})
         matrix = matrix.transpose("post", "pre").values
     n = len(neurons)
-    array = np.asarray(matrix)
+    array = plain_array(name, matrix)
     if array.shape != (n, n) or array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name}: got the shape {array.shape} of {array.dtype}; give numbers, one for each "
@@ -37,23 +42,34 @@ def _matrix(name: str, matrix: Any, neurons: list[str]) -> NDArray[np.float64]:
             f"{neurons[post]!r}; give finite numbers (any on the diagonal, if it is not used)."
         )
     between = array[~np.eye(n, dtype=bool)]
-    if np.ptp(between) == 0:
+    if n == 1 or np.ptp(between) == 0:
+        same = f"it is {between[0]:g} for all pairs of neurons" if n > 1 else "there are no pairs"
         raise ValueError(
-            f"{name}: it is {between[0]:g} for all pairs of neurons, which the intercept says "
-            "already; leave it out."
+            f"{name}: {same}, so that it tells nothing beyond the intercept; leave it out."
         )
-    if "distance" in name and ((array < 0).any() or not np.allclose(array, array.T)):
-        raise ValueError(
-            f"{name}: a distance is the same in both directions and not negative; give such a "
-            "matrix, or another name if it is something else."
-        )
+    if "distance" in name.lower():
+        _check_distance(name, array, neurons)
     return array
+
+
+def _check_distance(name: str, array: NDArray[np.float64], neurons: list[str]) -> None:
+    wrong = np.argwhere((array < 0) | ~np.isclose(array, array.T))
+    if not len(wrong):
+        return
+    post, pre = (int(i) for i in wrong[0])
+    raise ValueError(
+        f"{name}: got {array[post, pre]:g} from {neurons[pre]!r} to {neurons[post]!r} and "
+        f"{array[pre, post]:g} back, but a distance is the same in both directions and not "
+        "negative; mend it, or give it another name if it is something else."
+    )
 
 
 def _split(part: str, features: Any) -> dict[str, Any]:
     """Return names and unchecked matrices of what was given."""
     if isinstance(features, Mapping):
-        return {str(key): value for key, value in features.items()}
+        return _by_name(part, list(features), list(features.values()))
+    if isinstance(features, pd.DataFrame):
+        return {"0": features}
     if isinstance(features, xr.DataArray):
         extra = [d for d in features.dims if d not in ("post", "pre")]
         if len(extra) > 1 or features.ndim - len(extra) != 2:
@@ -64,8 +80,8 @@ def _split(part: str, features: Any) -> dict[str, Any]:
         if not extra:
             return {str(features.name or 0): features}
         pages = [features.isel({extra[0]: i}, drop=True) for i in range(features.sizes[extra[0]])]
-        return dict(zip(map(str, features[extra[0]].values), pages, strict=True))
-    array = np.asarray(features)
+        return _by_name(part, features[extra[0]].values.tolist(), pages)
+    array = plain_array(f"{part}(features)", features)
     if array.ndim not in (2, 3):
         raise ValueError(
             f"{part}(features): got the shape {array.shape}; give (post, pre), (post, pre, "
@@ -75,6 +91,17 @@ def _split(part: str, features: Any) -> dict[str, Any]:
         str(i): array.reshape((*array.shape[:2], -1))[..., i]
         for i in range(1 if array.ndim == 2 else array.shape[2])
     }
+
+
+def _by_name(part: str, names: list, pages: list) -> dict[str, Any]:
+    """Return a mapping from names to matrices, in which none is lost."""
+    found = {str(name): page for name, page in zip(names, pages, strict=True)}
+    if len(found) < len(pages):
+        raise ValueError(
+            f"{part}(features): the names {[str(n) for n in names][:10]} repeat; give each feature "
+            "a name of its own."
+        )
+    return found
 
 
 def pair_features(
@@ -90,8 +117,8 @@ def pair_features(
     ----------
     part : str
         Name of the class that asks, for messages.
-    features : mapping from name to matrix, DataArray or array, (post, pre) or (post, pre, feature)
-        Matched by neuron names where there are any.
+    features : mapping from name to matrix, DataArray, DataFrame or array
+        (post, pre) or (post, pre, feature); matched by neuron names where there are any.
     kind : {"edge", "weight"}
     standardize : bool
         Make mean 0 and standard deviation 1 over pairs of different neurons.

@@ -53,14 +53,13 @@ def positions(
         latent = there in model.free_RVs
         size = len(model.coords[dim])
         if n_dims not in (None, size):
-            raise contradiction(part, "n_dims", n_dims, "positions", f"there are {size} dims")
+            argument = f"n_dims={n_dims!r}"
+            raise contradiction(part, argument, "positions", f"those have {size} dimensions")
         if known is not None:
             array = by_neuron(f"{part}(positions)", known, neurons)
             if latent or not np.array_equal(array, there.get_value()):
                 got = "latent" if latent else "others"
-                raise contradiction(
-                    part, "positions", "...", "positions", f"those of the edges are {got}"
-                )
+                raise contradiction(part, "positions", "positions", f"the edges' are {got}")
         return Positions(there, None if latent else _length(there.get_value()))
     if known is not None:
         array = by_neuron(f"{part}(positions)", known, neurons)
@@ -83,9 +82,10 @@ def _length(array: NDArray[np.float64]) -> float:
 
 def _check_positions(part: str, array: NDArray, n_dims: int | None, neurons: list[str]) -> None:
     if array.ndim != 2 or array.dtype.kind not in "iuf" or array.shape[1] == 0:
+        line = f", also along a line: shape ({len(array)}, 1)" if array.ndim == 1 else ""
         raise ValueError(
             f"{part}(positions): got the shape {array.shape} of {array.dtype}; give numbers, one "
-            "row of coordinates for each neuron."
+            f"row of coordinates for each neuron{line}."
         )
     if not np.isfinite(array).all():
         where = int(np.argwhere(~np.isfinite(array))[0][0])
@@ -99,7 +99,10 @@ def _check_positions(part: str, array: NDArray, n_dims: int | None, neurons: lis
             "leave n_dims out."
         )
     if np.ptp(array, axis=0).max() == 0:
-        raise ValueError(f"{part}(positions): all neurons are at the same place.")
+        raise ValueError(
+            f"{part}(positions): all neurons are at the same place, {array[0].tolist()}, so that "
+            "distance tells nothing; leave this prior out, or the positions."
+        )
 
 
 def squared_distance(values: TensorVariable) -> TensorVariable:
@@ -108,23 +111,34 @@ def squared_distance(values: TensorVariable) -> TensorVariable:
 
 
 def length_scale(
-    name: str, value: Hyperparameter, place: Positions, latent_median: float
+    name: str,
+    value: Hyperparameter,
+    place: Positions,
+    latent_median: float | NDArray[np.float64],
+    dims: tuple[str, ...] = (),
 ) -> TensorVariable:
     """Return the length over which something falls by one, registering it if it is learned.
 
     Parameters
     ----------
     name : str
-    value : number, distribution or "learned"
-        By default log-normal: around `latent_median` for latent positions, around half the root
-        mean square distance of known ones times that.
+    value : number, array, distribution or "learned"
+        By default log-normal: around `latent_median` for latent positions (sigma 0.5), around
+        that times half the root mean square distance of known ones (sigma 0.75).
     place : Positions
-    latent_median : float
+    latent_median : float or array
         In units of the prior standard deviation of latent positions.
+    dims : tuple
+        Dims of `latent_median`.
     """
-    center, sigma = latent_median, 0.5
+    center, sigma = np.asarray(latent_median), 0.5
     if place.known_length is not None:
-        center, sigma = latent_median * place.known_length / 2, 0.75
+        center, sigma = center * place.known_length / 2, 0.75
     return hyperparameter(
-        name, value, lambda: pm.LogNormal.dist(np.log(center), sigma), lower=1e-12
+        name,
+        value,
+        lambda: pm.LogNormal.dist(np.log(center), sigma),
+        shape=center.shape,
+        dims=dims or None,
+        lower=1e-12,
     )

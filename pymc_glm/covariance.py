@@ -15,7 +15,7 @@ from pymc_glm.hyperparameters import LEARNED, Hyperparameter, dimensions, hyperp
 __all__ = ["cholesky_of_partial_correlations", "inverse_lower", "whitening_factor"]
 
 ETA = 2.0  # LKJ shape: favours small correlations, mildly
-LOG_SCALE_SIGMA = 0.5
+LOG_SCALE_SIGMA = 0.75
 
 
 def inverse_lower(lower: TensorVariable, size: int) -> TensorVariable:
@@ -110,7 +110,7 @@ def whitening_factor(
     ----------
     prefix : str
         "weight" or "self_weight". Learned are ``{prefix}_scale`` (basis), log-normal around the
-        median with sigma 0.5, and the correlations ``{prefix}_corr`` (basis_pair), LKJ with eta 2
+        median with sigma 0.75, and the correlations ``{prefix}_corr`` (basis_pair), LKJ with eta 2
         through Beta variables ``{prefix}_corr_raw``; a given distribution is ``{prefix}_cov``.
     cov : None or "learned", number, variances (basis,), matrix (basis, basis) or distribution
         A number or scalar distribution is a variance, the same for all basis functions. With a

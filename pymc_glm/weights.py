@@ -35,7 +35,7 @@ __all__ = [
     "weight_units",
 ]
 
-SPIKE_EFFECT = 0.0035  # s: change of log odds by one spike, summed over time, at the prior scale
+SPIKE_EFFECT = 0.0025  # s: change of log odds by one spike, summed over time, at the prior scale
 
 
 class Slab(NamedTuple):
@@ -47,7 +47,7 @@ class Slab(NamedTuple):
 
 
 class WeightUnits(NamedTuple):
-    """Sizes of weights that default priors are made for; each has shape (basis,)."""
+    """Sizes of weights that default priors are made for (see `weight_units`); shapes (basis,)."""
 
     scale: NDArray[np.float64]  # of a weight
     mean: NDArray[np.float64]  # of the mean weight of all edges
@@ -60,7 +60,7 @@ def weight_units(
     """Return the sizes of weights with which prior draws of a network do not run away.
 
     One spike changes the log odds, summed over time, by weight times the area under the basis
-    function. The sizes are 3.5 ms over that area; with more inputs than 3 (a tenth of the neurons;
+    function. The sizes are 2.5 ms over that area; with more inputs than 3 (a tenth of the neurons;
     all of them in a dense network) the weights shrink so that the sum of the inputs does not grow.
 
     Parameters
@@ -100,16 +100,16 @@ class GaussianWeights(Weights):
     Parameters
     ----------
     mean : number, array (basis,), PyMC distribution or "learned"
-        Mean of the weights, by default learned, Normal(0, 0.5), in the posterior as
-        ``weight_mean``.
+        Mean of the weights, by default learned, Normal(0, units.mean) (see `WeightUnits`), in the
+        posterior as ``weight_mean`` (basis).
     cov : None or "learned", number, array (basis,) or (basis, basis), or PyMC distribution
-        Covariance over basis functions. None: learned, as ``weight_scale`` (log-normal around
-        0.7, 94% between 0.27 and 1.8) and the correlations ``weight_corr`` (LKJ, eta 2). A number
-        times the identity, variances, or a covariance matrix, each fixed or a distribution (then
-        ``weight_cov``).
+        Covariance over basis functions. None: learned, as ``weight_scale`` (basis), log-normal
+        around units.scale (94% within a factor of 4), and the correlations ``weight_corr``
+        (basis_pair; LKJ, eta 2). A number times the identity, variances, or a covariance matrix,
+        each fixed or a distribution (then ``weight_cov``).
     self_mean, self_cov : the same for self-edges, or None
-        By default learned, Normal(0, 1) and as above, with the prefix ``self_``. None: self-edges
-        are like the others.
+        By default learned, Normal(-units.self_scale, units.self_scale), for refractoriness, and as
+        above, with the prefix ``self_``. None: self-edges are like the others.
 
     Examples
     --------
@@ -146,8 +146,8 @@ class BlockWeights(Weights):
         Largest number of blocks. Needed unless `labels` are given or `BlockEdges` of the same
         model say it.
     mean : number, array (block_post, block_pre, basis), PyMC distribution or "learned"
-        Means of the weights, by default learned, Normal(0, 0.5) each, in the posterior as
-        ``weight_mean`` (block_post, block_pre, basis).
+        Means of the weights, by default learned, Normal(0, units.mean) each (see `WeightUnits`),
+        in the posterior as ``weight_mean`` (block_post, block_pre, basis).
     cov : None or "learned", number, array (basis,) or (basis, basis), or PyMC distribution
         Covariance over basis functions, as for `GaussianWeights`. Learned ones, a number and a
         scalar distribution are one for each pair of blocks, as an array (block_post, block_pre,
@@ -220,12 +220,13 @@ class DistanceWeights(Weights):
     n_dims : int, optional
         Dimensions of the space, by default 2, or those of `positions` or of the edges' space.
     intercept : number, array (basis,), PyMC distribution or "learned"
-        Mean of the weights at distance zero, by default learned, Normal(0.5, 0.5), in the
-        posterior as ``weight_intercept`` (basis).
-    scale : number, PyMC distribution or "learned"
-        Length over which the mean falls by one, by default learned, log-normal: around 2 in units
-        of the prior standard deviation of latent positions (sigma 0.5), around the root mean
-        square distance of known ones (sigma 0.75). In the posterior as ``weight_length_scale``.
+        Mean of the weights at distance zero, by default learned, Normal(0, units.mean) (see
+        `WeightUnits`), in the posterior as ``weight_intercept`` (basis).
+    scale : number, array (basis,), PyMC distribution or "learned"
+        Length over which the mean falls by one. By default learned, log-normal, such that the mean
+        falls by units.scale over 2 prior standard deviations of latent positions (sigma 0.5), or
+        over the root mean square distance of known ones (sigma 0.75). In the posterior as
+        ``weight_length_scale`` (basis).
     cov, self_mean, self_cov
         As for `GaussianWeights`.
     positions : array (neuron, n_dims), mapping, DataFrame or DataArray, optional
@@ -282,11 +283,11 @@ class FeatureWeights(Weights):
     features, standardize
         As for `FeatureEdges`.
     coefficients : number, array (feature, basis), PyMC distribution or "learned"
-        Change of the mean weight with a feature, by default learned, Normal(0, 0.5), in the
-        posterior as ``weight_coefficients`` (weight_feature, basis).
+        Change of the mean weight with a feature, by default learned, Normal(0, units.mean) (see
+        `WeightUnits`), in the posterior as ``weight_coefficients`` (weight_feature, basis).
     intercept : number, array (basis,), PyMC distribution or "learned"
         Mean of the weights where all features are zero (after standardization: average), by
-        default learned, Normal(0, 0.5), in the posterior as ``weight_intercept`` (basis).
+        default learned, Normal(0, units.mean), in the posterior as ``weight_intercept`` (basis).
     cov, self_mean, self_cov
         As for `GaussianWeights`.
 

@@ -240,8 +240,8 @@ def test_only_bounded_hyperparameters_are_transformed():
     p, log_odds = 0.3, np.log(0.3 / 0.7)
     (value,) = (v for v in model.value_vars if v.name == "edge_probability_logodds__")
     prior = model.logp(vars=[model["edge_probability"]]).eval({value: log_odds})
-    # The density of the log odds: Beta(1, 4) times dp / dlogit = p (1 - p).
-    np.testing.assert_allclose(prior, stats.beta.logpdf(p, 1, 4) + np.log(p * (1 - p)))
+    # The density of the log odds: Beta(1, 9) times dp / dlogit = p (1 - p).
+    np.testing.assert_allclose(prior, stats.beta.logpdf(p, 1, 9) + np.log(p * (1 - p)))
 
 
 def test_a_model_travels_by_cloudpickle(dense):

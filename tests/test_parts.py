@@ -75,7 +75,7 @@ def test_fixed_edge_probabilities(probability):
 def test_learned_edge_probabilities_are_beta():
     model = build()
     assert learned(model, "edge", "self_edge") == {"edge_probability", "self_edge_probability"}
-    for name, b in (("edge_probability", 4), ("self_edge_probability", 1)):
+    for name, b in (("edge_probability", 9), ("self_edge_probability", 1)):
         np.testing.assert_allclose(
             pm.logp(model[name], 0.3).eval(), stats.beta.logpdf(0.3, 1, b), err_msg=name
         )
@@ -156,11 +156,16 @@ def test_learned_weights_have_named_hyperparameters():
         dims = ("basis_pair",) if "corr" in name else ("basis",)
         assert model.named_vars_to_dims[name] == dims
     assert tuple(model.coords["basis_pair"]) == ("0-1",)
-    for name, sigma in (("weight_mean", 0.5), ("self_weight_mean", 1.0)):
+    unit = 0.0025 / (BASIS.values.sum(axis=0) * BIN_WIDTH)  # 2.5 ms over the area
+    for name, mean, sigma in (
+        ("weight_mean", 0.0, 0.5 * unit),
+        ("self_weight_mean", -unit, unit),
+    ):
         density = pm.logp(model[name], np.array([0.3, -1.0])).eval()
-        np.testing.assert_allclose(density, stats.norm.logpdf([0.3, -1.0], 0, sigma))
-    density = pm.logp(model["weight_scale"], np.array([0.3, 2.0])).eval()
-    np.testing.assert_allclose(density, stats.lognorm.logpdf([0.3, 2.0], 0.5, scale=0.7))
+        np.testing.assert_allclose(density, stats.norm.logpdf([0.3, -1.0], mean, sigma))
+    for name in ("weight_scale", "self_weight_scale"):
+        density = pm.logp(model[name], np.array([0.3, 2.0])).eval()
+        np.testing.assert_allclose(density, stats.lognorm.logpdf([0.3, 2.0], 0.75, scale=unit))
 
 
 def test_learned_covariance_is_scales_and_correlation():
@@ -199,10 +204,10 @@ def test_one_basis_function_has_no_correlation():
 def test_self_weights_can_be_like_the_others():
     model = build(weights=pg.GaussianWeights(0.3, 0.5, None, None))
     _, mean, whitening = inputs_of(model, "weights")
-    np.testing.assert_allclose(mean.eval(), np.full((N, N, B), 0.3))
-    np.testing.assert_allclose(
-        covariance(whitening.eval()), np.broadcast_to(0.5 * np.eye(B), (N, N, B, B)), atol=1e-12
-    )
+    np.testing.assert_allclose(np.broadcast_to(mean.eval(), (N, N, B)), 0.3)
+    whitening = np.broadcast_to(whitening.eval(), (N, N, B, B))
+    expected = np.broadcast_to(0.5 * np.eye(B), (N, N, B, B))
+    np.testing.assert_allclose(covariance(whitening), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(), (B,)])
@@ -364,7 +369,7 @@ def test_bias_prior_stands_around_the_rate(rate):
     np.testing.assert_allclose(
         np.broadcast_to(mu.eval(), N), np.broadcast_to(logit(rate * BIN_WIDTH), N)
     )
-    assert sigma.eval() == 2.0
+    assert sigma.eval() == 1.0
 
 
 @pytest.mark.parametrize(

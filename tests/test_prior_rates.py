@@ -107,7 +107,7 @@ def test_weights_shrink_with_the_number_of_inputs():
     basis = pg.basis.raised_cosine(2, window=0.05, bin_width=0.005)
     area = basis.values.sum(axis=0) * 0.005
     small = weight_units(basis.values, 0.005, 20, dense=False)
-    np.testing.assert_allclose(small.scale * area, 0.0035)
+    np.testing.assert_allclose(small.scale * area, 0.0025)
     for n, dense, inputs in ((300, False, 30), (300, True, 300), (12, True, 12)):
         units = weight_units(basis.values, 0.005, n, dense)
         np.testing.assert_allclose(inputs * units.scale**2, 3 * small.scale**2)

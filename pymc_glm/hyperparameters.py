@@ -59,7 +59,8 @@ def _fixed(
     """Check a fixed value and spread it to its full shape."""
     try:
         array = np.asarray(value)
-        usable = array.dtype.kind in "biuf" and array.shape in ((), shape)
+        number = array.dtype.kind in "iuf" or (array.dtype.kind == "b" and array.ndim > 0)
+        usable = number and array.shape in ((), shape)
     except ValueError:  # nested sequences of unequal lengths
         usable = False
     if not usable:

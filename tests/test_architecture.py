@@ -33,7 +33,13 @@ FLOORS = {
     6: {"cli", "__main__"},
 }
 # Doors between rooms of one floor, (from, to).
-DOORS = {("sampling", "criticism"), ("covariance", "hyperparameters"), ("__main__", "cli")}
+DOORS = {
+    ("sampling", "criticism"),
+    ("covariance", "hyperparameters"),
+    ("features", "hyperparameters"),
+    ("features", "distributions"),
+    ("__main__", "cli"),
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -104,6 +110,9 @@ def test_imports_go_down(path, room):
         ("steps", "from pymc_glm import sampling", ["sampling"]),
         ("criticism", "from pymc_glm.sampling import sample", ["sampling"]),
         ("kernels", "from pymc_glm.spikes import SpikeTrains", ["spikes"]),
+        ("features", "from pymc_glm.edges import Edges", ["edges"]),
+        ("distributions", "from pymc_glm.features import blocks", ["features"]),
+        ("features", "from pymc_glm.distributions import BlockLabels", []),
         ("sampling", "from pymc_glm.criticism import convergence_report", []),
         ("spikes", "from pymc_glm.kernels.history import convolve_history", []),
         ("cli", "from pymc_glm.plots import plot_network", []),

@@ -17,14 +17,17 @@ from typer.testing import CliRunner
 
 import pymc_glm as pg
 from pymc_glm.cli import app, demo, fit, networks, results
-from pymc_glm.cli.output import RESULT_FILES, OutputFolder
+from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.report import edges_with_truth, fit_report, truth_report
+from pymc_glm.cli.results import result_files
 from pymc_glm.cli.run import Posterior, Recording
 from pymc_glm.cli.session import Session
-from pymc_glm.cli.settings import FitSettings, SampleSettings
+from pymc_glm.cli.settings import FitSettings, PriorSettings, SampleSettings
+from pymc_glm.cli.structure import block_table, find_structure, position_table, structure_lines
 from pymc_glm.criticism import convergence
 
 BIN_WIDTH = 0.005
+RESULTS = result_files(PriorSettings())
 # What there is when one of the writers fails.
 STAGES = {
     "write_posterior": [],
@@ -129,7 +132,7 @@ def drawn(first_run, monkeypatch):
 
 def test_fit_writes_everything_and_it_reads_back(first_run):
     _, recording, output = first_run
-    assert visible_and_hidden(output) == sorted(RESULT_FILES)
+    assert visible_and_hidden(output) == sorted(RESULTS)
     assert visible_and_hidden(recording.parent) == ["cells.npz", "out"]
 
     edges = pd.read_csv(output / "edges.csv", dtype={"pre": str, "post": str})
@@ -152,7 +155,7 @@ def test_fit_writes_everything_and_it_reads_back(first_run):
     summary = pd.read_csv(output / "summary.csv", index_col="variable")
     assert {"bias[a]", "bias[b]", "bias[c]", "edge_probability"} <= set(summary.index)
     assert not any(name.startswith(("weights[", "adjacency")) for name in summary.index)
-    for name in RESULT_FILES:
+    for name in RESULTS:
         if name.endswith(".png"):
             picture = (output / name).read_bytes()
             assert picture.startswith(b"\x89PNG") and len(picture) > 5000, name
@@ -200,13 +203,192 @@ def test_dense_model(recording, call):
     assert len(arguments["model"].coords["basis"]) == 4
 
 
+LEARNED = {
+    "dense": set(),
+    "bernoulli": {"adjacency", "edge_probability"},
+    "block": {"adjacency", "edge_probability", "block_labels"},
+    "distance": {"adjacency", "edge_intercept", "edge_length_scale", "latent_positions"},
+    "eigen": {"adjacency", "edge_intercept", "latent_factors", "eigenvalues"},
+}
+LEARNED_WEIGHTS = {
+    "gaussian": {"weight_mean"},
+    "block": {"weight_mean", "block_labels"},
+    "distance": {"weight_intercept", "weight_length_scale", "latent_positions"},
+}
+
+
+@pytest.mark.parametrize("weights", LEARNED_WEIGHTS)
+@pytest.mark.parametrize("edges", LEARNED)
+def test_priors(recording, call, edges, weights):
+    options = [f"--edges={edges}", f"--weights={weights}"]
+    if "block" in (edges, weights):
+        options.append("--n-blocks=2")
+    if {"distance", "eigen"} & {edges, weights}:
+        options.append("--n-dims=1")
+    arguments, _ = call(recording, *options)
+    model = arguments["model"]
+    learned = {variable.name for variable in model.free_RVs} - {"bias", "weights"}
+    learned = {
+        name
+        for name in learned
+        if not name.startswith("self_") and not name.endswith(("weight_scale", "corr_raw"))
+    }
+    assert learned == LEARNED[edges] | LEARNED_WEIGHTS[weights]
+    sizes = {"block_post": 2, "latent_dim": 1, "latent_factor": 1}
+    assert all(len(model.coords[dim]) == n for dim, n in sizes.items() if dim in model.coords)
+
+
+def test_latent_spaces_have_two_dimensions_by_default(recording, call):
+    for prior, dim in (("distance", "latent_dim"), ("eigen", "latent_factor")):
+        arguments, _ = call(recording, f"--edges={prior}")
+        assert len(arguments["model"].coords[dim]) == 2
+
+
 def test_results_of_a_dense_model(recording, first_run, monkeypatch):
     tree = xr.load_datatree(first_run[2] / "posterior.nc", engine="h5netcdf")
     tree["posterior"] = xr.DataTree(tree["posterior"].to_dataset().drop_vars("adjacency"))
     monkeypatch.setattr(pg, "sample", lambda **_: tree)
     result, output = fitted(recording, "--edges=dense")
     assert result.exit_code == 0, result.output
-    assert visible_and_hidden(output) == sorted(set(RESULT_FILES) - {"weights.png"})
+    assert visible_and_hidden(output) == sorted(set(RESULTS) - {"weights.png"})
+
+
+def with_structure(tree, *, electrodes=True):
+    """The draws of a fit with blocks and positions added; labels and turns differ by draw.
+
+    Neurons a and c share a block in every draw, b is alone in 3 of 4. Positions are those of the
+    electrodes, turned at random.
+    """
+    rng = np.random.default_rng(3)
+    shape = (2, 30)
+    labels = np.tile([0, 1, 0], (*shape, 1))
+    labels[:, 3::4, 1] = 0
+    tables = np.array([[0.8, 0.1], [0.2, 0.5]])
+    swapped = rng.random(shape) < 0.5
+    labels = np.where(swapped[..., None], 1 - labels, labels)
+    tables = np.where(swapped[..., None, None], tables[::-1, ::-1], tables)
+    place = np.array([[0.0, 0.0], [300.0, 0.0], [0.0, 400.0]])  # micrometres
+    angle = rng.uniform(0, 2 * np.pi, shape)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    positions = np.einsum("nd,decs->csne", (place - place.mean(axis=0)) / 200, turn)
+    draws = ("chain", "draw")
+    blocks = ("block_post", "block_pre")
+    posterior = tree["posterior"].to_dataset().drop_vars("edge_probability")
+    groups = {name: group.to_dataset() for name, group in tree.children.items()}
+    groups["posterior"] = posterior.assign(
+        block_labels=((*draws, "post"), labels),
+        edge_probability=((*draws, *blocks), tables),
+        latent_positions=((*draws, "post", "latent_dim"), positions),
+    ).assign_coords(block_post=["0", "1"], block_pre=["0", "1"], latent_dim=["0", "1"])
+    if electrodes:
+        data = groups["constant_data"].assign(position=(("post", "space"), place))
+        groups["constant_data"] = data.assign_coords(post=list("abc"), space=["x", "y"])
+    return xr.DataTree.from_dict(groups)
+
+
+STRUCTURED = ("--edges=block", "--weights=distance", "--n-blocks=2")
+
+
+@pytest.fixture
+def structured(first_run, monkeypatch):
+    """Make sampling return draws of a model with blocks and positions, with electrodes or not."""
+    tree = xr.load_datatree(first_run[2] / "posterior.nc", engine="h5netcdf")
+
+    def sampled(electrodes=True):
+        made = with_structure(tree, electrodes=electrodes)
+        monkeypatch.setattr(
+            pg, "sample", lambda *, draws, **_: made.isel(draw=slice(draws), missing_dims="ignore")
+        )
+        return made
+
+    return sampled
+
+
+def test_blocks_and_positions_are_written(recording, structured):
+    structured()
+    result, output = fitted(recording, *STRUCTURED)
+    assert result.exit_code == 0, result.output
+    both = {"blocks.csv", "blocks.png", "positions.csv", "positions.png"}
+    assert visible_and_hidden(output) == sorted({*RESULTS, *both})
+    blocks = pd.read_csv(output / "blocks.csv", dtype={"block": str})
+    assert list(blocks["neuron"]) == ["a", "c", "b"]
+    assert list(blocks["block"]) == ["0", "0", "1"]
+    n_alone = 2 * (30 - 7)  # draws 3, 7, ..., 27 of each chain have b with the others
+    np.testing.assert_allclose(blocks["probability"], [1, 1, n_alone / 60])
+    places = pd.read_csv(output / "positions.csv", index_col="neuron")
+    np.testing.assert_allclose(places["inferred_x"], [0, 300, 0], atol=1e-6)
+    np.testing.assert_allclose(places["inferred_y"], [0, 0, 400], atol=1e-6)
+    np.testing.assert_allclose(places[["electrode_x", "electrode_y"]].loc["c"], [0, 400])
+    mean = places[["latent_1", "latent_2"]].values
+    length = np.linalg.norm(mean[1:] - mean[0], axis=1)
+    np.testing.assert_allclose(length, [300 / 200, 400 / 200])
+    np.testing.assert_allclose(places[["sd_1", "sd_2"]], 0, atol=1e-6)
+    for name in ("blocks.png", "positions.png"):
+        assert (output / name).read_bytes().startswith(b"\x89PNG"), name
+
+
+def test_the_report_tells_of_blocks_and_positions(recording, structured):
+    structured()
+    result, output = fitted(recording, *STRUCTURED, "--no-pictures")
+    report = (output / "report.txt").read_text(encoding="utf-8")
+    for words in (
+        "Blocks used: 1 in 23% of the draws, 2 in 77% of the draws; the most probable ones hold 2,",
+        "Latent distance against electrode distance: rank correlation 1.00, 90% of draws from 1.00",
+    ):
+        assert words in " ".join(report.split())
+        assert words in " ".join(result.stdout.split())
+    assert not list(output.glob("*.png"))
+    assert "blocks.csv" in visible_and_hidden(output)
+
+
+def test_positions_without_electrodes(recording, structured):
+    structured(electrodes=False)
+    result, output = fitted(recording, *STRUCTURED)
+    assert result.exit_code == 0, result.output
+    places = pd.read_csv(output / "positions.csv")
+    assert list(places) == ["neuron", "latent_1", "sd_1", "latent_2", "sd_2"]
+    assert "no electrode positions to compare with" in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize("place", [np.zeros((3, 2)), np.array([[0, 0], [1, np.nan], [2, 2]])])
+def test_electrodes_that_cannot_be_compared_with_are_left_out(structured, place):
+    tree = structured()
+    data = tree["constant_data"].to_dataset()
+    tree["constant_data"] = xr.DataTree(data.assign(position=(("post", "space"), place)))
+    found = find_structure(tree).positions
+    assert found.reference is None
+    assert "electrode_x" not in position_table(found)
+
+
+def test_labels_and_positions_are_not_summarised_by_value(recording, structured):
+    """Tables between blocks are, after relabelling: here they are the same in all draws."""
+    structured()
+    _, output = fitted(recording, *STRUCTURED, "--no-pictures")
+    summary = pd.read_csv(output / "summary.csv", index_col="variable")
+    assert not any(name.startswith(("block_labels", "latent_positions")) for name in summary.index)
+    tables = summary.loc[[f"edge_probability[{i}, {j}]" for i in "01" for j in "01"], "mean"]
+    assert tables.iloc[0] > tables.iloc[3] > tables.iloc[2] > tables.iloc[1]
+
+
+def test_structure_is_told_of_what_there_is_alone(structured):
+    tree = structured()
+    alone = tree["posterior"].to_dataset().drop_vars("latent_positions")
+    tree["posterior"] = xr.DataTree(alone)
+    found = find_structure(tree)
+    assert found.positions is None and len(structure_lines(found)) == 1
+    assert list(block_table(found.blocks)) == ["neuron", "block", "probability"]
+    tree["posterior"] = xr.DataTree(alone.drop_vars(["block_labels", "edge_probability"]))
+    assert find_structure(tree) == (None, None) and not structure_lines(find_structure(tree))
+
+
+def test_results_of_each_prior():
+    def files(**settings):
+        return set(result_files(PriorSettings(**settings)))
+
+    assert {"blocks.csv", "blocks.png"} == files(edges="block") - files()
+    assert {"blocks.csv", "blocks.png"} == files(weights="block") - files()
+    assert {"positions.csv", "positions.png"} == files(weights="distance") - files()
+    assert files(edges="eigen") == files()
 
 
 @pytest.mark.usefixtures("drawn")
@@ -335,6 +517,17 @@ BAD_OPTIONS = {
     "--start=1 --stop=0.5": "start must be smaller than stop",
     "--stop=9": "stop = 9.0 s lies outside the recording",
     "--stop=1 --duration=1": "either stop or duration",
+    "--edges=block": "--n-blocks: --edges block needs the largest number of blocks",
+    "--weights=block": "--n-blocks: --weights block needs the largest number",
+    "--n-blocks=2": "--n-blocks: got 2 with --edges bernoulli and --weights gaussian.*add --edges",
+    "--edges=distance --n-blocks=2": "--n-blocks: got 2 with --edges distance",
+    "--edges=block --n-blocks=4": r"BlockEdges\(n_blocks\): got 4, .*1 to 3 .the number of neurons",
+    "--weights=block --n-blocks=4": r"BlockWeights\(n_blocks\): got 4",
+    "--n-dims=2": "--n-dims: got 2 with --edges bernoulli .*no latent space; leave it out",
+    "--edges=block --n-blocks=2 --n-dims=2": "--n-dims: got 2 with --edges block",
+    "--edges=eigen --n-dims=3": r"EigenEdges\(n_dims\): got 3, .*below the number of neurons",
+    "--edges=distance --n-dims=3": r"DistanceEdges\(n_dims\): got 3",
+    "--weights=distance --n-dims=3": r"DistanceWeights\(n_dims\): got 3",
 }
 
 
@@ -361,7 +554,8 @@ def refused(path, options, message):
 @pytest.mark.parametrize(
     "option",
     ["--seed=abc", "--seed=-1", "--draws=0", "--chains=0", "--tune=-1", "--cores=0", "--threads=0",
-     "--edges=none", "--basis=none", "--max-merged=2", "--no-such-option"],
+     "--edges=none", "--weights=dense", "--n-blocks=0", "--n-blocks=two", "--n-dims=0",
+     "--n-dims=1.5", "--basis=none", "--max-merged=2", "--no-such-option"],
 )  # fmt: skip
 @pytest.mark.usefixtures("no_sampling")
 def test_options_out_of_range_name_the_option(recording, option):
@@ -498,7 +692,7 @@ def test_what_was_written_before_an_error_stays(recording, monkeypatch, writer, 
 def assert_holds(output, files, words, kind):
     """These files and no others are there, readable, and the rest is called missing."""
     assert visible_and_hidden(output) == sorted(files)
-    missing = [name for name in RESULT_FILES if name not in files]
+    missing = [name for name in RESULTS if name not in files]
     assert f"{kind}: {output} holds {', '.join(files)}; missing: {', '.join(missing)}." in words
     with xr.open_datatree(output / "posterior.nc", engine="h5netcdf") as tree:
         assert tree["posterior"].sizes["draw"] == 30
@@ -572,7 +766,7 @@ def test_interrupted_draws_are_saved(recording, monkeypatch):
 def test_a_few_draws_can_be_summarised(recording, draws):
     result, output = fitted(recording, f"--draws={draws}")
     assert result.exit_code == 0, result.output
-    assert visible_and_hidden(output) == sorted(RESULT_FILES)
+    assert visible_and_hidden(output) == sorted(RESULTS)
 
 
 def test_interrupted_while_tuning_writes_nothing(recording, monkeypatch):
@@ -690,7 +884,7 @@ def test_demo_compares_both_networks_with_the_truth(tmp_path):
     assert result.exit_code == 0, result.output
     assert visible_and_hidden(output) == ["four-neurons", "twelve-neurons"]
     for name, n in (("four-neurons", 2), ("twelve-neurons", 3)):
-        assert visible_and_hidden(output / name) == sorted(RESULT_FILES)
+        assert visible_and_hidden(output / name) == sorted(RESULTS)
         edges = pd.read_csv(output / name / "edges.csv")
         true = edges[edges["true_edge"]]
         assert list(zip(true["pre"], true["post"], strict=True)) == [("n0", "n1")]
@@ -716,7 +910,7 @@ def test_demo_of_a_recording(recording):
     output = recording.parent / "out"
     result = run("demo", "--short", "--recording", recording, "--output", output)
     assert result.exit_code in (0, 130), result.output  # 130: fewer draws than asked for
-    assert visible_and_hidden(output / "cells") == sorted(RESULT_FILES)
+    assert visible_and_hidden(output / "cells") == sorted(RESULTS)
 
 
 def test_networks_of_the_demo():

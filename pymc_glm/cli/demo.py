@@ -9,10 +9,16 @@ from pymc_glm.cli.fit import run_fit
 from pymc_glm.cli.networks import DemoNetwork, four_neurons, twelve_neurons
 from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.report import edges_with_truth, truth_report, write_report
-from pymc_glm.cli.results import TrueNetwork, write_pictures, write_posterior, write_summary
+from pymc_glm.cli.results import (
+    TrueNetwork,
+    result_files,
+    write_pictures,
+    write_posterior,
+    write_summary,
+)
 from pymc_glm.cli.run import Posterior, build_model, sample_model
 from pymc_glm.cli.session import INTERRUPTED, Session, hold_interrupts, open_session
-from pymc_glm.cli.settings import EdgePrior, FitSettings, SampleSettings
+from pymc_glm.cli.settings import FitSettings, PriorSettings, SampleSettings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,7 +56,8 @@ def _run(network: DemoNetwork, path: Path, seed: int, session: Session) -> None:
     """Simulate and fit one network, say and write how it compares."""
     import pymc_glm as pg
 
-    with OutputFolder(path, overwrite=True) as folder:
+    prior = PriorSettings()
+    with OutputFolder(path, overwrite=True, expected=result_files(prior)) as folder:
         with session.step(f"{network.title}: simulating {network.n_bins} bins"):
             counts = pg.simulate(
                 network.parameters,
@@ -61,7 +68,7 @@ def _run(network: DemoNetwork, path: Path, seed: int, session: Session) -> None:
         rates = counts.mean("time").values / counts.attrs["bin_width"]
         session.say(f"  {counts.values.sum()} spikes, {rates.min():.1f} to {rates.max():.1f} Hz")
         session.accept_input()
-        model = build_model(counts, network.parameters.basis, EdgePrior.BERNOULLI, session)
+        model = build_model(counts, network.parameters.basis, prior, session)
         sampling = network.sampling._replace(random_seed=seed)
         posterior = sample_model(model, sampling, session)
         truth = TrueNetwork(network.parameters.adjacency, network.parameters.filters)
@@ -70,7 +77,7 @@ def _run(network: DemoNetwork, path: Path, seed: int, session: Session) -> None:
             folder.commit()
         report = _write(network, truth, posterior, folder.staging, session)
         folder.commit()
-        write_pictures(posterior.tree, folder.staging, session, truth)
+        write_pictures(posterior.tree, folder.staging, session, truth=truth)
         files = folder.commit()
     session.results.print()
     session.results.print(report)

@@ -13,11 +13,20 @@ from pymc_glm.cli.run import (
     Recording,
     build_model,
     make_basis,
+    make_priors,
     read_recording,
     sample_model,
 )
 from pymc_glm.cli.session import INTERRUPTED, Session, hold_interrupts, open_session
-from pymc_glm.cli.settings import BasisKind, EdgePrior, FitSettings, SampleSettings
+from pymc_glm.cli.settings import (
+    BasisKind,
+    EdgePrior,
+    FitSettings,
+    PriorSettings,
+    SampleSettings,
+    WeightPrior,
+)
+from pymc_glm.cli.structure import Structure, block_table, find_structure, position_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -65,7 +74,20 @@ def fit(
     neurons: Annotated[
         str | None, typer.Option(help="Labels of the neurons to fit, with commas.")
     ] = None,
-    edges: Annotated[EdgePrior, typer.Option(help="Prior of the edges.")] = _FIT.edges,
+    edges: Annotated[EdgePrior, typer.Option(help="Prior of the edges.")] = _FIT.prior.edges,
+    weights: Annotated[
+        WeightPrior, typer.Option(help="Prior of the weights.")
+    ] = _FIT.prior.weights,
+    n_blocks: Annotated[
+        int | None,
+        typer.Option(min=1, help="Largest number of blocks, for --edges or --weights block."),
+    ] = None,
+    n_dims: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Dimensions of the latent space of distance and eigen.", show_default="2"
+        ),
+    ] = None,
     chains: Annotated[int, typer.Option(min=1)] = _SAMPLE.chains,
     draws: Annotated[int, typer.Option(min=1, help="Kept draws of a chain.")] = _SAMPLE.draws,
     tune: Annotated[int, typer.Option(min=0, help="Draws before these.")] = _SAMPLE.tune,
@@ -85,8 +107,9 @@ def fit(
     """Fit a network to the spike times in FILE.
 
     Writes posterior.nc, summary.csv (biases and hyperparameters), edges.csv (every pair of
-    neurons), report.txt and pictures; the posterior first, so that nothing that goes wrong later
-    loses it. Exit code 2: bad input; 130: interrupted by Ctrl-C; 1: anything else.
+    neurons), where the model has them blocks.csv and positions.csv, report.txt and pictures; the
+    posterior first, so that nothing that goes wrong later loses it. Exit code 2: bad input; 130:
+    interrupted by Ctrl-C; 1: anything else.
     """
     with open_session(quiet=quiet, debug=debug) as session:
         settings = FitSettings(
@@ -102,7 +125,7 @@ def fit(
             stop=stop,
             duration=duration,
             neurons=None if neurons is None else tuple(map(str.strip, neurons.split(","))),
-            edges=edges,
+            prior=PriorSettings(edges, weights, n_blocks, n_dims),
             sampling=SampleSettings(draws, tune, chains, cores, threads, seed),
         )
         folder = Path(f"{file.stem}-glm") if output is None else output
@@ -128,19 +151,20 @@ def run_fit(
     typer.Exit
         With code 130 if sampling was interrupted; what was drawn is written.
     """
-    expected = result_files(pictures=pictures, dense=settings.edges is EdgePrior.DENSE)
+    make_priors(settings.prior)  # a contradiction is said before anything is read
+    expected = result_files(settings.prior, pictures=pictures)
     with OutputFolder(path, overwrite=overwrite, expected=expected) as folder:
         recording = read_recording(settings, session)
-        model = build_model(recording.counts, make_basis(settings), settings.edges, session)
+        model = build_model(recording.counts, make_basis(settings), settings.prior, session)
         session.accept_input()
         posterior = sample_model(model, settings.sampling, session)
         with session.step("Writing the posterior"), hold_interrupts():
             write_posterior(posterior.tree, folder.staging / "posterior.nc")
             folder.commit()
-        report = _write(recording, posterior, folder.staging, session)
+        report, structure = _write(recording, posterior, folder.staging, session)
         files = folder.commit()
         if pictures:
-            write_pictures(posterior.tree, folder.staging, session)
+            write_pictures(posterior.tree, folder.staging, session, structure)
             files = folder.commit()
     session.results.print(report)
     session.results.print(f"\nWritten to {path}: {', '.join(file.name for file in files)}")
@@ -150,14 +174,19 @@ def run_fit(
 
 def _write(
     recording: Recording, posterior: Posterior, folder: Path, session: Session
-) -> "RenderableType":
-    """Write tables and report; return what there is to say."""
+) -> tuple["RenderableType", Structure]:
+    """Write tables and report; return what there is to say, and blocks and positions."""
     import pymc_glm as pg
 
     with session.step("Summarising"):
-        write_summary(posterior.tree, folder / "summary.csv")
+        structure = find_structure(posterior.tree)
+        write_summary(posterior.tree, folder / "summary.csv", structure)
         edges = pg.edge_summary(posterior.tree)
         edges.to_csv(folder / "edges.csv", index=False)
-        report = fit_report(recording, posterior, edges)
+        if structure.blocks is not None:
+            block_table(structure.blocks).to_csv(folder / "blocks.csv", index=False)
+        if structure.positions is not None:
+            position_table(structure.positions).to_csv(folder / "positions.csv", index=False)
+        report = fit_report(recording, posterior, edges, structure)
         write_report(report, folder / "report.txt")
-    return report
+    return report, structure

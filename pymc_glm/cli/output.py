@@ -15,12 +15,16 @@ RESULT_FILES = (
     "posterior.nc",
     "summary.csv",
     "edges.csv",
+    "blocks.csv",
+    "positions.csv",
     "report.txt",
     "network.png",
     "weights.png",
     "filters.png",
     "rates.png",
     "raster.png",
+    "blocks.png",
+    "positions.png",
 )
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pymc_glm.cli.results import TrueNetwork
 from pymc_glm.cli.run import Posterior, Recording
+from pymc_glm.cli.structure import Structure, structure_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,13 +27,19 @@ def write_report(report: RenderableType, path: Path) -> None:
         Console(file=file, width=_WIDTH, highlight=False).print(report)
 
 
-def fit_report(recording: Recording, posterior: Posterior, edges: "pd.DataFrame") -> RenderableType:
-    """Tell of the recording, the strongest edges and convergence of a fit."""
+def fit_report(
+    recording: Recording,
+    posterior: Posterior,
+    edges: "pd.DataFrame",
+    structure: Structure | None = None,
+) -> RenderableType:
+    """Tell of the recording, the strongest edges, blocks, positions and convergence of a fit."""
+    lines = [] if structure is None else structure_lines(structure)
     return Group(
         _facts(recording, posterior),
         Text(),
         _edge_table(edges),
-        Text(_self_edges(edges)),
+        Text("\n".join([_self_edges(edges), *lines])),
         Text(),
         convergence(posterior, edges),
     )

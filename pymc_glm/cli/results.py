@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pymc_glm.cli.output import RESULT_FILES
 from pymc_glm.cli.session import Session
+from pymc_glm.cli.settings import EdgePrior, PriorSettings
+from pymc_glm.cli.structure import Structure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,13 +18,24 @@ __all__ = ["TrueNetwork", "result_files", "write_pictures", "write_posterior", "
 _DPI = 150
 
 
-def result_files(*, pictures: bool, dense: bool) -> list[str]:
+# Neither is identified by itself: labels can be renumbered, positions turned, factors reordered.
+_NO_SUMMARY = (
+    "adjacency", "weights", "block_labels", "latent_positions", "latent_factors", "eigenvalues",
+)  # fmt: skip
+
+
+def result_files(prior: PriorSettings, *, pictures: bool = True) -> list[str]:
     """Names of the files of a run; a dense model has no picture of probabilities."""
-    return [
-        name
-        for name in RESULT_FILES
-        if (pictures or not name.endswith(".png")) and not (dense and name == "weights.png")
-    ]
+    absent: set[str] = set()
+    if prior.edges is EdgePrior.DENSE:
+        absent.add("weights.png")
+    if not prior.has_blocks:
+        absent |= {"blocks.csv", "blocks.png"}
+    if not prior.has_positions:
+        absent |= {"positions.csv", "positions.png"}
+    if not pictures:
+        absent |= {name for name in RESULT_FILES if name.endswith(".png")}
+    return [name for name in RESULT_FILES if name not in absent]
 
 
 class TrueNetwork(NamedTuple):
@@ -49,27 +62,45 @@ def write_posterior(tree: "xr.DataTree", path: Path) -> None:
     tree.to_netcdf(path, engine="h5netcdf", encoding=encoding)
 
 
-def write_summary(tree: "xr.DataTree", path: Path) -> "pd.DataFrame":
-    """Write `arviz.summary` of biases and hyperparameters."""
+def write_summary(
+    tree: "xr.DataTree", path: Path, structure: Structure | None = None
+) -> "pd.DataFrame":
+    """Write `arviz.summary` of biases and hyperparameters, those of blocks after relabelling."""
     import arviz as az
     import numpy as np
 
-    names = [name for name in tree["posterior"].data_vars if name not in ("adjacency", "weights")]
+    posterior = tree["posterior"].to_dataset()
+    if structure is not None and structure.blocks is not None:
+        posterior = posterior.assign(structure.blocks.posterior)
+    posterior = posterior.drop_vars(_NO_SUMMARY, errors="ignore")
     with np.errstate(divide="ignore", invalid="ignore"):  # constants: a correlation of 1, say
-        table = az.summary(tree, var_names=names, round_to="none")
+        table = az.summary(posterior, round_to="none")
     table.to_csv(path, index_label="variable")
     return table
 
 
 def write_pictures(
-    tree: "xr.DataTree", folder: Path, session: Session, truth: TrueNetwork | None = None
+    tree: "xr.DataTree",
+    folder: Path,
+    session: Session,
+    structure: Structure | None = None,
+    *,
+    truth: TrueNetwork | None = None,
 ) -> None:
-    """Draw network, weights, filters, rates and raster, with the truth beside where known."""
+    """Draw network, weights, filters, rates, raster, blocks and positions, the truth beside."""
     import matplotlib
 
     matplotlib.use("agg")  # files only, also where there is no display
-    from pymc_glm.plots import plot_filters, plot_network, plot_raster, plot_rates
+    from pymc_glm.plots import (
+        plot_blocks,
+        plot_filters,
+        plot_network,
+        plot_positions,
+        plot_raster,
+        plot_rates,
+    )
 
+    blocks, positions = Structure() if structure is None else structure
     dense = "adjacency" not in tree["posterior"]
     adjacency, peaks, filters = (
         (None, None, None) if truth is None else (truth.adjacency, truth.peaks, truth.filters)
@@ -82,6 +113,10 @@ def write_pictures(
         _save(plot_filters(tree, truth=filters), folder / "filters.png")
         _save(plot_rates(tree), folder / "rates.png")
         _save(plot_raster(tree), folder / "raster.png")
+        if blocks is not None:
+            _save(plot_blocks(blocks), folder / "blocks.png")
+        if positions is not None:
+            _save(plot_positions(positions), folder / "positions.png")
 
 
 def _save(axes: Any, path: Path) -> None:

@@ -3,13 +3,31 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from pymc_glm.cli.session import Session
-from pymc_glm.cli.settings import BasisKind, EdgePrior, FitSettings, SampleSettings
+from pymc_glm.cli.settings import (
+    BasisKind,
+    EdgePrior,
+    FitSettings,
+    PriorSettings,
+    SampleSettings,
+    WeightPrior,
+)
 
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-__all__ = ["Posterior", "Recording", "build_model", "make_basis", "read_recording", "sample_model"]
+    from pymc_glm.edges import Edges
+    from pymc_glm.weights import Weights
+
+__all__ = [
+    "Posterior",
+    "Recording",
+    "build_model",
+    "make_basis",
+    "make_priors",
+    "read_recording",
+    "sample_model",
+]
 
 
 _SHORTEST_PAUSE = 1.0  # s
@@ -136,22 +154,65 @@ def make_basis(settings: FitSettings) -> "xr.DataArray":
     return pg.basis.raised_cosine(3 if n_basis is None else n_basis, window, bin_width)
 
 
+def make_priors(settings: PriorSettings) -> tuple["Edges", "Weights"]:
+    """Make the priors of edges and weights; those of one kind share what they can.
+
+    Raises
+    ------
+    ValueError
+        The number of blocks is missing, or a number is given that nothing uses.
+    """
+    import pymc_glm as pg
+
+    edges, weights, n_blocks, n_dims = settings
+    if settings.has_blocks and n_blocks is None:
+        option = "--edges block" if edges is EdgePrior.BLOCK else "--weights block"
+        raise ValueError(
+            f"--n-blocks: {option} needs the largest number of blocks, such as --n-blocks 4; "
+            "superfluous ones stay empty."
+        )
+    if not settings.has_blocks and n_blocks is not None:
+        raise ValueError(
+            f"--n-blocks: got {n_blocks} with --edges {edges} and --weights {weights}, which have "
+            "no blocks; leave it out, or add --edges block or --weights block."
+        )
+    if n_dims is not None and not (settings.has_positions or edges is EdgePrior.EIGEN):
+        raise ValueError(
+            f"--n-dims: got {n_dims} with --edges {edges} and --weights {weights}, which have no "
+            "latent space; leave it out, or add --edges distance, --edges eigen or --weights "
+            "distance."
+        )
+    of_edges = {
+        EdgePrior.DENSE: lambda: pg.DenseEdges(),
+        EdgePrior.BERNOULLI: lambda: pg.BernoulliEdges(),
+        EdgePrior.BLOCK: lambda: pg.BlockEdges(n_blocks),
+        EdgePrior.DISTANCE: lambda: pg.DistanceEdges(n_dims),
+        EdgePrior.EIGEN: lambda: pg.EigenEdges() if n_dims is None else pg.EigenEdges(n_dims),
+    }
+    of_weights = {
+        WeightPrior.GAUSSIAN: lambda: pg.GaussianWeights(),
+        WeightPrior.BLOCK: lambda: pg.BlockWeights(n_blocks),
+        WeightPrior.DISTANCE: lambda: pg.DistanceWeights(n_dims),
+    }
+    return of_edges[edges](), of_weights[weights]()
+
+
 def build_model(
-    counts: "xr.DataArray", basis: "xr.DataArray", edges: EdgePrior, session: Session
+    counts: "xr.DataArray", basis: "xr.DataArray", settings: PriorSettings, session: Session
 ) -> "pm.Model":
     """Build the model.
 
     Raises
     ------
     ValueError
-        The counts do not suit it.
+        The counts or the number of neurons do not suit it, or settings contradict each other.
     """
     import pymc_glm as pg
 
-    prior = pg.DenseEdges() if edges is EdgePrior.DENSE else pg.BernoulliEdges()
+    edges, weights = make_priors(settings)
     with session.step("Building the model"):
         try:
-            return pg.build_glm(counts, basis, edges=prior)
+            return pg.build_glm(counts, basis, edges=edges, weights=weights)
         except ValueError as error:
             if "more than one spike" not in str(error):
                 raise

@@ -4,7 +4,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["BasisKind", "EdgePrior", "FitSettings", "SampleSettings"]
+__all__ = [
+    "BasisKind",
+    "EdgePrior",
+    "FitSettings",
+    "PriorSettings",
+    "SampleSettings",
+    "WeightPrior",
+]
 
 
 class BasisKind(StrEnum):
@@ -18,8 +25,38 @@ class BasisKind(StrEnum):
 class EdgePrior(StrEnum):
     """Prior of the edges."""
 
-    BERNOULLI = "bernoulli"
     DENSE = "dense"
+    BERNOULLI = "bernoulli"
+    BLOCK = "block"
+    DISTANCE = "distance"
+    EIGEN = "eigen"
+
+
+class WeightPrior(StrEnum):
+    """Prior of the weights."""
+
+    GAUSSIAN = "gaussian"
+    BLOCK = "block"
+    DISTANCE = "distance"
+
+
+class PriorSettings(NamedTuple):
+    """Priors of edges and weights, which share their blocks or positions where both have some."""
+
+    edges: EdgePrior = EdgePrior.BERNOULLI
+    weights: WeightPrior = WeightPrior.GAUSSIAN
+    n_blocks: int | None = None
+    n_dims: int | None = None
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether neurons belong to blocks."""
+        return EdgePrior.BLOCK == self.edges or WeightPrior.BLOCK == self.weights
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether neurons have positions."""
+        return EdgePrior.DISTANCE == self.edges or WeightPrior.DISTANCE == self.weights
 
 
 class SampleSettings(NamedTuple):
@@ -48,5 +85,5 @@ class FitSettings(NamedTuple):
     stop: float | None = None  # s
     duration: float | None = None  # s
     neurons: tuple[str, ...] | None = None
-    edges: EdgePrior = EdgePrior.BERNOULLI
+    prior: PriorSettings = PriorSettings()
     sampling: SampleSettings = SampleSettings()

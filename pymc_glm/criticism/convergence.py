@@ -1,28 +1,32 @@
 """Whether a run has converged, in plain sentences."""
 
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Set
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
-from numpy.typing import NDArray
 
+from pymc_glm.criticism.diagnostics import (
+    MAX_R_HAT,
+    MIN_ESS,
+    concat,
+    diagnostics,
+    failing,
+    rank_diagnostics,
+    suggested_draws,
+    worst,
+)
 from pymc_glm.criticism.edges import MIN_EDGE_ESS, edge_summary
 from pymc_glm.criticism.posterior import NetworkDraws, network_draws, variable
+from pymc_glm.criticism.structure import structure_diagnostics
+from pymc_glm.criticism.wording import counted, listed, wrapped
 
 __all__ = ["ConvergenceReport", "convergence_report"]
 
-MAX_R_HAT = 1.01
-MIN_ESS = 400
 _CERTAIN = 0.95
-_MAX_NAMES = 12
-_WIDTH = 88
 _MAX_DIVERGING = 0.01  # of the draws
-_MAX_FACTOR = 20  # beyond this many times the draws, the estimate says nothing
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,16 @@ class ConvergenceReport:
         None where everything has converged.
     n_divergences : int
         Number of draws, of all chains, in which NUTS diverged.
+    blocks_not_converged : tuple of str
+        Pairs of neurons, "one & other", on which the chains disagree whether they share a block or
+        which have fewer than 100 effective draws, the worst first; and the number of blocks used.
+    blocks_disagreeing : tuple of str
+        Those pairs on which the chains disagree.
+    positions_not_converged : tuple of str
+        Pairs of neurons whose distance in the latent space, or whose log-odds of an edge in the
+        latent eigenmodel, have an R-hat above 1.01 or fewer than 400 effective draws.
+    remarks : tuple of str
+        What blocks, positions and factors are judged by, and what could not be judged.
 
     Examples
     --------
@@ -79,6 +93,10 @@ class ConvergenceReport:
     worst: str
     suggested_draws: int | None
     n_divergences: int = 0
+    blocks_not_converged: tuple[str, ...] = ()
+    blocks_disagreeing: tuple[str, ...] = ()
+    positions_not_converged: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -96,6 +114,8 @@ class ConvergenceReport:
             or self.weights_not_converged
             or self.biases_not_converged
             or self.hyperparameters_not_converged
+            or self.blocks_not_converged
+            or self.positions_not_converged
         )
 
     @property
@@ -107,10 +127,12 @@ class ConvergenceReport:
         """The report in sentences for a terminal, lines of at most 88 characters."""
         limits = f"R-hat above {MAX_R_HAT} or fewer than {MIN_ESS} effective draws"
         few = self.edges_not_converged[len(self.edges_disagreeing) :]
+        apart = "Pairs of neurons on which the chains disagree whether they share a block"
+        few_apart = self.blocks_not_converged[len(self.blocks_disagreeing) :]
         paragraphs = [
-            f"{_count(self.n_chains, 'chain')} of {_count(self.n_draws, 'draw')}, "
-            f"{_count(self.n_neurons, 'neuron')}. {self.n_edges_uncertain} of "
-            f"{_count(self.n_neurons**2, 'edge')} uncertain (inclusion probability between "
+            f"{counted(self.n_chains, 'chain')} of {counted(self.n_draws, 'draw')}, "
+            f"{counted(self.n_neurons, 'neuron')}. {self.n_edges_uncertain} of "
+            f"{counted(self.n_neurons**2, 'edge')} uncertain (inclusion probability between "
             f"{1 - _CERTAIN:.2f} and {_CERTAIN})."
         ]
         for what, names in (
@@ -120,20 +142,24 @@ class ConvergenceReport:
             (f"Biases that have not converged ({limits})", self.biases_not_converged),
             (f"Hyperparameters that have not converged ({limits})",
              self.hyperparameters_not_converged),
+            (apart, self.blocks_disagreeing),
+            ("Other facts about blocks that have not converged", few_apart),
+            (f"Pairs in the latent space that have not converged ({limits})",
+             self.positions_not_converged),
         ):  # fmt: skip
             if names:
-                paragraphs.append(f"{what}, {len(names)}: {_names(names)}.")
+                paragraphs.append(f"{what}, {len(names)}: {listed(names)}.")
         if self.n_divergences:
             paragraphs.append(self._divergences())
-        paragraphs.append(self._advice())
-        return "\n".join(map(_wrapped, paragraphs))
+        paragraphs += [*self.remarks, self._advice()]
+        return "\n".join(map(wrapped, paragraphs))
 
     def _divergences(self) -> str:
         option = 'network_nuts={"target_accept":\u00a00.99}'
         many = ", too many to trust the hyperparameters" if self._diverges else ""
         return (
             f"NUTS diverged in {self.n_divergences} of "
-            f"{_count(self.n_chains * self.n_draws, 'draw')}{many}; a higher target_accept, "
+            f"{counted(self.n_chains * self.n_draws, 'draw')}{many}; a higher target_accept, "
             f"such as {option}, helps."
         )
 
@@ -148,7 +174,8 @@ class ConvergenceReport:
         else:
             r_hat = f"Largest R-hat: {self.worst_r_hat:.4g} ({self.worst})."
         if self.converged:
-            return f"All edges, weights, biases and hyperparameters have converged. {r_hat}"
+            also = " and what is told of blocks and positions" if self.remarks else ""
+            return f"All edges, weights, biases and hyperparameters{also} have converged. {r_hat}"
         if not self._any_named:
             return r_hat
         advice = f"{r_hat} What is named above is not to be trusted yet: draw more"
@@ -158,28 +185,20 @@ class ConvergenceReport:
             advice += (
                 ", and tune longer, because chains that disagree have not found the same networks"
             )
+        elif self.blocks_disagreeing:
+            advice += (
+                ", and tune longer, because chains that disagree have not found the same blocks"
+            )
         return advice + "."
-
-
-def _wrapped(paragraph: str) -> str:
-    """Paragraph in lines that leave the names of pairs in one piece."""
-    glued = paragraph.replace(" -> ", "\u00a0->\u00a0")
-    lines = textwrap.fill(glued, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-    return lines.replace("\u00a0", " ")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _names(names: Sequence[str]) -> str:
-    """At most 12 names, then how many more."""
-    more = len(names) - _MAX_NAMES
-    return ", ".join(names[:_MAX_NAMES]) + (f" and\u00a0{more}\u00a0more" if more > 0 else "")
 
 
 def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> ConvergenceReport:
     """Say which edges, weights, biases and hyperparameters have not converged.
+
+    Of blocks and positions that a model has learned, it judges what does not depend on how blocks
+    are numbered or how positions are turned: which neurons share a block, the number of blocks
+    used, tables between blocks after relabelling (see `block_summary`), distances between neurons,
+    and in the latent eigenmodel the log-odds of edges.
 
     Parameters
     ----------
@@ -228,33 +247,50 @@ def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> 
     bias = variable(tree, "posterior", "bias")
     edges = edge_summary(tree) if edges is None else _checked(edges, draws.neurons)
     edges = edges.assign(name=edges["pre"] + " -> " + edges["post"])
-    weights = _weights(draws, edges)
-    biases = _diagnostics(bias, names=[str(label) for label in bias["post"].values])
-    hyperparameters = _concat(_hyperparameters(tree))
+    structure = structure_diagnostics(tree)
+    tables = {
+        "weight": _weights(draws, edges),
+        "bias": diagnostics(bias, names=[str(label) for label in bias["post"].values]),
+        "": concat([*_hyperparameters(tree, structure.not_judged), structure.tables]),
+        "the": structure.n_blocks,
+        "distance": structure.distances,
+        "edge log-odds": structure.log_odds,
+    }
     if draws.adjacency is None:  # nothing to say of edges; the weights are judged below
         edges = edges.assign(r_hat=np.nan, status="ok")
-    bad = edges[edges["status"].isin(["chains disagree", "too few draws"])]
-    bad = bad.sort_values(["status", "ess"], kind="stable")
-    disagreeing = bad[bad["status"] == "chains disagree"]
-    failing = [_failing(table) for table in (weights, biases, hyperparameters)]
-    worst_r_hat, worst = _worst(
-        {"edge": edges, "weight": weights, "bias": biases, "": hyperparameters}
-    )
+    indicators = {"edge": _unsettled(edges), "block of": _unsettled(structure.co_assignments)}
+    disagreeing = {kind: table[table["status"] == "chains disagree"]["name"]
+                   for kind, table in indicators.items()}  # fmt: skip
+    bad = {kind: failing(table) for kind, table in tables.items()}
+    worst_r_hat, of = worst({"edge": edges, "block of": structure.co_assignments} | tables)
+    more = None
+    if not any(map(len, disagreeing.values())):
+        more = suggested_draws(draws.n_draws, list(indicators.values()), list(bad.values()))
     return ConvergenceReport(
         n_chains=draws.n_chains,
         n_draws=draws.n_draws,
         n_neurons=len(draws.neurons),
         n_edges_uncertain=int(edges["probability"].between(1 - _CERTAIN, _CERTAIN).sum()),
-        edges_not_converged=tuple(bad["name"]),
-        edges_disagreeing=tuple(disagreeing["name"]),
-        weights_not_converged=tuple(failing[0]["name"]),
-        biases_not_converged=tuple(failing[1]["name"]),
-        hyperparameters_not_converged=tuple(failing[2]["name"]),
+        edges_not_converged=tuple(indicators["edge"]["name"]),
+        edges_disagreeing=tuple(disagreeing["edge"]),
+        weights_not_converged=tuple(bad["weight"]["name"]),
+        biases_not_converged=tuple(bad["bias"]["name"]),
+        hyperparameters_not_converged=tuple(bad[""]["name"]),
         worst_r_hat=worst_r_hat,
-        worst=worst,
-        suggested_draws=None if len(disagreeing) else _suggested_draws(draws.n_draws, bad, failing),
+        worst=of,
+        suggested_draws=more,
         n_divergences=_n_divergences(tree),
+        blocks_not_converged=(*indicators["block of"]["name"], *bad["the"]["name"]),
+        blocks_disagreeing=tuple(disagreeing["block of"]),
+        positions_not_converged=(*bad["distance"]["name"], *bad["edge log-odds"]["name"]),
+        remarks=structure.remarks,
     )
+
+
+def _unsettled(indicators: pd.DataFrame) -> pd.DataFrame:
+    """Rows on which the chains disagree, then those with too few effective draws; worst first."""
+    bad = indicators[indicators["status"].isin(["chains disagree", "too few draws"])]
+    return bad.sort_values(["status", "ess"], kind="stable")
 
 
 def _checked(edges: pd.DataFrame, neurons: tuple[str, ...]) -> pd.DataFrame:
@@ -279,79 +315,21 @@ def _n_divergences(tree: xr.DataTree) -> int:
     return int(diverging.any([dim for dim in diverging.dims if dim not in ("chain", "draw")]).sum())
 
 
-def _rank_diagnostics(values: NDArray[np.float64]) -> dict[str, NDArray]:
-    """Rank-normalised R-hat and bulk effective sample size; values (quantity, chain, draw)."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # chains that do not move
-        r_hat = np.asarray(array_stats.rhat(values, method="rank"))
-    return {"r_hat": r_hat, "ess": np.asarray(array_stats.ess(values, method="bulk"))}
-
-
 def _weights(draws: NetworkDraws, edges: pd.DataFrame) -> pd.DataFrame:
     """Name, r_hat and ess of the filters, at their peaks, of edges that are all but certain."""
     index = {label: i for i, label in enumerate(draws.neurons)}
     tables = []
     for post, rows in edges[edges["probability"] > _CERTAIN].groupby("post", sort=False):
         values = draws.peaks_at(index[str(post)])[[index[pre] for pre in rows["pre"]]]
-        tables.append(pd.DataFrame({"name": list(rows["name"])} | _rank_diagnostics(values)))
-    return _concat(tables)
+        tables.append(pd.DataFrame({"name": list(rows["name"])} | rank_diagnostics(values)))
+    return concat(tables)
 
 
-def _hyperparameters(tree: xr.DataTree) -> list[pd.DataFrame]:
-    posterior = tree["posterior"].data_vars
+def _hyperparameters(tree: xr.DataTree, not_judged: Set[str]) -> list[pd.DataFrame]:
+    """Diagnostics of the other variables whose values mean something by themselves."""
+    apart = {"adjacency", "weights", "bias"} | not_judged
     return [
-        _diagnostics(draws)
-        for name, draws in posterior.items()
-        if name not in ("adjacency", "weights", "bias") and np.issubdtype(draws.dtype, np.floating)
+        diagnostics(draws)
+        for name, draws in tree["posterior"].data_vars.items()
+        if name not in apart and np.issubdtype(draws.dtype, np.floating)
     ]
-
-
-def _diagnostics(draws: xr.DataArray, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Name, r_hat and ess of every element that varies."""
-    dims = [dim for dim in draws.dims if dim not in ("chain", "draw")]
-    ordered = draws.transpose(*dims, "chain", "draw").values.astype(np.float64)
-    values = ordered.reshape(-1, *ordered.shape[-2:])
-    if names is None:
-        labels = [draws[dim].values for dim in dims]
-        where = [", ".join(map(str, index)) for index in product(*labels)]
-        names = [f"{draws.name}[{w}]" if w else str(draws.name) for w in where]
-    size = np.abs(values).max(axis=(1, 2))
-    varies = np.ptp(values, axis=(1, 2)) > 1e-12 * size  # the diagonal of a correlation matrix, say
-    table = {"name": np.array(names, dtype=object)[varies]} | _rank_diagnostics(values[varies])
-    return pd.DataFrame(table)
-
-
-def _failing(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows with too high an R-hat or too few effective draws, the fewest first."""
-    wrong = (table["r_hat"] > MAX_R_HAT) | ~(table["ess"] >= MIN_ESS)
-    return table[wrong].sort_values("ess", kind="stable")
-
-
-def _concat(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """One table of quantities, which may have none."""
-    filled = [table for table in tables if len(table)]
-    if not filled:
-        return pd.DataFrame({"name": np.empty(0, object), "r_hat": np.empty(0), "ess": np.empty(0)})
-    return pd.concat(filled, ignore_index=True)
-
-
-def _worst(tables: dict[str, pd.DataFrame]) -> tuple[float, str]:
-    """Largest R-hat and what has it."""
-    largest, of = float("nan"), ""
-    for kind, table in tables.items():
-        r_hat = table["r_hat"].dropna()
-        if len(r_hat) and not r_hat.max() <= largest:
-            largest, of = (
-                float(r_hat.max()),
-                f"{kind} {table['name'].iloc[int(np.nanargmax(table['r_hat']))]}".strip(),
-            )
-    return largest, of
-
-
-def _suggested_draws(n_draws: int, bad: pd.DataFrame, failing: list[pd.DataFrame]) -> int | None:
-    """Draws with which everything would have enough effective ones; None where nobody can say."""
-    needs = [MIN_EDGE_ESS / bad["ess"]] + [MIN_ESS / table["ess"] for table in failing]
-    factors = pd.concat(needs)
-    if not len(factors) or not factors.max() <= _MAX_FACTOR:
-        return None
-    step = 10 ** max(int(np.log10(n_draws)) - 1, 0)
-    return int(np.ceil(max(factors.max() * 1.2, 2.0) * n_draws / step) * step)

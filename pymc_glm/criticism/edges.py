@@ -16,7 +16,14 @@ from scipy import stats
 
 from pymc_glm.criticism.posterior import NetworkDraws, hdi, network_draws
 
-__all__ = ["MIN_EDGE_ESS", "Quantity", "edge_summary", "network_matrix"]
+__all__ = [
+    "MIN_EDGE_ESS",
+    "Quantity",
+    "edge_status",
+    "edge_summary",
+    "indicator_columns",
+    "network_matrix",
+]
 
 type Columns = dict[str, NDArray]
 type Quantity = Literal["probability", "weight"]
@@ -115,7 +122,7 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
     if draws.adjacency is None:
         table["status"] = _dense_status(table)
     else:
-        table["status"] = _status(table)
+        table["status"] = edge_status(table)
     table = table.drop(columns="p_value")
     if not include_self:
         table = table[table["pre"] != table["post"]]
@@ -129,7 +136,7 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
 def _edges_onto(draws: NetworkDraws, post: int) -> pd.DataFrame:
     """Rows of the table for one post neuron, in the order of the pre neurons."""
     present, values = draws.present_at(post), draws.peaks_at(post)
-    indicator = _indicator_columns(present)
+    indicator = indicator_columns(present)
     if draws.adjacency is None:
         # Ranks would triple the time and are kept for the convergence report.
         indicator["r_hat"] = np.asarray(array_stats.rhat(values, method="split"))
@@ -141,7 +148,7 @@ def _edges_onto(draws: NetworkDraws, post: int) -> pd.DataFrame:
     )
 
 
-def _indicator_columns(present: NDArray[np.bool_]) -> Columns:
+def indicator_columns(present: NDArray[np.bool_]) -> Columns:
     """Diagnostics of indicators, shape (pre, chain, draw)."""
     n_pairs, n_chains, n_draws = present.shape
     frequency = present.mean(axis=2)
@@ -206,7 +213,8 @@ def _weight_columns(values: NDArray[np.float64], present: NDArray[np.bool_]) -> 
     }
 
 
-def _status(table: pd.DataFrame) -> NDArray:
+def edge_status(table: pd.DataFrame) -> NDArray:
+    """Judge indicators by their columns ``p_value``, ``flips`` and ``ess``; see `edge_summary`."""
     flips = table["flips"].to_numpy() > 0
     disagree = table["p_value"].to_numpy() < _FALSE_ALARM / max(int(flips.sum()), 1)
     enough = table["ess"].to_numpy() >= MIN_EDGE_ESS

@@ -1,0 +1,106 @@
+"""What a run says of blocks and latent positions of neurons, where the model learns them."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from pymc_glm.criticism import AlignedPositions, BlockSummary
+
+__all__ = ["Structure", "block_table", "find_structure", "position_table", "structure_lines"]
+
+
+class Structure(NamedTuple):
+    """Blocks and positions; None for what the model does not learn."""
+
+    blocks: "BlockSummary | None" = None
+    positions: "AlignedPositions | None" = None
+
+
+def find_structure(tree: "xr.DataTree") -> Structure:
+    """Summarise blocks and positions, these beside the electrodes' where all of them are known."""
+    import pymc_glm as pg
+
+    learned = tree["posterior"].data_vars
+    return Structure(
+        pg.block_summary(tree) if "block_labels" in learned else None,
+        pg.align_positions(tree, "position" if _electrodes_known(tree) else None)
+        if "latent_positions" in learned
+        else None,
+    )
+
+
+def _electrodes_known(tree: "xr.DataTree") -> bool:
+    import numpy as np
+
+    if "constant_data" not in tree.children or "position" not in tree["constant_data"]:
+        return False
+    place = np.asarray(tree["constant_data"].to_dataset()["position"])
+    return bool(np.isfinite(place).all() and np.ptp(place, axis=0).any())
+
+
+def block_table(blocks: "BlockSummary") -> "pd.DataFrame":
+    """Each neuron's most probable block and its probability, by block, the largest first."""
+    import pandas as pd
+
+    names = blocks.label_probability["block"].values[blocks.labels.values]
+    table = pd.DataFrame(
+        {
+            "neuron": blocks.labels["post"].values,
+            "block": names,
+            "probability": blocks.label_probability.max("block").values,
+        }
+    )
+    order = blocks.labels.values.argsort(kind="stable")
+    return table.iloc[order].reset_index(drop=True)
+
+
+def position_table(positions: "AlignedPositions") -> "pd.DataFrame":
+    """Each neuron's mean position and its deviation; on the electrodes' map and theirs if known."""
+    import numpy as np
+    import pandas as pd
+
+    mean = positions.mean
+    deviation = np.sqrt(np.diagonal(positions.covariance.values, axis1=1, axis2=2))
+    columns = {"neuron": mean["post"].values}
+    for d in range(mean.sizes["latent_dim"]):
+        columns |= {f"latent_{d + 1}": mean.values[:, d], f"sd_{d + 1}": deviation[:, d]}
+    if positions.reference is not None and positions.reference_mean is not None:
+        for axis in positions.reference["space"].values:
+            columns[f"inferred_{axis}"] = positions.reference_mean.sel(space=axis).values
+            columns[f"electrode_{axis}"] = positions.reference.sel(space=axis).values
+    return pd.DataFrame(columns)
+
+
+def structure_lines(structure: Structure) -> list[str]:
+    """Say in a line each how many blocks are used and whether distances are the electrodes'."""
+    import numpy as np
+
+    lines = []
+    if structure.blocks is not None:
+        used = structure.blocks.n_used_probability
+        shares = [
+            f"{int(n)} in {float(p):.0%} of the draws"
+            for n, p in zip(used["n_used"], used, strict=True)
+            if p >= 0.005
+        ]
+        sizes = np.bincount(structure.blocks.labels.values)
+        lines.append(
+            f"Blocks used: {', '.join(shares)}; the most probable ones hold "
+            f"{', '.join(str(size) for size in sizes if size)} neurons (blocks.csv)."
+        )
+    if structure.positions is not None:
+        found = structure.positions.distance_correlation
+        if found is None:
+            lines.append(
+                "Latent positions: positions.csv; the recording has no electrode positions to "
+                "compare with."
+            )
+        else:
+            low, middle, high = np.quantile(found, [0.05, 0.5, 0.95])
+            lines.append(
+                "Latent distance against electrode distance: rank correlation "
+                f"{middle:.2f}, 90% of draws from {low:.2f} to {high:.2f} (positions.csv)."
+            )
+    return lines

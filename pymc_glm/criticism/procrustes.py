@@ -1,0 +1,180 @@
+"""Configurations of points drawn again and again, turned, mirrored and shifted onto one another.
+
+Distances between points are all that a latent distance model sees, so that every draw of the
+positions may be rotated, reflected and shifted as a whole. Arrays in, arrays out: configurations
+have the shape (draw, neuron, dim), chains one after the other.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import orthogonal_procrustes
+from scipy.spatial import procrustes
+from scipy.spatial.distance import pdist
+from scipy.stats import rankdata
+
+__all__ = [
+    "Similarity",
+    "aligned",
+    "distance_correlations",
+    "distances_onwards",
+    "procrustes_correlations",
+    "similarity",
+]
+
+type Draws = NDArray[np.float64]  # (draw, neuron, dim)
+
+_MAX_PASSES = 10
+_STILL = 1e-10  # relative squared change of the mean below which it has settled
+
+
+class Similarity(NamedTuple):
+    """The map ``scale * (x - center) @ rotation + offset``."""
+
+    scale: float
+    rotation: NDArray[np.float64]  # (dim, dim of the target)
+    center: NDArray[np.float64]  # (dim,)
+    offset: NDArray[np.float64]  # (dim of the target,)
+
+    def points(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map points, shape (..., dim)."""
+        return self.scale * (x - self.center) @ self.rotation + self.offset
+
+    def covariances(self, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map covariances of points, shape (..., dim, dim)."""
+        return self.scale**2 * self.rotation.T @ covariance @ self.rotation
+
+
+def aligned(draws: Draws) -> Draws:
+    """Rotate, reflect and shift every draw onto the others; nothing is scaled.
+
+    Every draw is first turned onto the pivot, the draw whose distances are nearest to the mean
+    distances, and then onto the mean of the draws so turned until that settles (generalised
+    Procrustes analysis without scaling: Gower 1975, Psychometrika 40:33-51). The mean comes to
+    rest at the origin and on its principal axes, its farthest point along each on the positive
+    side, so that the result does not depend on how the draws were turned before.
+
+    Parameters
+    ----------
+    draws : array, shape (draw, neuron, dim)
+
+    Returns
+    -------
+    array, shape (draw, neuron, dim)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> square = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 1.0]])
+    >>> turned = square @ np.array([[0.0, 1.0], [-1.0, 0.0]]) + 5.0
+    >>> float(np.ptp(aligned(np.stack([square, turned])), axis=0).max().round(12))
+    0.0
+    """
+    centred = draws - draws.mean(axis=1, keepdims=True)
+    mean = centred[_pivot(centred)]
+    turned = _onto(centred, mean)
+    for _ in range(_MAX_PASSES):
+        previous, mean = mean, turned.mean(axis=0)
+        if ((mean - previous) ** 2).sum() <= _STILL * (mean**2).sum():
+            break
+        turned = _onto(turned, mean)
+    return turned @ _principal_axes(turned.mean(axis=0))
+
+
+def _pivot(draws: Draws) -> int:
+    """Draw whose distances are nearest to the mean distances."""
+    mean = np.zeros(draws.shape[1] * (draws.shape[1] - 1) // 2)
+    for one in draws:  # never the distances of all draws at once
+        mean += pdist(one)
+    mean /= len(draws)
+    return int(np.argmin([((pdist(one) - mean) ** 2).sum() for one in draws]))
+
+
+def _onto(draws: Draws, target: NDArray[np.float64]) -> Draws:
+    return np.stack([one @ orthogonal_procrustes(one, target)[0] for one in draws])
+
+
+def _principal_axes(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Orthogonal matrix (dim, dim) that turns points onto their principal axes."""
+    axes = np.linalg.svd(points)[2].T
+    turned = points @ axes
+    farthest = turned[np.abs(turned).argmax(axis=0), np.arange(turned.shape[1])]
+    return axes * np.where(farthest < 0, -1.0, 1.0)
+
+
+def distances_onwards(draws: Draws) -> Iterator[NDArray[np.float64]]:
+    """For one neuron after the other, its distances to those after it; shape (draw, later)."""
+    for neuron in range(draws.shape[1]):
+        yield np.linalg.norm(draws[:, neuron + 1 :] - draws[:, [neuron]], axis=-1)
+
+
+def _padded(points: NDArray[np.float64], n_dims: int) -> NDArray[np.float64]:
+    """Points in a space of more dimensions, 0 in those."""
+    extra = [(0, 0)] * (points.ndim - 1) + [(0, n_dims - points.shape[-1])]
+    return np.pad(points, extra)
+
+
+def similarity(points: NDArray[np.float64], target: NDArray[np.float64]) -> Similarity:
+    """Return the rotation, reflection, shift and scaling that take points nearest to a target.
+
+    Of spaces of different dimension the smaller is taken as a part of the larger.
+
+    Parameters
+    ----------
+    points : array, shape (neuron, dim)
+    target : array, shape (neuron, other dim)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    >>> similarity(points, 30 * points[:, ::-1] + 7).points(points).round(6)
+    array([[ 7.,  7.],
+           [ 7., 37.],
+           [67.,  7.]])
+    """
+    center, offset = points.mean(axis=0), target.mean(axis=0)
+    from_, to = points - center, target - offset
+    n_dims = max(from_.shape[1], to.shape[1])
+    rotation, overlap = orthogonal_procrustes(_padded(from_, n_dims), _padded(to, n_dims))
+    scale = float(overlap / (from_**2).sum())
+    return Similarity(scale, rotation[: from_.shape[1], : to.shape[1]], center, offset)
+
+
+def procrustes_correlations(draws: Draws, target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return sqrt(1 - Procrustes disparity) of every draw with a target; shape (draw,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    >>> procrustes_correlations(-3 * points[None], points).round(6)
+    array([1.])
+    """
+    n_dims = max(draws.shape[-1], target.shape[-1])
+    to = _padded(target, n_dims)
+    disparity = np.array([procrustes(to, _padded(one, n_dims))[2] for one in draws])
+    return np.sqrt(np.clip(1.0 - disparity, 0.0, 1.0))
+
+
+def distance_correlations(draws: Draws, target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spearman correlation, over pairs, of the distances of every draw with a target's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> line = np.array([[0.0], [1.0], [3.0]])
+    >>> distance_correlations(np.stack([line, line**2]), line)
+    array([1., 1.])
+    """
+    of_target = rankdata(pdist(target))
+    of_target -= of_target.mean()
+    of_target /= np.linalg.norm(of_target) or np.nan
+    found = np.empty(len(draws))
+    for draw, one in enumerate(draws):
+        ranks = rankdata(pdist(one))
+        ranks -= ranks.mean()
+        found[draw] = ranks @ of_target / (np.linalg.norm(ranks) or np.nan)
+    return found

@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint notebooks bench clean venv pins
+.PHONY: help demo test test-slow lint notebooks bench bench-priors bench-retina clean venv pins
 
 help:
 	@echo "make demo        simulate two networks, fit them, compare with the truth; results in demo-output/"
@@ -20,6 +20,8 @@ help:
 	@echo "make lint        ruff, mypy, and whether the pinned versions agree"
 	@echo "make notebooks   run the notebooks and keep their outputs"
 	@echo "make bench       seconds per sweep, beside the machine's floor and the published algorithm"
+	@echo "make bench-priors  block labels and positions: seconds a sweep, and a leapfrog step"
+	@echo "make bench-retina RECORDING=path  network priors on a recording of the retina (an hour or more)"
 	@echo "make pins        solve the pinned versions anew (constraints.txt, pyproject.toml)"
 	@echo "make clean       remove .venv, demo-output and all caches"
 	@echo
@@ -49,6 +51,13 @@ notebooks: venv
 
 bench: venv
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-priors: venv
+	$(BIN)/python benchmarks/blocks.py
+	$(BIN)/python benchmarks/network_nuts.py
+
+bench-retina: venv
+	$(BIN)/python benchmarks/retina.py "$$RECORDING" $(ARGS)
 
 pins: venv
 	$(BIN)/python .ci/pins.py --solve

@@ -334,7 +334,11 @@ class FeatureEdges(Edges):
     def edge_probability(self, n_neurons: int) -> TensorVariable:
         """Return the matrix of probabilities, (post, pre)."""
         features, dim = pair_features(
-            "FeatureEdges", self.features, kind="edge", standardize=self.standardize
+            "FeatureEdges",
+            self.features,
+            kind="edge",
+            standardize=self.standardize,
+            diagonal=self.self_probability is None,
         )
         coefficients = hyperparameter(
             "edge_coefficients",

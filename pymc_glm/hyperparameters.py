@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 from pymc.distributions.shape_utils import change_dist_size
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 __all__ = ["LEARNED", "Hyperparameter", "dimensions", "hyperparameter"]
@@ -40,6 +43,16 @@ def _register(
             f"{name}: the distribution is already the model variable {value.name!r}; give an "
             "unnamed one, such as pm.Beta.dist(1, 3)."
         )
+    loose = [
+        v
+        for v in ancestors(value.owner.inputs)
+        if v.owner and isinstance(v.owner.op, pm.Distribution) and v.name is None
+    ]
+    if loose:
+        raise ValueError(
+            f"{name}: the distribution has a parameter that is a distribution without a name, "
+            f"{loose[0].owner.op}; give numbers as parameters."
+        )
     if value.type.ndim == 0 and shape:
         value = change_dist_size(value, shape)
     static = value.type.shape
@@ -48,9 +61,17 @@ def _register(
     ):
         allowed = f"a scalar one, or one of shape {shape}" if shape else "a scalar one"
         raise ValueError(f"{name}: the distribution has the shape {static}; give {allowed}.")
-    # A copy, so that one part may serve several models.
-    copy = value.owner.clone().outputs[value.owner.outputs.index(value)]
-    return pm.modelcontext(None).register_rv(copy, name, dims=dims)
+    return pm.modelcontext(None).register_rv(_copy(value), name, dims=dims)
+
+
+def _copy(value: TensorVariable) -> TensorVariable:
+    """Copy a distribution: it may serve several arguments and models, each drawn by itself."""
+    node = value.owner
+    inputs = [
+        pytensor.shared(np.random.default_rng()) if isinstance(i.type, RandomType) else i
+        for i in node.inputs
+    ]
+    return node.clone_with_new_inputs(inputs).outputs[node.outputs.index(value)]
 
 
 def _fixed(

@@ -169,7 +169,13 @@ def sample(
                 options[PolyaGammaGibbs.name] = {"threads": threads} | options.get(
                     PolyaGammaGibbs.name, {}
                 )
-            step = instantiate_steppers(model, steps, selected, step_kwargs=options)
+            step = instantiate_steppers(
+                model,
+                steps,
+                selected,
+                step_kwargs=options,
+                compile_kwargs=kwargs.get("compile_kwargs"),
+            )
         gibbs = [
             s
             for s in (step if isinstance(step, list) else [step])

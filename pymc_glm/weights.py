@@ -22,7 +22,7 @@ from pymc_glm.features import (
     positions,
     squared_distance,
 )
-from pymc_glm.hyperparameters import LEARNED, Hyperparameter, hyperparameter
+from pymc_glm.hyperparameters import LEARNED, Hyperparameter, dimensions, hyperparameter
 
 __all__ = [
     "BlockWeights",
@@ -145,9 +145,10 @@ class BlockWeights(Weights):
     n_blocks : int, optional
         Largest number of blocks. Needed unless `labels` are given or `BlockEdges` of the same
         model say it.
-    mean : number, array (block_post, block_pre, basis), PyMC distribution or "learned"
-        Means of the weights, by default learned, Normal(0, units.mean) each (see `WeightUnits`),
-        in the posterior as ``weight_mean`` (block_post, block_pre, basis).
+    mean : number, array (block_post, block_pre, basis) or (basis,), distribution or "learned"
+        Means of the weights; (basis,) is common to all pairs of blocks. By default learned,
+        Normal(0, units.mean) each (see `WeightUnits`), in the posterior as ``weight_mean``
+        (block_post, block_pre, basis).
     cov : None or "learned", number, array (basis,) or (basis, basis), or PyMC distribution
         Covariance over basis functions, as for `GaussianWeights`. Learned ones, a number and a
         scalar distribution are one for each pair of blocks, as an array (block_post, block_pre,
@@ -191,13 +192,18 @@ class BlockWeights(Weights):
         prefix = "" if self.share_labels else "weight_"
         of = blocks("BlockWeights", self.n_blocks, self.labels, self.concentration, own=prefix)
         pair, n_basis = (of.n_blocks, of.n_blocks), len(units.mean)
-        mean = hyperparameter(
-            "weight_mean",
-            self.mean,
-            lambda: pm.Normal.dist(0, np.broadcast_to(units.mean, (*pair, n_basis))),
-            shape=(*pair, n_basis),
-            dims=(*of.dims, "basis"),
-        )
+        if dimensions(self.mean) == 1:
+            mean = pt.broadcast_to(
+                _mean("weight_mean", self.mean, 0.0, units.mean), (*pair, n_basis)
+            )
+        else:
+            mean = hyperparameter(
+                "weight_mean",
+                self.mean,
+                lambda: pm.Normal.dist(0, np.broadcast_to(units.mean, (*pair, n_basis))),
+                shape=(*pair, n_basis),
+                dims=(*of.dims, "basis"),
+            )
         whitening = pt.broadcast_to(
             whitening_factor("weight", self.cov, units.scale, pair, of.dims),
             (*pair, n_basis, n_basis),
@@ -314,7 +320,11 @@ class FeatureWeights(Weights):
     def slab(self, n_neurons: int, units: WeightUnits) -> Slab:
         """Return means and whitening factors of all pairs."""
         features, dim = pair_features(
-            "FeatureWeights", self.features, kind="weight", standardize=self.standardize
+            "FeatureWeights",
+            self.features,
+            kind="weight",
+            standardize=self.standardize,
+            diagonal=self.self_mean is None,
         )
         shape = (len(pm.modelcontext(None).coords[dim]), len(units.mean))
         coefficients = hyperparameter(

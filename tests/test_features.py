@@ -478,14 +478,31 @@ def test_features_are_matched_by_name(model, features, names, expected):
 @pytest.mark.parametrize("kind", ["edge", "weight"])
 def test_features_are_standardized_over_pairs_of_different_neurons(model, kind):
     skewed = DIRECTED + 1000 * np.eye(N)  # the diagonal must not count
-    _, array = stored_features(
-        model, {"drive": skewed, "distance": DISTANCE}, kind=kind, standardize=True
+    features, dim = pair_features(
+        "FeatureEdges", {"drive": skewed, "distance": DISTANCE}, kind=kind, standardize=True
     )
+    np.testing.assert_array_equal(model[f"{kind}_features"].get_value()[..., 0], skewed)
+    array = features.eval(mode=MODE)
     pairs = array[BETWEEN]
     np.testing.assert_allclose(pairs.mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(pairs.std(axis=0), 1)
     mean, sd = skewed[BETWEEN].mean(), skewed[BETWEEN].std()
     np.testing.assert_allclose(array[..., 0], (skewed - mean) / sd)
+    for name, value in (("mean", mean), ("sd", sd)):
+        stored = model[f"{kind}_features_{name}"]
+        assert model.named_vars_to_dims[stored.name] == (dim,)
+        np.testing.assert_allclose(stored.get_value()[0], value)
+
+
+def test_an_unused_diagonal_may_be_anything(model):
+    features, _ = pair_features(
+        "FeatureEdges",
+        {"distance": changed(DISTANCE, 1, 1, np.nan)},
+        kind="edge",
+        standardize=False,
+        diagonal=False,
+    )
+    np.testing.assert_array_equal(features.eval(mode=MODE)[..., 0], DISTANCE)
 
 
 def changed(matrix, post, pre, value):
@@ -501,6 +518,7 @@ def changed(matrix, post, pre, value):
         (None, r"got the shape \(\); give \(post, pre\), \(post, pre, feature\), or a mapping"),
         (3.0, r"got the shape \(\)"),
         (np.zeros(N), r"got the shape \(4,\)"),
+        ([DISTANCE, DIRECTED], r"got the shape \(2, 4, 4\); give \(4, 4, feature\)"),
         (DISTANCE[:3], r"\['0'\]\): got the shape \(3, 4\).*\(post, pre\) of the 4 neurons"),
         ({"drive": DIRECTED[:, :2]}, r"\['drive'\]\): got the shape \(4, 2\)"),
         ({"drive": VALUES}, r"\['drive'\]\): got the shape \(4,\)"),
@@ -511,7 +529,7 @@ def changed(matrix, post, pre, value):
         ({"drive": DIRECTED.astype(object)}, "of object; give numbers"),
         ({"drive": changed(DIRECTED, 2, 0, np.nan)}, "nan for the pair from 'a' to 'c'; give fini"),
         ({"drive": changed(DIRECTED, 1, 3, np.inf)}, "inf for the pair from 'd' to 'b'"),
-        ({"drive": changed(DIRECTED, 1, 1, np.nan)}, "'b' to 'b'; .*any on the diagonal"),
+        ({"drive": changed(DIRECTED, 1, 1, np.nan)}, "nan for the pair from 'b' to 'b'"),
         ({"drive": np.full((N, N), 2.0) + np.eye(N)}, "it is 2 for all pairs .*leave it out"),
         ({"distance": changed(DISTANCE, 0, 1, 9)}, "got 9 from 'b' to 'a' and 1 back.*same in bo"),
         ({"Probe Distance": -DISTANCE}, "got -1 from 'b' to 'a'.*not negative; mend it"),

@@ -213,7 +213,8 @@ def test_feature_edges(self_edges, standardize):
     assert_close(found.probability, with_own(expit(expected), own))
     assert model.named_vars_to_dims["edge_coefficients"] == ("edge_feature",)
     assert tuple(model.coords["edge_feature"]) == ("distance", "drive")
-    np.testing.assert_allclose(model["edge_features"].get_value(), features)
+    given = np.stack([DISTANCE, DRIVE], axis=-1)
+    np.testing.assert_allclose(model["edge_features"].get_value()[~OWN], given[~OWN])
 
 
 # --- weights -------------------------------------------------------------------------------------
@@ -691,7 +692,7 @@ RAGGED = [[0.1], [0.1, 0.2]]
         (pg.FeatureEdges(FEATURES, [1, 2, 3]), r"edge_coefficients: .*\[1, 2, 3\].*shape \(2,\)"),
         (pg.FeatureEdges(FEATURES, [1, np.nan]), r"edge_coefficients: got nan at index \(1,\)"),
         (pg.FeatureEdges({}), r"FeatureEdges\(features\): got none"),
-        (pg.BlockWeights(2, mean=np.zeros(B)), r"weight_mean: .*shape \(2,\).*shape \(2, 2, 2\)"),
+        (pg.BlockWeights(2, mean=np.zeros((2, B))), r"weight_mean: .*shape \(2, 2\).*shape \(2, 2, 2\)"),
         (pg.BlockWeights(2, mean="0"), "weight_mean: got '0'"),
         (pg.BlockWeights(2, cov=-1), "weight_cov: got -1.0"),
         (pg.BlockWeights(3, cov=np.eye(3)), r"weight_cov: .*shape \(3, 3\).*shape \(2, 2\)"),
@@ -880,3 +881,30 @@ def test_the_example_of_how_to_add_a_prior_runs(rng):
 def test_a_truth_value_is_no_number():
     with pytest.raises(ValueError, match=r"edge_probability: got True; give a number"):
         build(edges=pg.BernoulliEdges(True))
+
+
+def test_one_distribution_serves_several_arguments_and_models():
+    """Each argument and each model draws by itself."""
+    prior = pm.Beta.dist(2, 3)
+    edges = pg.BernoulliEdges(prior, prior)
+    for model in (build(edges=edges), build(edges=edges)):
+        between, own = pm.draw(
+            [model["edge_probability"], model["self_edge_probability"]],
+            50,
+            random_seed=1,
+            mode=MODE,
+        )
+        assert np.all(between != own)
+    assert prior.name is None
+
+
+def test_a_prior_of_a_prior_has_to_be_in_the_model():
+    nested = pm.Beta.dist(pm.Gamma.dist(2, 1), 3)
+    with pytest.raises(ValueError, match=r"edge_probability: .*parameter that is a distribution"):
+        build(edges=pg.BernoulliEdges(nested))
+
+
+def test_block_weights_may_share_a_mean():
+    model = build(weights=pg.BlockWeights(K, mean=[0.4, -0.2], cov=1.0))
+    found = parameters(model, block_labels=LABELS, **SELF_MEAN, **SELF_COV)
+    np.testing.assert_allclose(found.mean[~OWN], np.tile([0.4, -0.2], (N * (N - 1), 1)))

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.criticism.block_draws import block_names, relabelled
-from pymc_glm.criticism.edges import indicator_columns, edge_status, network_matrix
+from pymc_glm.criticism.edges import edge_status, indicator_columns, network_matrix
 from pymc_glm.criticism.learned import is_learned, variable_names
 from pymc_glm.criticism.relabelling import adjusted_rand_index
 from pymc_glm.criticism.wording import counted, listed, wrapped

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import ArrayLike, NDArray
@@ -34,7 +35,7 @@ def _known(
             f"{part}(labels): got the shape {array.shape}; give one name or number for each neuron."
         )
     given = zip(neurons, array.tolist(), strict=True)
-    missing = [n for n, label in given if label is None or label != label]
+    missing = [n for n, label in given if pd.isna(label)]
     if missing:
         raise ValueError(
             f"{part}(labels): neurons {missing[:5]} have none; give one for each neuron, or leave "

@@ -15,8 +15,8 @@ from pymc_glm.features.neurons import by_neuron, neurons_of, plain_array
 __all__ = ["pair_features"]
 
 
-def _matrix(name: str, matrix: Any, neurons: list[str]) -> NDArray[np.float64]:
-    """Return one feature as a checked matrix (post, pre)."""
+def _matrix(name: str, matrix: Any, neurons: list[str], diagonal: bool) -> NDArray[np.float64]:
+    """Return one feature as a checked matrix (post, pre); an unused diagonal is made 0."""
     if isinstance(matrix, pd.DataFrame):
         matrix = xr.DataArray(matrix.to_numpy(), {"post": matrix.index, "pre": matrix.columns})
     if isinstance(matrix, xr.DataArray):
@@ -35,11 +35,13 @@ def _matrix(name: str, matrix: Any, neurons: list[str]) -> NDArray[np.float64]:
             f"pair (post, pre) of the {n} neurons of the model."
         )
     array = array.astype(np.float64)
+    if not diagonal:
+        np.fill_diagonal(array, 0.0)
     if not np.isfinite(array).all():
         post, pre = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(
             f"{name}: got {array[post, pre]} for the pair from {neurons[pre]!r} to "
-            f"{neurons[post]!r}; give finite numbers (any on the diagonal, if it is not used)."
+            f"{neurons[post]!r}; give finite numbers."
         )
     between = array[~np.eye(n, dtype=bool)]
     if n == 1 or np.ptp(between) == 0:
@@ -64,7 +66,7 @@ def _check_distance(name: str, array: NDArray[np.float64], neurons: list[str]) -
     )
 
 
-def _split(part: str, features: Any) -> dict[str, Any]:
+def _split(part: str, features: Any, n_neurons: int) -> dict[str, Any]:
     """Return names and unchecked matrices of what was given."""
     if isinstance(features, Mapping):
         return _by_name(part, list(features), list(features.values()))
@@ -86,6 +88,11 @@ def _split(part: str, features: Any) -> dict[str, Any]:
         raise ValueError(
             f"{part}(features): got the shape {array.shape}; give (post, pre), (post, pre, "
             "feature), or a mapping from names to matrices (post, pre)."
+        )
+    if array.ndim == 3 and array.shape[:2] != (n_neurons, n_neurons):
+        raise ValueError(
+            f"{part}(features): got the shape {array.shape}; give ({n_neurons}, {n_neurons}, "
+            "feature), the features on the last axis."
         )
     return {
         str(i): array.reshape((*array.shape[:2], -1))[..., i]
@@ -110,6 +117,7 @@ def pair_features(
     *,
     kind: str,
     standardize: bool,
+    diagonal: bool = True,
 ) -> tuple[TensorVariable, str]:
     """Register observed features of pairs with the model in context.
 
@@ -121,12 +129,15 @@ def pair_features(
         (post, pre) or (post, pre, feature); matched by neuron names where there are any.
     kind : {"edge", "weight"}
     standardize : bool
-        Make mean 0 and standard deviation 1 over pairs of different neurons.
+        Make mean 0 and standard deviation 1 over pairs of different neurons; these are kept as the
+        data containers ``{kind}_features_mean`` and ``{kind}_features_sd``.
+    diagonal : bool
+        Whether self-edges depend on the features; if not, the diagonal may be anything.
 
     Returns
     -------
     features : tensor (post, pre, feature)
-        The data container ``{kind}_features``.
+        Made from the data container ``{kind}_features``, which holds them as given.
     dim : str
         The name of its last dim, ``{kind}_feature``.
 
@@ -137,13 +148,16 @@ def pair_features(
     """
     model = pm.modelcontext(None)
     neurons, dim = neurons_of(model), f"{kind}_feature"
-    found = _split(part, features)
+    found = _split(part, features, len(neurons))
     if not found:
         raise ValueError(f"{part}(features): got none; give at least one.")
-    pages = [_matrix(f"{part}(features[{k!r}])", v, neurons) for k, v in found.items()]
+    pages = [_matrix(f"{part}(features[{k!r}])", v, neurons, diagonal) for k, v in found.items()]
     array = np.stack(pages, axis=-1)
-    if standardize:
-        pairs = array[~np.eye(len(neurons), dtype=bool)]
-        array = (array - pairs.mean(axis=0)) / pairs.std(axis=0)
     model.add_coord(dim, list(found))
-    return pm.Data(f"{kind}_features", array, dims=("post", "pre", dim)), dim
+    features_as_given = pm.Data(f"{kind}_features", array, dims=("post", "pre", dim))
+    if not standardize:
+        return features_as_given, dim
+    pairs = array[~np.eye(len(neurons), dtype=bool)]
+    mean = pm.Data(f"{kind}_features_mean", pairs.mean(axis=0), dims=dim)
+    sd = pm.Data(f"{kind}_features_sd", pairs.std(axis=0), dims=dim)
+    return (features_as_given - mean) / sd, dim

@@ -12,7 +12,7 @@ from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors, graph_inputs
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.distributions import BaselineRV, BlockLabelsRV, EdgeRV, SpikeAndSlabRV
 from pymc_glm.steps.network_state import children, reduce_without_model
 
 __all__ = ["NetworkNUTS"]
@@ -24,6 +24,8 @@ def _reaches_spikes_through_network_only(variable: TensorVariable, model: pm.Mod
     """Tell whether every path from a free variable to an observed one crosses the network."""
     for child in children(variable, model):
         if child in model.potentials:
+            continue
+        if isinstance(child.owner.op, BlockLabelsRV) and child in model.observed_RVs:
             continue
         if child in model.observed_RVs:
             return False
@@ -45,6 +47,14 @@ def _is_network_hyperparameter(variable: TensorVariable, model: pm.Model) -> boo
         and leads_somewhere
         and _reaches_spikes_through_network_only(variable, model)
     )
+
+
+class _ModelLeftBehind:
+    """Stands for the model in worker processes; PyMC asks it where the energy is not finite."""
+
+    def point_logps(self) -> dict:
+        """Return nothing: which factor is to blame is not known here."""
+        return {}
 
 
 class NetworkNUTS(pm.NUTS):
@@ -125,7 +135,7 @@ class NetworkNUTS(pm.NUTS):
 
     def __getstate__(self) -> dict:
         """Leave the model and its data behind: the density does not need them."""
-        return self.__dict__ | {"_model": None}
+        return self.__dict__ | {"_model": _ModelLeftBehind()}
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         """Travel without the model."""
@@ -151,7 +161,8 @@ def _blanket_density(
     """Compile the log density and its gradient, cut to the Markov blanket of the variables."""
     own = [model.values_to_rvs[value] for value in values]
     factors = {child for variable in own for child in children(variable, model)}
-    blanket = own + [f for f in model.free_RVs + model.potentials if f in factors and f not in own]
+    others = model.basic_RVs + model.potentials
+    blanket = own + [f for f in others if f in factors and f not in own]
     log_density = model.logp(vars=blanket, jacobian=True)
     inputs = {i for i in graph_inputs([log_density]) if not isinstance(i, Constant)}
     extra = {v: point[v.name] for v in model.value_vars if v in inputs and v not in values}

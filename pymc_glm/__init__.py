@@ -13,7 +13,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pymc_glm import basis
 from pymc_glm.criticism import (
+    AlignedPositions,
+    BlockSummary,
     ConvergenceReport,
+    align_positions,
+    block_summary,
     convergence_report,
     edge_summary,
     filter_bands,
@@ -21,16 +25,36 @@ from pymc_glm.criticism import (
     predicted_rates,
 )
 from pymc_glm.design import history_design
-from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
-from pymc_glm.edges import BernoulliEdges, DenseEdges
-from pymc_glm.models import bernoulli_glm, build_glm, dense_glm
-from pymc_glm.plots import plot_filters, plot_network, plot_raster, plot_rates
+from pymc_glm.distributions import Baseline, BlockLabels, Edge, SpikeAndSlab
+from pymc_glm.edges import (
+    BernoulliEdges,
+    BlockEdges,
+    DenseEdges,
+    DistanceEdges,
+    EigenEdges,
+    FeatureEdges,
+)
+from pymc_glm.models import (
+    bernoulli_glm,
+    build_glm,
+    dense_glm,
+    latent_distance_glm,
+    sbm_glm,
+)
+from pymc_glm.plots import (
+    plot_blocks,
+    plot_filters,
+    plot_network,
+    plot_positions,
+    plot_raster,
+    plot_rates,
+)
 from pymc_glm.readers import read_spikes
 from pymc_glm.sampling import sample
 from pymc_glm.simulation import NetworkParameters, simulate
 from pymc_glm.spikes import SpikeTrains, bin_spikes
-from pymc_glm.steps import NetworkNUTS, PolyaGammaGibbs
-from pymc_glm.weights import GaussianWeights
+from pymc_glm.steps import BlockGibbs, NetworkNUTS, PolyaGammaGibbs
+from pymc_glm.weights import BlockWeights, DistanceWeights, FeatureWeights, GaussianWeights
 
 try:
     __version__ = version("pymc_glm")
@@ -38,33 +62,50 @@ except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "unknown"
 
 __all__ = [
+    "AlignedPositions",
     "Baseline",
     "BernoulliEdges",
+    "BlockEdges",
+    "BlockGibbs",
+    "BlockLabels",
+    "BlockSummary",
+    "BlockWeights",
     "ConvergenceReport",
     "DenseEdges",
+    "DistanceEdges",
+    "DistanceWeights",
     "Edge",
+    "EigenEdges",
+    "FeatureEdges",
+    "FeatureWeights",
     "GaussianWeights",
     "NetworkNUTS",
     "NetworkParameters",
     "PolyaGammaGibbs",
     "SpikeAndSlab",
     "SpikeTrains",
+    "align_positions",
     "basis",
     "bernoulli_glm",
     "bin_spikes",
+    "block_summary",
     "build_glm",
     "convergence_report",
     "dense_glm",
     "edge_summary",
     "filter_bands",
     "history_design",
+    "latent_distance_glm",
     "network_matrix",
+    "plot_blocks",
     "plot_filters",
     "plot_network",
+    "plot_positions",
     "plot_raster",
     "plot_rates",
     "predicted_rates",
     "read_spikes",
     "sample",
+    "sbm_glm",
     "simulate",
 ]

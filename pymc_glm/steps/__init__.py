@@ -2,12 +2,13 @@
 
 from pymc.step_methods import STEP_METHODS
 
+from pymc_glm.steps.blocks import BlockGibbs
 from pymc_glm.steps.network_nuts import NetworkNUTS
 from pymc_glm.steps.polya_gamma import PolyaGammaGibbs
 
-__all__ = ["NetworkNUTS", "PolyaGammaGibbs"]
+__all__ = ["BlockGibbs", "NetworkNUTS", "PolyaGammaGibbs"]
 
 # What makes pm.sample() choose them by itself; each claims only variables of a network GLM.
-for _method in (PolyaGammaGibbs, NetworkNUTS):
+for _method in (PolyaGammaGibbs, BlockGibbs, NetworkNUTS):
     if _method not in STEP_METHODS:
         STEP_METHODS.append(_method)

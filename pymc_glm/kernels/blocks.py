@@ -1,0 +1,376 @@
+"""Gibbs sampling of block labels: one neuron at a time from its exact conditional.
+
+Given the tables between blocks, a pair of neurons belongs to an exponential family, so that all
+that a block's neurons say about neuron i are sums over its edges to and from them: how many there
+are, sum of w and sum of w w'. They are kept for every neuron and block. Looking at a neuron then
+costs O(K^2) products whatever the number of neurons, and moving it one pass over its own edges.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "BlockTables",
+    "EdgeList",
+    "block_sums",
+    "list_edges",
+    "log_label_prior",
+    "make_tables",
+    "own_log_density",
+    "pair_sums",
+    "sweep_labels",
+    "with_absent",
+]
+
+type Floats = NDArray[np.float64]
+type Labels = NDArray[np.int64]
+
+
+class BlockTables(NamedTuple):
+    """Log density of a pair of neurons by blocks [block of post, block of pre].
+
+    ``absent`` for an absent edge; ``present @ (1, w, (w w')[lower triangle])`` for a present one.
+    """
+
+    absent: Floats  # (K, K)
+    present: Floats  # (K, K, 1 + B + B (B + 1) / 2); B = 0 if the weights know no blocks
+
+
+class EdgeList(NamedTuple):
+    """Each neuron's present edges from others, or to others; its own to itself left out."""
+
+    start: NDArray[np.int64]  # (N + 1,): where each neuron's edges begin
+    other: NDArray[np.int64]  # (edges,): the neuron at the other end
+    weights: Floats  # (edges, B)
+
+
+def make_tables(
+    probability: Floats | None = None,
+    mean: Floats | None = None,
+    whitening: Floats | None = None,
+) -> BlockTables:
+    """Bring probabilities and slabs between blocks into the form that the sums multiply.
+
+    Parameters
+    ----------
+    probability : array, shape (..., K, K), optional
+        Edge probabilities, 0 and 1 among them; None if edges do not depend on these labels.
+    mean, whitening : arrays, shapes (..., K, K, B) and (..., K, K, B, B), optional
+        Slab means and lower triangular Q, covariance inv(Q'Q); None if the weights do not depend
+        on these labels.
+    """
+    absent: Floats | float = 0.0
+    present: Floats | float = 0.0
+    if probability is not None:
+        with np.errstate(divide="ignore"):
+            absent, present = np.log1p(-probability), np.log(probability)
+        if mean is None:
+            return BlockTables(absent, present[..., None])
+    if mean is None or whitening is None:
+        raise ValueError("neither edge probabilities nor slabs are given.")
+    precision = np.swapaxes(whitening, -1, -2) @ whitening
+    linear = (precision @ mean[..., None])[..., 0]
+    diagonal = np.einsum("...aa->...a", whitening)
+    constant = np.log(diagonal).sum(axis=-1) - 0.5 * (
+        (linear * mean).sum(axis=-1) + mean.shape[-1] * np.log(2 * np.pi)
+    )
+    rows, columns = np.tril_indices(mean.shape[-1])
+    quadratic = np.where(rows == columns, -0.5, -1.0) * precision[..., rows, columns]
+    slab = np.concatenate([(present + constant)[..., None], linear, quadratic], axis=-1)
+    return BlockTables(absent + np.zeros(slab.shape[:-1]), slab)
+
+
+@numba.njit(cache=True, nogil=True)
+def _list_edges(adjacency, weights):  # pragma: no cover - compiled
+    n = adjacency.shape[0]
+    size = weights.shape[2]
+    start_in = np.zeros(n + 1, np.int64)
+    start_out = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        for j in range(n):
+            if adjacency[i, j] != 0 and i != j:
+                start_in[i + 1] += 1
+                start_out[j + 1] += 1
+    start_in = np.cumsum(start_in)
+    start_out = np.cumsum(start_out)
+    n_edges = start_in[n]
+    pre = np.empty(n_edges, np.int64)
+    post = np.empty(n_edges, np.int64)
+    weights_in = np.empty((n_edges, size))
+    weights_out = np.empty((n_edges, size))
+    filled = start_out[:n].copy()
+    e = 0
+    for i in range(n):
+        for j in range(n):
+            if adjacency[i, j] != 0 and i != j:
+                f = filled[j]
+                filled[j] += 1
+                pre[e] = j
+                post[f] = i
+                for b in range(size):
+                    weights_in[e, b] = weights[i, j, b]
+                    weights_out[f, b] = weights[i, j, b]
+                e += 1
+    return (start_in, pre, weights_in), (start_out, post, weights_out)
+
+
+def list_edges(
+    adjacency: NDArray[np.integer], weights: Floats | None = None
+) -> tuple[EdgeList, EdgeList]:
+    """List the present edges of distinct neurons: those from others, and those to others.
+
+    Parameters
+    ----------
+    adjacency : array of int, shape (post, pre)
+    weights : array, shape (post, pre, B), optional
+        None if they do not depend on the labels.
+    """
+    if weights is None:
+        weights = np.empty((*adjacency.shape, 0))
+    incoming, outgoing = _list_edges(adjacency, weights)
+    return EdgeList(*incoming), EdgeList(*outgoing)
+
+
+@numba.njit(cache=True, nogil=True)
+def _add(sums, i, k, weights, e, sign):  # pragma: no cover - compiled
+    """Add edge e, (1, w, (w w')[lower triangle]), to sums[i, k], or take it away (sign = -1)."""
+    size = weights.shape[1]
+    sums[i, k, 0] += sign
+    at = 1 + size
+    for a in range(size):
+        signed = sign * weights[e, a]
+        sums[i, k, 1 + a] += signed
+        for b in range(a + 1):
+            sums[i, k, at] += signed * weights[e, b]
+            at += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _block_sums(labels, start, other, weights, n_blocks):  # pragma: no cover - compiled
+    n, size = labels.size, weights.shape[1]
+    sums = np.zeros((n, n_blocks, 1 + size + size * (size + 1) // 2))
+    for i in range(n):
+        for e in range(start[i], start[i + 1]):
+            _add(sums, i, labels[other[e]], weights, e, 1.0)
+    return sums
+
+
+def block_sums(labels: Labels, edges: EdgeList, n_blocks: int) -> Floats:
+    """Return the sums over each neuron's edges by the block of the neuron at the other end.
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+    edges : EdgeList
+    n_blocks : int
+
+    Returns
+    -------
+    array, shape (N, K, 1 + B + B (B + 1) / 2)
+        Sums of (1, w, (w w')[lower triangle]).
+    """
+    return _block_sums(labels, *edges, n_blocks)
+
+
+def with_absent(present: Floats, labels: Labels) -> Floats:
+    """Put the number of absent edges of each two blocks before the sums over present ones."""
+    sizes = np.bincount(labels, minlength=len(present)).astype(float)
+    n_pairs = np.outer(sizes, sizes) - np.diag(sizes)
+    return np.concatenate([(n_pairs - present[..., 0])[..., None], present], axis=-1)
+
+
+def pair_sums(labels: Labels, incoming: EdgeList, n_blocks: int) -> Floats:
+    """Return the sums over all distinct pairs by blocks [block of post, block of pre].
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+    incoming : EdgeList
+        Each neuron's edges from others.
+    n_blocks : int
+
+    Returns
+    -------
+    array, shape (K, K, 2 + B + B (B + 1) / 2)
+        Absent edges, present edges, and sums of w and (w w')[lower triangle].
+    """
+    by_neuron = block_sums(labels, incoming, n_blocks)
+    present = np.zeros((n_blocks, *by_neuron.shape[1:]))
+    np.add.at(present, labels, by_neuron)
+    return with_absent(present, labels)
+
+
+@numba.njit(cache=True, nogil=True)
+def _move(i, old, new, start, other, weights, sums):  # pragma: no cover - compiled
+    """Move neuron i in the sums of the others at the ends of its edges."""
+    size = weights.shape[1]
+    for e in range(start[i], start[i + 1]):
+        j = other[e]
+        sums[j, old, 0] -= 1.0
+        sums[j, new, 0] += 1.0
+        at = 1 + size
+        for a in range(size):
+            weight = weights[e, a]
+            sums[j, old, 1 + a] -= weight
+            sums[j, new, 1 + a] += weight
+            for b in range(a + 1):
+                product = weight * weights[e, b]
+                sums[j, old, at] -= product
+                sums[j, new, at] += product
+                at += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _pairs(absent, present, n_others, sums):  # pragma: no cover - compiled
+    """Return the log density of a neuron's pairs with one block; an impossible none counts 0."""
+    total = 0.0
+    if n_others > sums[0]:
+        total += (n_others - sums[0]) * absent
+    if sums[0] > 0:
+        for f in range(sums.size):
+            total += present[f] * sums[f]
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_conditional(
+    i, sizes, absent, present, log_prior, own, incoming, outgoing, out
+):  # pragma: no cover - compiled
+    """Write neuron i's unnormalised log conditional to out; sizes are without it."""
+    n_blocks = sizes.size
+    for k in range(n_blocks):
+        total = log_prior[k, sizes[k]] + own[i, k]
+        for j in range(n_blocks):
+            if sizes[j] > 0:
+                total += _pairs(absent[k, j], present[k, j], sizes[j], incoming[i, j])
+                total += _pairs(absent[j, k], present[j, k], sizes[j], outgoing[i, j])
+        out[k] = total
+
+
+@numba.njit(cache=True, nogil=True)
+def _choose(log_p, uniform, current):  # pragma: no cover - compiled
+    """Return a draw from unnormalised log probabilities; current if nothing is possible."""
+    highest = log_p.max()
+    if highest == -np.inf:
+        return current
+    total = 0.0
+    for k in range(log_p.size):
+        total += np.exp(log_p[k] - highest)
+    left = uniform * total
+    chosen = current
+    for k in range(log_p.size):
+        p = np.exp(log_p[k] - highest)
+        if p > 0.0:
+            chosen = k
+            left -= p
+            if left < 0.0:
+                break
+    return chosen
+
+
+@numba.njit(cache=True, nogil=True)
+def _sweep_labels(
+    labels, from_others, to_others, absent, present, log_prior, own, orders, uniforms
+):  # pragma: no cover - compiled
+    n_blocks = absent.shape[0]
+    incoming = _block_sums(labels, *from_others, n_blocks)
+    outgoing = _block_sums(labels, *to_others, n_blocks)
+    sizes = np.zeros(n_blocks, np.int64)
+    for label in labels:
+        sizes[label] += 1
+    log_p = np.empty(n_blocks)
+    moved = 0
+    for sweep in range(orders.shape[0]):
+        for visit in range(orders.shape[1]):
+            i = orders[sweep, visit]
+            old = labels[i]
+            sizes[old] -= 1
+            _log_conditional(i, sizes, absent, present, log_prior, own, incoming, outgoing, log_p)
+            new = _choose(log_p, uniforms[sweep, visit], old)
+            sizes[new] += 1
+            if new != old:
+                labels[i] = new
+                moved += 1
+                _move(i, old, new, *from_others, outgoing)
+                _move(i, old, new, *to_others, incoming)
+    return moved
+
+
+def log_label_prior(concentration: Floats, n_neurons: int) -> Floats:
+    """Return the log prior odds of joining each block by how many others it has, (K, N)."""
+    return np.log(concentration[:, None] + np.arange(n_neurons))
+
+
+def sweep_labels(
+    labels: Labels,
+    edges: tuple[EdgeList, EdgeList],
+    tables: BlockTables,
+    concentration: Floats,
+    own: Floats,
+    rng: np.random.Generator,
+    sweeps: int = 1,
+) -> tuple[Labels, int]:
+    """Draw every label from its conditional given the others, in random order, several times.
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+    edges : pair of EdgeList
+        From `list_edges`.
+    tables : BlockTables
+    concentration : array, shape (K,)
+        Of the Dirichlet weights of the blocks, which are integrated out.
+    own : array, shape (N, K)
+        Log density of each neuron's edge to itself, were it in block k.
+    rng : numpy.random.Generator
+    sweeps : int
+
+    Returns
+    -------
+    labels : array of int, shape (N,)
+    moved : int
+        How often a label changed.
+    """
+    labels = np.array(labels, dtype=np.int64)
+    n = labels.size
+    orders = rng.permuted(np.tile(np.arange(n), (sweeps, 1)), axis=1)
+    uniforms = rng.random((sweeps, n))
+    log_prior = log_label_prior(concentration, n)
+    incoming, outgoing = map(tuple, edges)  # compiled code cached on disk knows no named tuples
+    moved = _sweep_labels(labels, incoming, outgoing, *tables, log_prior, own, orders, uniforms)
+    return labels, moved
+
+
+def own_log_density(
+    present: NDArray[np.bool_],
+    probability: Floats | None,
+    weights: Floats | None,
+    mean: Floats | None,
+    whitening: Floats | None,
+) -> Floats | float:
+    """Return the log density of each neuron's edge to itself were it in each block, (N, K).
+
+    Parameters
+    ----------
+    present : array of bool, shape (N, 1)
+        Whether the neuron has an edge to itself.
+    probability : array, shape (K,), optional
+        Of that edge, by block; None if it does not depend on the block.
+    weights : array, shape (N, 1, B), optional
+        None if they do not depend on the block.
+    mean, whitening : arrays, shapes (N or 1, K or 1, B) and (N or 1, K or 1, B, B), optional
+        The slab of that edge, by neuron and block.
+    """
+    total: Floats | float = 0.0
+    if probability is not None:
+        with np.errstate(divide="ignore"):
+            total = np.where(present, np.log(probability), np.log1p(-probability))
+    if weights is not None and mean is not None and whitening is not None:
+        white = np.einsum("...ab,...b->...a", whitening, weights - mean)
+        diagonal = np.einsum("...aa->...a", whitening)
+        slab = (np.log(diagonal) - 0.5 * white**2 - 0.5 * np.log(2 * np.pi)).sum(axis=-1)
+        total = total + np.where(present, slab, 0.0)
+    return total

@@ -1,14 +1,17 @@
-"""A small network GLM whose joint distribution of parameters and data can be run both ways.
+"""Small network GLMs whose joint distribution of parameters and data can be run both ways.
 
-Shared by the tests of Geweke (2004) and of simulation-based calibration (Talts et al. 2018).
+Shared by the tests of Geweke (2004), of simulation-based calibration (Talts et al. 2018) and of
+all combinations of priors.
 """
 
 from dataclasses import dataclass
 
+import arviz as az
 import numpy as np
 import pymc as pm
 
 import pymc_glm as pg
+from pymc_glm.distributions import BlockLabelsRV
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
@@ -16,27 +19,107 @@ from pymc_glm.kernels.simulate import run_bernoulli
 
 KAPPA_SHIFT = 0.0  # moved by the tests that plant a bug
 
+EDGES = ("dense", "bernoulli", "block", "distance", "eigen", "feature")
+WEIGHTS = ("gaussian", "block", "distance", "feature")
+COMBINATIONS = [(edges, weights) for edges in EDGES for weights in WEIGHTS]
+# Every kind of edges once and every kind of weights: these run in CI, the others are slow.
+COVERING = [
+    ("dense", "block"),
+    ("bernoulli", "distance"),
+    ("block", "block"),
+    ("distance", "distance"),
+    ("eigen", "feature"),
+    ("feature", "gaussian"),
+]
+N_NEURONS = 4  # of the combinations
+SCALES = ("scale", "cov")  # endings of the names of hyperparameters that are compared as logs
+
+
+def features(n):
+    """Two features of pairs: a distance, and one that is not symmetric."""
+    place = np.arange(n) ** 1.5
+    upstream = np.triu(np.ones((n, n)))
+    return {"distance": np.abs(place[:, None] - place[None, :]), "upstream": upstream}
+
+
+def n_basis_of(edges, weights):
+    """Two basis functions in six of the combinations, one in the others."""
+    return 2 if EDGES.index(edges) % 4 == WEIGHTS.index(weights) else 1
+
+
+def parts(edges, weights, n=N_NEURONS, share=True):
+    """Make the parts of a combination, with priors under which small data say much.
+
+    Self-edges have hyperparameters of their own or None, covariances and concentrations are fixed
+    or learned, differently in different combinations; each kind meets both.
+    """
+    i, j = EDGES.index(edges), WEIGHTS.index(weights)
+    own = {"self_probability": None if (i // 2 + j) % 2 == 0 else pm.Beta.dist(2, 2)}
+    concentration = {
+        "gaussian": pm.Gamma.dist(4, 4, shape=2),
+        "block": np.array([0.7, 1.5]),
+        "distance": None,
+        "feature": "learned",
+    }[weights]
+    edge_kinds = {
+        "dense": pg.DenseEdges,
+        "bernoulli": lambda: pg.BernoulliEdges(pm.Beta.dist(2, 2), **own),
+        "block": lambda: pg.BlockEdges(
+            3 if weights == "distance" else 2,
+            pm.Beta.dist(1, 1),
+            concentration=concentration,
+            **own,
+        ),
+        "distance": lambda: pg.DistanceEdges(1 + j % 2, pm.Normal.dist(1, 1), **own),
+        "eigen": lambda: pg.EigenEdges(2, pm.Normal.dist(0, 1), "learned" if j % 2 else 1.5, **own),
+        "feature": lambda: pg.FeatureEdges(features(n), intercept=pm.Normal.dist(0, 1), **own),
+    }
+    learned = edges == weights or n_basis_of(edges, weights) == 2
+    slab = {
+        "cov": "learned" if learned else pm.LogNormal.dist(-0.7, 0.5),
+        "self_mean": None if (i + j) // 2 % 2 else pm.Normal.dist(-1, 0.5),
+        "self_cov": None if i % 2 == 0 else pm.LogNormal.dist(-0.7, 0.5),
+    }
+    shared = share and edges == weights
+    weight_kinds = {
+        "gaussian": lambda: pg.GaussianWeights(pm.Normal.dist(0.5, 0.4), **slab),
+        "block": lambda: pg.BlockWeights(
+            None if shared else 2,
+            pm.Normal.dist(0, 0.6),
+            concentration=None if shared else np.array([1.5, 0.7]),
+            share_labels=share,
+            **slab,
+        ),
+        "distance": lambda: pg.DistanceWeights(
+            None if shared else 2, pm.Normal.dist(1, 0.4), share_positions=share, **slab
+        ),
+        "feature": lambda: pg.FeatureWeights(
+            features(n), pm.Normal.dist(0, 0.5), pm.Normal.dist(0, 0.5), **slab
+        ),
+    }
+    return edge_kinds[edges](), weight_kinds[weights]()
+
 
 @dataclass
 class JointModel:
     """A model, its steps, and the way from parameters to data."""
 
     model: pm.Model
-    steps: list
-    basis: object
+    steps: list  # PolyaGammaGibbs first
+    basis: np.ndarray  # (lag, basis)
     n_bins: int
     prior: dict  # names to draws, first axis draws: free variables of the prior
 
     def set_counts(self, counts):
         """Condition the steps on these counts, (time, neuron)."""
-        history = convolve_history(counts, self.basis.values)
+        history = convolve_history(counts, self.basis)
         b = 1 + 2 * KAPPA_SHIFT  # kappa = a - b / 2
         data = augment(pack_rows(history), counts.T.astype(float), b, history.shape[2])
         self.steps[0]._data = data._replace(shape=1)
 
     def simulate(self, bias, weights, rng):
         """Draw counts given parameters."""
-        filters = np.einsum("nmb,lb->mln", weights, self.basis.values)
+        filters = np.einsum("nmb,lb->mln", weights, self.basis)
         silence = np.zeros((len(self.basis), bias.size), dtype=np.int64)
         uniforms = rng.random((self.n_bins, bias.size))
         return run_bernoulli(bias, filters, silence, uniforms, self.n_bins)[0]
@@ -59,36 +142,55 @@ class JointModel:
             point, _ = step.step(point)
         return point
 
+    def step_of(self, kind):
+        """Return the step of a type."""
+        return next(step for step in self.steps if isinstance(step, kind))
+
     def prior_draw(self, i):
         """Return draw i of the prior."""
         return {name: values[i] for name, values in self.prior.items()}
 
 
-def make_joint(n_neurons, n_bins, n_basis, n_prior, seed, edges=None, weights=None, bias=None):
-    """Build the model on empty data, its steps and many draws of its prior."""
+def make_model(n_bins, n_basis, edges=None, weights=None, n_neurons=N_NEURONS, bias=None):
+    """Build a model on counts that are of no interest."""
     basis = pg.basis.raised_cosine(n_basis, window=0.025, bin_width=0.005)
     counts = np.zeros((n_bins, n_neurons), dtype=int)
     counts[::7] = 1
     bias = pm.Normal.dist(-1.0, 1.0) if bias is None else bias
-    model = pg.build_glm(counts, basis, edges=edges, weights=weights, bias=bias)
+    return pg.build_glm(counts, basis, edges=edges, weights=weights, bias=bias)
+
+
+def make_joint(n_neurons, n_bins, n_basis, n_prior, seed, edges=None, weights=None, bias=None):
+    """Build the model, its steps and many draws of its prior."""
+    model = make_model(n_bins, n_basis, edges, weights, n_neurons, bias)
     rng = np.random.default_rng(seed)
+    names = [rv.name for rv in model.free_RVs]
+    kinds = [type(rv.owner.op) for rv in model.free_RVs]
+    hyperparameters = set(names) - {"bias", "adjacency", "weights"}
     with model:
         steps = [pg.PolyaGammaGibbs(threads=1, rng=rng.spawn(1)[0])]
-        if len(model.free_RVs) > 3:
+        if BlockLabelsRV in kinds:
+            steps.append(pg.BlockGibbs(rng=rng.spawn(1)[0]))
+        if len(hyperparameters) > kinds.count(BlockLabelsRV):
             steps.append(pg.NetworkNUTS(rng=rng.spawn(1)[0]))
-        names = [rv.name for rv in model.free_RVs]
         draws = pm.sample_prior_predictive(
-            n_prior, var_names=names, random_seed=seed, compile_kwargs={"mode": "NUMBA"}
+            n_prior, var_names=names, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"}
         )["prior"]
     prior = {name: draws[name].values[0] for name in names}
-    return JointModel(model, steps, basis, n_bins, prior)
+    return JointModel(model, steps, model["basis_functions"].get_value(), n_bins, prior)
+
+
+# --- functions of parameters and data ------------------------------------------------------------
 
 
 def summaries(free, counts):
-    """Return the functions of parameters and data whose laws are compared, by name."""
+    """Return the functions of parameters and data whose laws are compared, by name.
+
+    Weights and scales have heavy tails under some priors: tanh and log give them moments.
+    """
     n = len(free["bias"])
     own = np.eye(n, dtype=bool)
-    weights = free["weights"]
+    weights = np.tanh(free["weights"])
     result = {
         "bias": free["bias"].mean(),
         "bias^2": (free["bias"] ** 2).mean(),
@@ -106,6 +208,143 @@ def summaries(free, counts):
         result["edges * spikes"] = free["adjacency"].mean() * counts.mean()
     for name, value in free.items():
         if name not in ("bias", "weights", "adjacency"):
+            value = np.log(value) if name.endswith(SCALES) else value
             result[name] = np.mean(value)
             result[f"{name}^2"] = np.mean(np.square(value))
+    for part in (_block_summaries, _distance_summaries, _coefficient_summaries):
+        result |= part(free, weights)
     return result
+
+
+def _pairs(name, values):
+    """Split the mean over (post, pre, ...) into pairs of different neurons and self-edges."""
+    own = np.eye(len(values), dtype=bool)
+    return {name: values[~own].mean(), f"self {name}": values[own].mean()}
+
+
+def _labels_of(free, variable):
+    """Return the labels that edges or weights depend on, None if on none."""
+    name = "block_labels"
+    if variable == "weights" and "weight_block_labels" in free:
+        name = "weight_block_labels"
+    return free.get(name)
+
+
+def _block_summaries(free, weights):
+    result = {}
+    for name in ("block_labels", "weight_block_labels"):
+        if name in free:
+            labels = free[name]
+            sizes = np.bincount(labels)
+            result[f"{name}: used"] = (sizes > 0).sum()
+            result[f"{name}: sizes^2"] = (sizes**2).sum()
+            result[f"{name}: first two together"] = labels[0] == labels[1]
+    tables = {
+        "adjacency": ["edge_probability"],
+        "weights": ["weight_mean", "weight_scale", "weight_cov"],
+    }
+    for variable, present in (("adjacency", free.get("adjacency")), ("weights", weights)):
+        labels = _labels_of(free, variable)
+        if present is None or labels is None:
+            continue
+        post, pre = labels[:, None], labels[None, :]
+        inside = (post == pre)[..., None]
+        present = present.reshape((*inside.shape[:2], -1))
+        result |= _pairs(f"{variable} inside", present * inside)
+        result |= _pairs(f"{variable} * post label", present * post[..., None])
+        for name in tables[variable]:
+            if name in free and free[name].ndim >= 2:
+                spread = free[name][post, pre].reshape(*inside.shape[:2], -1)
+                spread = np.log(spread) if name.endswith(SCALES) else spread
+                result[f"{name} * sizes"] = spread.mean()
+                values = present**2 if name.endswith(SCALES) else present
+                result |= _pairs(f"{variable} * {name}", values * spread)
+    return result
+
+
+def _distance_summaries(free, weights):
+    result = {}
+    for name in ("latent_positions", "weight_latent_positions"):
+        if name in free:
+            place = free[name]
+            squared = ((place[:, None] - place[None, :]) ** 2).sum(axis=-1)
+            result[f"{name}: distance^2"] = squared.mean()
+            result[f"{name}: distance^4"] = (squared**2).mean()
+            if "adjacency" in free:
+                result[f"{name}: edges * distance^2"] = (free["adjacency"] * squared).mean()
+            result[f"{name}: weights * distance"] = (weights * np.sqrt(squared)[..., None]).mean()
+    return result
+
+
+def _coefficient_summaries(free, weights):
+    result = {}
+    if "latent_factors" in free:
+        factors = free["latent_factors"]
+        product = (factors * free["eigenvalues"]) @ factors.T
+        result["product of factors"] = product.mean()
+        result |= _pairs("edges * product of factors", free["adjacency"] * product)
+    for name, present in (("edge", free.get("adjacency")), ("weight", weights)):
+        if f"{name}_coefficients" in free:
+            stacked = np.stack(list(features(len(weights)).values()), axis=-1)
+            effect = stacked @ free[f"{name}_coefficients"]
+            result |= _pairs(f"{name}: present * features * coefficients", present * effect)
+    return result
+
+
+# --- both ways -----------------------------------------------------------------------------------
+
+
+def successive_conditional(model, n_iterations, seed):
+    """Run the chain that alternates the samplers with new data; return the functions' draws."""
+    rng = np.random.default_rng(seed)
+    point = model.model.initial_point(seed)
+    rows = []
+    warm_up = n_iterations // 10
+    for step in model.steps:
+        step.tune = True
+    for i in range(warm_up + n_iterations):
+        free = model.untransformed(point)
+        counts = model.simulate(free["bias"], free["weights"], rng)
+        if i >= warm_up:
+            rows.append(summaries(free, counts))
+        if i == warm_up:
+            for step in model.steps:
+                step.stop_tuning()
+        model.set_counts(counts)
+        point = model.advance(point)
+    return {key: np.array([row[key] for row in rows], dtype=float) for key in rows[0]}
+
+
+def marginal_conditional(model, seed):
+    """Return the functions of independent draws of parameters and data."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(len(model.prior["bias"])):
+        free = model.prior_draw(i)
+        rows.append(summaries(free, model.simulate(free["bias"], free["weights"], rng)))
+    return {key: np.array([row[key] for row in rows], dtype=float) for key in rows[0]}
+
+
+def z_scores(independent, chain):
+    """Return the differences of means in standard errors, by function."""
+    scores = {}
+    for key, draws in chain.items():
+        mcse = float(az.mcse(draws[None], method="mean")) if np.ptp(draws) > 0 else 0.0
+        error = np.hypot(mcse, independent[key].std() / np.sqrt(len(independent[key])))
+        scores[key] = (draws.mean() - independent[key].mean()) / error
+    return scores
+
+
+def worst(independent, chain):
+    """Return the name and score of the function whose means differ most."""
+    return max(z_scores(independent, chain).items(), key=lambda item: abs(item[1]))
+
+
+def fewest_effective(chain):
+    """Return the name and number of effective draws of the slowest function."""
+    effective = {
+        key: float(az.ess(draws[None], method="mean"))
+        for key, draws in chain.items()
+        if np.ptp(draws) > 0
+    }
+    return min(effective.items(), key=lambda item: item[1])

@@ -6,7 +6,6 @@ same mean. With some 20 functions and a threshold of 4.2 standard errors a right
 in fewer than 1 of 1000 seeds.
 """
 
-import arviz as az
 import joint
 import numpy as np
 import pymc as pm
@@ -16,45 +15,7 @@ import pymc_glm as pg
 from pymc_glm.kernels import polya_gamma
 
 THRESHOLD = 4.2
-N_PRIOR = 20_000
-
-
-def successive_conditional(model, n_iterations, seed):
-    rng = np.random.default_rng(seed)
-    point = model.model.initial_point(seed)
-    rows = []
-    warm_up = n_iterations // 10
-    for step in model.steps:
-        step.tune = True
-    for i in range(warm_up + n_iterations):
-        free = model.untransformed(point)
-        counts = model.simulate(free["bias"], free["weights"], rng)
-        if i >= warm_up:
-            rows.append(joint.summaries(free, counts))
-        if i == warm_up:
-            for step in model.steps:
-                step.stop_tuning()
-        model.set_counts(counts)
-        point = model.advance(point)
-    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
-
-
-def marginal_conditional(model, seed):
-    rng = np.random.default_rng(seed)
-    rows = []
-    for i in range(N_PRIOR):
-        free = model.prior_draw(i)
-        rows.append(joint.summaries(free, model.simulate(free["bias"], free["weights"], rng)))
-    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
-
-
-def z_scores(independent, chain):
-    scores = {}
-    for key, draws in chain.items():
-        mcse = float(az.mcse(draws[None], method="mean"))
-        error = np.hypot(mcse, independent[key].std() / np.sqrt(N_PRIOR))
-        scores[key] = (draws.mean() - independent[key].mean()) / error
-    return scores
+N_PRIOR = 10_000
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +36,12 @@ def network():
 
 @pytest.fixture(scope="module")
 def independent(network):
-    return marginal_conditional(network, seed=2)
+    return joint.marginal_conditional(network, seed=2)
 
 
 def worst(network, independent, n_iterations=15_000, seed=3):
-    scores = z_scores(independent, successive_conditional(network, n_iterations, seed))
-    return max(scores.items(), key=lambda item: abs(item[1]))
+    chain = joint.successive_conditional(network, n_iterations, seed)
+    return joint.worst(independent, chain)
 
 
 def test_polya_gamma_and_network_nuts(network, independent):
@@ -143,7 +104,7 @@ def _tilted_hyperparameter_density(monkeypatch, network):
 def test_planted_bugs_are_found(network, independent, monkeypatch, plant):
     """Each of these mistakes, put into the sampler on purpose, must break the test."""
     plant(monkeypatch, network)
-    _, score = worst(network, independent, n_iterations=2500)
+    _, score = worst(network, independent, 2500)
     assert abs(score) > THRESHOLD
 
 
@@ -161,5 +122,5 @@ def test_planted_bugs_are_found(network, independent, monkeypatch, plant):
 def test_other_parts(edges, weights):
     """The default priors with two basis functions, dense edges, and fixed hyperparameters."""
     model = joint.make_joint(3, 20, 2, N_PRIOR, seed=11, edges=edges, weights=weights)
-    name, score = worst(model, marginal_conditional(model, seed=12), 15_000, seed=13)
+    name, score = worst(model, joint.marginal_conditional(model, seed=12), seed=13)
     assert abs(score) < THRESHOLD, name

@@ -149,7 +149,8 @@ def _add(sums, i, k, weights, e, sign):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True)
-def _block_sums(labels, start, other, weights, n_blocks):  # pragma: no cover - compiled
+def _block_sums(labels, edges, n_blocks):  # pragma: no cover - compiled
+    start, other, weights = edges
     n, size = labels.size, weights.shape[1]
     sums = np.zeros((n, n_blocks, 1 + size + size * (size + 1) // 2))
     for i in range(n):
@@ -172,7 +173,7 @@ def block_sums(labels: Labels, edges: EdgeList, n_blocks: int) -> Floats:
     array, shape (N, K, 1 + B + B (B + 1) / 2)
         Sums of (1, w, (w w')[lower triangle]).
     """
-    return _block_sums(labels, *edges, n_blocks)
+    return _block_sums(labels, tuple(edges), n_blocks)
 
 
 def with_absent(present: Floats, labels: Labels) -> Floats:
@@ -204,8 +205,9 @@ def pair_sums(labels: Labels, incoming: EdgeList, n_blocks: int) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True)
-def _move(i, old, new, start, other, weights, sums):  # pragma: no cover - compiled
+def _move(i, old, new, edges, sums):  # pragma: no cover - compiled
     """Move neuron i in the sums of the others at the ends of its edges."""
+    start, other, weights = edges
     size = weights.shape[1]
     for e in range(start[i], start[i + 1]):
         j = other[e]
@@ -276,8 +278,8 @@ def _sweep_labels(
     labels, from_others, to_others, absent, present, log_prior, own, orders, uniforms
 ):  # pragma: no cover - compiled
     n_blocks = absent.shape[0]
-    incoming = _block_sums(labels, *from_others, n_blocks)
-    outgoing = _block_sums(labels, *to_others, n_blocks)
+    incoming = _block_sums(labels, from_others, n_blocks)
+    outgoing = _block_sums(labels, to_others, n_blocks)
     sizes = np.zeros(n_blocks, np.int64)
     for label in labels:
         sizes[label] += 1
@@ -294,8 +296,8 @@ def _sweep_labels(
             if new != old:
                 labels[i] = new
                 moved += 1
-                _move(i, old, new, *from_others, outgoing)
-                _move(i, old, new, *to_others, incoming)
+                _move(i, old, new, from_others, outgoing)
+                _move(i, old, new, to_others, incoming)
     return moved
 
 

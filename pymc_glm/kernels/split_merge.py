@@ -175,8 +175,8 @@ def _log_evidence(n_pairs, sums, k, j, law):  # pragma: no cover - compiled
 def _start(labels, from_others, to_others, law):  # pragma: no cover - compiled
     """Return the sums of each neuron, sizes of blocks, sums and evidence of pairs of blocks."""
     n_blocks = law[0].shape[0]
-    incoming = _block_sums(labels, *from_others, n_blocks)
-    outgoing = _block_sums(labels, *to_others, n_blocks)
+    incoming = _block_sums(labels, from_others, n_blocks)
+    outgoing = _block_sums(labels, to_others, n_blocks)
     sizes = np.zeros(n_blocks, np.int64)
     cells = np.zeros((n_blocks, n_blocks, incoming.shape[2]))
     for i in range(labels.size):
@@ -232,8 +232,8 @@ def _transfer(i, new, labels, from_others, to_others, state, law):  # pragma: no
     _shift(i, old, -1, state, law)
     _shift(i, new, 1, state, law)
     labels[i] = new
-    _move(i, old, new, *from_others, state[1])
-    _move(i, old, new, *to_others, state[0])
+    _move(i, old, new, from_others, state[1])
+    _move(i, old, new, to_others, state[0])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -260,8 +260,8 @@ def _scan(
         _shift(i, new, 1, state, law)
         if new != old:
             labels[i] = new
-            _move(i, old, new, *from_others, state[1])
-            _move(i, old, new, *to_others, state[0])
+            _move(i, old, new, from_others, state[1])
+            _move(i, old, new, to_others, state[0])
     return log_q
 
 

@@ -35,7 +35,7 @@ class LabelGraph(NamedTuple):
     labels: TensorVariable
     edges: TensorVariable | None  # the adjacency, if its probabilities depend on the labels
     weights: TensorVariable | None  # likewise
-    adjacency: TensorVariable  # also where the labels decide on weights alone
+    adjacency: TensorVariable | None  # also where the labels decide on weights alone
     tables: dict[str, TensorVariable]  # probability, mean, whitening: (K * K, ...)
     own: dict[str, TensorVariable]  # of these, what neurons have to themselves
 
@@ -135,11 +135,11 @@ class NetworkValues(NamedTuple):
             name: self.own[name][:, None] if name in self.own else table[blocks, blocks]
             for name, table in self.tables.items()
         }
-        alike = {"mean", "whitening"} <= self.own.keys() or self.own_weights is None
+        weights = None if {"mean", "whitening"} <= self.own.keys() else self.own_weights
         own = own_log_density(
             np.diagonal(self.adjacency)[:, None] != 0,
             None if "probability" in self.own else by_block.get("probability"),
-            None if alike else self.own_weights[:, None],
+            None if weights is None else weights[:, None],
             by_block.get("mean"),
             by_block.get("whitening"),
         )

@@ -15,6 +15,7 @@ from pymc.sampling.mcmc import assign_step_methods, instantiate_steppers
 from pytensor.graph.traversal import ancestors
 
 from pymc_glm.criticism import convergence_report
+from pymc_glm.distributions import BlockLabelsRV
 from pymc_glm.seeds import random_generator
 from pymc_glm.steps import PolyaGammaGibbs
 from pymc_glm.steps.network_state import find_network, observed_counts
@@ -40,7 +41,8 @@ def initial_points(
 
     The chains start from networks between empty and full, with weights drawn small and biases
     scattered by one unit of log-odds around the neurons' own rates; agreement between chains then
-    means something. Hyperparameters start from their prior.
+    means something. Block labels start scattered over all blocks, other hyperparameters from their
+    prior.
 
     Parameters
     ----------
@@ -69,6 +71,10 @@ def initial_points(
             start[str(network.adjacency.name)] = adjacency
         weights = 0.3 * rng.standard_normal(point[str(network.weights.name)].shape)
         start[str(network.weights.name)] = weights * adjacency[:, :, None]
+        for rv in hyper:
+            if isinstance(rv.owner.op, BlockLabelsRV):  # spread: one block is hard to split
+                n_blocks = rv.owner.op.dist_params(rv.owner)[0].type.shape[0]
+                start[str(rv.name)] = rng.permutation(rates.size) % n_blocks
         start[str(network.bias.name)] = center + rng.standard_normal(rates.size)
         starts.append(start)
     return starts

@@ -147,7 +147,7 @@ class BlockWeights(Weights):
         model say it.
     mean : number, array (block_post, block_pre, basis) or (basis,), distribution or "learned"
         Means of the weights; (basis,) is common to all pairs of blocks. By default learned,
-        Normal(0, units.mean) each (see `WeightUnits`), in the posterior as ``weight_mean``
+        Normal(0, units.scale) each (see `WeightUnits`), in the posterior as ``weight_mean``
         (block_post, block_pre, basis).
     cov : None or "learned", number, array (basis,) or (basis, basis), or PyMC distribution
         Covariance over basis functions, as for `GaussianWeights`. Learned ones, a number and a
@@ -200,7 +200,7 @@ class BlockWeights(Weights):
             mean = hyperparameter(
                 "weight_mean",
                 self.mean,
-                lambda: pm.Normal.dist(0, np.broadcast_to(units.mean, (*pair, n_basis))),
+                lambda: pm.Normal.dist(0, np.broadcast_to(units.scale, (*pair, n_basis))),
                 shape=(*pair, n_basis),
                 dims=(*of.dims, "basis"),
             )

@@ -247,7 +247,6 @@ class TableCells:
     ) -> None:
         k = self.n_blocks
         values = [model.rvs_to_values[rv] for rv in densities]
-        self.variables = list(densities)
         self.names = [v.name for v in values]
         self._shapes = [point[v.name].shape for v in values]
         log_prior = pt.zeros((k, k))

@@ -38,12 +38,15 @@ type Integers = NDArray[np.int64]
 
 SCREEN = 0.5  # power of the stand-in's posterior under which proposals are screened
 PRIOR_DRAWS = 200  # that the stand-in is matched to
+CHECKED_POINTS = 6
 MOST_CELLS = 2000  # evaluated for one of the two sides of a split or merge
 
 
 @dataclass_state
 class BlockGibbsState(StepMethodState):
-    """The random generator is all that is carried from draw to draw beside the point."""
+    """What is carried from draw to draw beside the point and the random generator."""
+
+    waiting: int
 
 
 class _Labels:
@@ -174,15 +177,16 @@ def _check(
     rng = np.random.default_rng(0)
     name = model.rvs_to_values[graph.labels].name
     n, k = point[name].size, cells.n_blocks
-    moved = [rng.integers(0, k, n)]
-    for _ in range(3):
-        moved.append(np.where(rng.random(n) < 0.3, rng.integers(0, k, n), moved[-1]))
+    moved = [rng.integers(0, k, n) for _ in range(CHECKED_POINTS // 2)]
+    while len(moved) < CHECKED_POINTS:  # small moves: possible ones, where some edges are certain
+        moved.append(np.where(rng.random(n) < 2 / n, rng.integers(0, k, n), moved[0]))
     point = point | {c: point[c] + rng.normal(0, 0.5, point[c].shape) for c in cells.names}
     point = point | {name: moved[0]}
     point = point | _random_network(model, graph, network(point), point)
     points = [point | {name: labels} for labels in moved]
     points[-1] |= {c: point[c] + rng.normal(0, 0.5, point[c].shape) for c in cells.names}
-    factors = model.logp(vars=[graph.labels, *graph.children, *cells.variables])
+    drawn = [rv for rv in model.free_RVs if model.rvs_to_values[rv].name in cells.names]
+    factors = model.logp(vars=[graph.labels, *graph.children, *drawn])
     inputs = [v for v in model.value_vars if v in ancestors([factors])]
     function = pymc_compile(inputs, factors, mode=_INTERPRETED, trust_input=True)
     theirs = np.array([function(*[p[v.name] for v in inputs]) for p in points])
@@ -230,6 +234,8 @@ class BlockGibbs(BlockedStep):
 
     Notes
     -----
+    In the first quarter of the tuning of a chain labels stay as they are, until edges have settled.
+
     Statistics, summed over variables of labels: ``labels_moved`` (how often a label changed),
     ``blocks_used`` (number of blocks that are not empty), ``split_merges_accepted``.
 
@@ -286,6 +292,16 @@ class BlockGibbs(BlockedStep):
         self._sweeps = int(sweeps)
         self._split_merges = int(split_merges)
         self.rng = get_random_generator(rng)
+        self.waiting = 0
+
+    def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
+        """Start a chain; labels stay where they are for a quarter of the tuning.
+
+        Edges are random at first. Labels drawn then would all end in one block, which tells as
+        much, before there is a network to tell them apart.
+        """
+        super().setup_chain(rng, tune, draws)
+        self.waiting = tune // 4
 
     @staticmethod
     def _chosen(vars: Any, model: pm.Model) -> list[TensorVariable]:
@@ -315,7 +331,12 @@ class BlockGibbs(BlockedStep):
         """Draw all labels, and split or merge."""
         point = dict(point)
         moved = used = accepted = 0
+        waiting = self.waiting > 0
+        self.waiting -= waiting
         for labels in self._labels:
+            if waiting:
+                used += np.unique(point[labels.name]).size
+                continue
             values = labels.network(point)
             point[labels.name], changes = labels.sweep(
                 point[labels.name], values, self._sweeps, self.rng

@@ -692,7 +692,7 @@ RAGGED = [[0.1], [0.1, 0.2]]
         (pg.FeatureEdges(FEATURES, [1, 2, 3]), r"edge_coefficients: .*\[1, 2, 3\].*shape \(2,\)"),
         (pg.FeatureEdges(FEATURES, [1, np.nan]), r"edge_coefficients: got nan at index \(1,\)"),
         (pg.FeatureEdges({}), r"FeatureEdges\(features\): got none"),
-        (pg.BlockWeights(2, mean=np.zeros((2, B))), r"weight_mean: .*shape \(2, 2\).*shape \(2, 2, 2\)"),
+        (pg.BlockWeights(2, mean=np.zeros((2, B))), r"weight_mean: .*\(2, 2\).*\(2, 2, 2\)"),
         (pg.BlockWeights(2, mean="0"), "weight_mean: got '0'"),
         (pg.BlockWeights(2, cov=-1), "weight_cov: got -1.0"),
         (pg.BlockWeights(3, cov=np.eye(3)), r"weight_cov: .*shape \(3, 3\).*shape \(2, 2\)"),

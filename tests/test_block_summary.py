@@ -375,7 +375,7 @@ def test_chains_that_number_blocks_differently_have_converged():
 
 def test_chains_with_other_blocks_have_not_converged():
     rng = np.random.default_rng(11)
-    tree = block_tree(TYPES, probability=PROBABILITY, n_draws=500)
+    tree = block_tree(TYPES, probability=np.round(PROBABILITY), n_draws=500)  # certain edges
     labels = np.tile(TYPES, (4, 500, 1))
     labels[..., 8] = np.where(rng.random((4, 500)) < 0.5, 2, 1)
     labels[0, :, 3] = 1

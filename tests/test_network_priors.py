@@ -462,8 +462,8 @@ OWN_LAWS = {
         (pg.DenseEdges(), pg.GaussianWeights(),  # four inputs are shrunk as if they were three
          {"weight_mean": mean_law(np.sqrt(3 / 4)), "weight_scale": scale_law(np.sqrt(3 / 4))}
          | OWN_LAWS),
-        (None, pg.BlockWeights(K),
-         {"weight_mean": mean_law(), "weight_scale": scale_law()} | OWN_LAWS),
+        (None, pg.BlockWeights(K),  # types may differ in sign: means as large as weights
+         {"weight_mean": stats.norm(0, LARGEST), "weight_scale": scale_law()} | OWN_LAWS),
         (None, pg.DistanceWeights(),
          {"weight_intercept": mean_law(), "weight_length_scale": LENGTH_LAW} | OWN_LAWS),
         (None, pg.FeatureWeights(FEATURES),

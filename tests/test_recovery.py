@@ -1,0 +1,108 @@
+"""What went into a simulation comes out again: blocks, edges and hyperparameters.
+
+Seeds are fixed. A true entry of a table lies in its 94% interval with that probability; fewer than
+0.6 of nine do in one of some 3000 cases, of four in one of 80, were they independent.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import rankdata
+
+import pymc_glm as pg
+
+BASIS = pg.basis.raised_cosine(1, window=0.04, bin_width=0.005)
+RATE = 0.05  # spikes per bin of a silent network
+
+
+class Truth(NamedTuple):
+    """A network and what it was made of."""
+
+    counts: xr.DataArray
+    adjacency: np.ndarray  # (post, pre)
+    structure: np.ndarray  # labels (neuron,)
+    hyperparameters: dict[str, np.ndarray]
+
+
+def simulated(probability, mean, sd, structure, hyperparameters, n_bins, seed) -> Truth:
+    """Draw a network and its spikes; probability and mean are (post, pre)."""
+    rng = np.random.default_rng(seed)
+    n = len(probability)
+    adjacency = rng.random((n, n)) < probability
+    np.fill_diagonal(adjacency, True)
+    weights = mean + sd * rng.standard_normal((n, n))
+    weights[np.diag_indices(n)] = -1.0 + 0.3 * rng.standard_normal(n)
+    weights *= adjacency
+    bias = np.full(n, np.log(RATE / (1 - RATE)))
+    parameters = pg.NetworkParameters(bias, weights[:, :, None], BASIS)
+    counts = pg.simulate(parameters, n_bins, random_seed=rng, max_rate=0.9)
+    return Truth(counts, adjacency, structure, hyperparameters)
+
+
+def blocks(sizes, table, means, n_bins, seed) -> Truth:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    labels = np.random.default_rng(seed).permutation(labels)
+    table, means = np.array(table), np.array(means)
+    pair = labels[:, None], labels[None, :]
+    learned = {"edge_probability": table, "weight_mean": means}
+    return simulated(table[pair], means[pair], 0.3, labels, learned, n_bins, seed + 1)
+
+
+def auc(tree, adjacency):
+    """Area under the ROC curve of inclusion probabilities between different neurons."""
+    off = ~np.eye(len(adjacency), dtype=bool)
+    score = tree["posterior"]["adjacency"].mean(("chain", "draw")).values[off]
+    present = adjacency[off]
+    ranks = rankdata(score)
+    n_present = present.sum()
+    above = ranks[present].sum() - n_present * (n_present + 1) / 2
+    return above / (n_present * (present.size - n_present))
+
+
+def inside(draws, truth):
+    """Fraction of true values inside their central 94% intervals."""
+    low, high = np.quantile(draws.values, [0.03, 0.97], axis=(0, 1))
+    return np.mean((truth >= low) & (truth <= high))
+
+
+TWO = {
+    "sizes": (14, 10),
+    "table": [[0.3, 0.4], [0.1, 0.05]],
+    "means": [[0.6, -1.0], [0.9, -0.8]],
+}
+THREE = {
+    "sizes": (9, 8, 7),
+    "table": [[0.3, 0.05, 0.5], [0.4, 0.05, 0.1], [0.05, 0.4, 0.3]],
+    "means": [[0.5, -0.8, -1.0], [0.8, -0.8, -1.0], [0.8, 0.8, -0.8]],
+}
+
+
+def table_of_true_types(summary, name, truth):
+    """Draws of a table between blocks in the order of the true types, (chain, draw, type, type)."""
+    labels = summary.labels.values
+    order = [np.bincount(labels[truth == k].astype(int)).argmax() for k in np.unique(truth)]
+    table = summary.posterior[name]
+    if "basis" in table.dims:
+        table = table.isel(basis=0)
+    table = table.transpose("chain", "draw", "block_post", "block_pre")
+    return table.isel(block_post=order, block_pre=order)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("made_of", "n_blocks"), [(TWO, 3), (THREE, 4)], ids=["two", "three"])
+def test_blocks_are_found(made_of, n_blocks):
+    """More blocks are allowed than there are; each chain finds the types by itself."""
+    truth = blocks(**made_of, n_bins=30_000, seed=1)
+    model = pg.build_glm(
+        truth.counts, BASIS, edges=pg.BlockEdges(n_blocks), weights=pg.BlockWeights()
+    )
+    tree = pg.sample(
+        200, 300, chains=2, random_seed=5, model=model, progressbar=False, report=False, quiet=True
+    )
+    summary = pg.block_summary(tree, truth=truth.structure)
+    assert summary.adjusted_rand.median("draw").min() >= 0.9
+    assert auc(tree, truth.adjacency) >= 0.95
+    for name, true in truth.hyperparameters.items():
+        assert inside(table_of_true_types(summary, name, truth.structure), true) >= 0.6, name

@@ -71,7 +71,9 @@ def parts(edges, weights, n=N_NEURONS, share=True):
             **own,
         ),
         "distance": lambda: pg.DistanceEdges(1 + j % 2, pm.Normal.dist(1, 1), **own),
-        "eigen": lambda: pg.EigenEdges(2, pm.Normal.dist(0, 1), "learned" if j % 2 else 1.5, **own),
+        "eigen": lambda: pg.EigenEdges(
+            2, pm.Normal.dist(0, 1), pm.LogNormal.dist(0, 0.3) if j % 2 else 1.5, **own
+        ),
         "feature": lambda: pg.FeatureEdges(features(n), intercept=pm.Normal.dist(0, 1), **own),
     }
     learned = edges == weights or n_basis_of(edges, weights) == 2
@@ -251,6 +253,9 @@ def _block_summaries(free, weights):
         inside = (post == pre)[..., None]
         present = present.reshape((*inside.shape[:2], -1))
         result |= _pairs(f"{variable} inside", present * inside)
+        itself = np.einsum("nnb->nb", present)
+        both = itself[:, None] * itself[None, :] * inside
+        result[f"{variable}: alike to themselves"] = both.mean()
         result |= _pairs(f"{variable} * post label", present * post[..., None])
         for name in tables[variable]:
             if name in free and free[name].ndim >= 2:

@@ -18,7 +18,7 @@ N_BINS_OF_RANKS = 5
 
 
 def quantities(free):
-    """Return the scalar quantities that are ranked."""
+    """Return the scalar quantities that are ranked, invariant to labels and rotations."""
     own = np.eye(len(free["bias"]), dtype=bool)
     result = {
         "bias": free["bias"][0],
@@ -28,9 +28,38 @@ def quantities(free):
     }
     if "adjacency" in free:
         result["number of edges"] = free["adjacency"].sum()
-    for name in free.keys() - {"bias", "weights", "adjacency"}:
-        result[name] = np.mean(free[name])
+    if "block_labels" in free:
+        result |= block_quantities(free)
+    if "latent_positions" in free:
+        result |= distance_quantities(free)
+    for name in free.keys() - {"bias", "weights", "adjacency", "block_labels", "latent_positions"}:
+        result[name] = np.mean(free[name])  # of a table: the same however blocks are numbered
     return result
+
+
+def block_quantities(free):
+    labels = free["block_labels"]
+    sizes = np.bincount(labels)
+    return {
+        "blocks used": (sizes > 0).sum(),
+        "largest block": sizes.max(),
+        "first two together": labels[0] == labels[1],
+        "probability of an edge": free["edge_probability"][labels[1], labels[0]],
+        "mean of a weight": free["weight_mean"][labels[1], labels[0], 0],
+    }
+
+
+def distance_quantities(free):
+    place = free["latent_positions"]
+    squared = ((place[:, None] - place[None, :]) ** 2).sum(axis=-1)
+    log_odds = free["edge_intercept"] - squared[1, 0] / free["edge_length_scale"] ** 2
+    mean = free["weight_intercept"] - squared[1, 0] / free["weight_length_scale"] ** 2
+    return {
+        "a distance": squared[1, 0],
+        "mean distance": np.sqrt(squared).mean(),
+        "probability of an edge": 1 / (1 + np.exp(-log_odds)),
+        "mean of a weight": np.mean(mean),
+    }
 
 
 def rank(true, draws, rng):
@@ -108,13 +137,33 @@ def test_a_planted_bug_is_found(short, monkeypatch):
     assert min(p.values()) * len(p) < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("edges", "weights"),
+    [("dense", "gaussian"), ("block", "block"), ("distance", "distance")],
+    ids=["dense_glm", "sbm_glm", "latent_distance_glm"],
+)
+def test_short_of_other_builders(edges, weights):
+    """The builders' parts. Draws are few and far between: ranks need nearly independent ones."""
+    n_basis = joint.n_basis_of(edges, weights)
+    model = joint.make_joint(4, 60, n_basis, 50, 7, *joint.parts(edges, weights))
+    ranks = calibrate(model, 50, n_draws=4, thin=20, warm_up=40, seed=8)
+    assert_calibrated(ranks, 4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("edges", "weights"),
-    [(None, None), (pg.DenseEdges(), None)],
-    ids=["bernoulli_glm", "dense_glm"],
+    [
+        (None, None),
+        (pg.DenseEdges(), None),
+        (pg.BlockEdges(2), pg.BlockWeights()),
+        (pg.DistanceEdges(2), pg.DistanceWeights()),
+    ],
+    ids=["bernoulli_glm", "dense_glm", "sbm_glm", "latent_distance_glm"],
 )
 def test_long(edges, weights):
-    model = joint.make_joint(3, 300, 2, 300, seed=21, edges=edges, weights=weights)
-    ranks = calibrate(model, 300, n_draws=39, thin=6, warm_up=100, seed=22)
-    assert_calibrated(ranks, 39)
+    """The parts of the builders with their default priors."""
+    n_neurons, n_basis = (3, 2) if weights is None else (4, 1)
+    model = joint.make_joint(n_neurons, 300, n_basis, 300, seed=21, edges=edges, weights=weights)
+    ranks = calibrate(model, 300, n_draws=19, thin=12, warm_up=80, seed=22)
+    assert_calibrated(ranks, 19)

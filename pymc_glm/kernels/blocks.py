@@ -135,27 +135,34 @@ def list_edges(
 
 
 @numba.njit(cache=True, nogil=True)
-def _add(sums, i, k, weights, e, sign):  # pragma: no cover - compiled
-    """Add edge e, (1, w, (w w')[lower triangle]), to sums[i, k], or take it away (sign = -1)."""
+def _add(sums, i, k, weights, e):  # pragma: no cover - compiled
+    """Add edge e, (1, w, (w w')[lower triangle]), to sums[i, k]."""
     size = weights.shape[1]
-    sums[i, k, 0] += sign
+    sums[i, k, 0] += 1.0
     at = 1 + size
     for a in range(size):
-        signed = sign * weights[e, a]
-        sums[i, k, 1 + a] += signed
+        weight = weights[e, a]
+        sums[i, k, 1 + a] += weight
         for b in range(a + 1):
-            sums[i, k, at] += signed * weights[e, b]
+            sums[i, k, at] += weight * weights[e, b]
             at += 1
 
 
 @numba.njit(cache=True, nogil=True)
-def _block_sums(labels, edges, n_blocks):  # pragma: no cover - compiled
+def _count(i, labels, edges, sums):  # pragma: no cover - compiled
+    """Write the sums over neuron i's edges."""
     start, other, weights = edges
-    n, size = labels.size, weights.shape[1]
-    sums = np.zeros((n, n_blocks, 1 + size + size * (size + 1) // 2))
+    sums[i] = 0.0
+    for e in range(start[i], start[i + 1]):
+        _add(sums, i, labels[other[e]], weights, e)
+
+
+@numba.njit(cache=True, nogil=True)
+def _block_sums(labels, edges, n_blocks):  # pragma: no cover - compiled
+    n, size = labels.size, edges[2].shape[1]
+    sums = np.empty((n, n_blocks, 1 + size + size * (size + 1) // 2))
     for i in range(n):
-        for e in range(start[i], start[i + 1]):
-            _add(sums, i, labels[other[e]], weights, e, 1.0)
+        _count(i, labels, edges, sums)
     return sums
 
 
@@ -205,12 +212,14 @@ def pair_sums(labels: Labels, incoming: EdgeList, n_blocks: int) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True)
-def _move(i, old, new, edges, sums):  # pragma: no cover - compiled
-    """Move neuron i in the sums of the others at the ends of its edges."""
+def _move(i, old, new, edges, sums, kept):  # pragma: no cover - compiled
+    """Move neuron i in the sums, where they are kept, of the others at the ends of its edges."""
     start, other, weights = edges
     size = weights.shape[1]
     for e in range(start[i], start[i + 1]):
         j = other[e]
+        if not kept[j]:
+            continue
         sums[j, old, 0] -= 1.0
         sums[j, new, 0] += 1.0
         at = 1 + size
@@ -277,17 +286,21 @@ def _choose(log_p, uniform, current):  # pragma: no cover - compiled
 def _sweep_labels(
     labels, from_others, to_others, absent, present, log_prior, own, orders, uniforms
 ):  # pragma: no cover - compiled
-    n_blocks = absent.shape[0]
-    incoming = _block_sums(labels, from_others, n_blocks)
-    outgoing = _block_sums(labels, to_others, n_blocks)
+    n, n_blocks = labels.size, absent.shape[0]
+    incoming = np.empty((n, n_blocks, present.shape[2]))
+    outgoing = np.empty((n, n_blocks, present.shape[2]))
+    kept = np.zeros(n, np.bool_)  # whether a neuron's sums are there and will be looked at again
     sizes = np.zeros(n_blocks, np.int64)
     for label in labels:
         sizes[label] += 1
     log_p = np.empty(n_blocks)
     moved = 0
     for sweep in range(orders.shape[0]):
-        for visit in range(orders.shape[1]):
+        for visit in range(n):
             i = orders[sweep, visit]
+            if not kept[i]:
+                _count(i, labels, from_others, incoming)
+                _count(i, labels, to_others, outgoing)
             old = labels[i]
             sizes[old] -= 1
             _log_conditional(i, sizes, absent, present, log_prior, own, incoming, outgoing, log_p)
@@ -296,8 +309,9 @@ def _sweep_labels(
             if new != old:
                 labels[i] = new
                 moved += 1
-                _move(i, old, new, from_others, outgoing)
-                _move(i, old, new, to_others, incoming)
+                _move(i, old, new, from_others, outgoing, kept)
+                _move(i, old, new, to_others, incoming, kept)
+            kept[i] = sweep < orders.shape[0] - 1
     return moved
 
 

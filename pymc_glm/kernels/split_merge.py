@@ -173,7 +173,7 @@ def _log_evidence(n_pairs, sums, k, j, law):  # pragma: no cover - compiled
 
 @numba.njit(cache=True, nogil=True)
 def _start(labels, from_others, to_others, law):  # pragma: no cover - compiled
-    """Return the sums of each neuron, sizes of blocks, sums and evidence of pairs of blocks."""
+    """Return the state: sums of each neuron, sizes of blocks, sums and evidence of their pairs."""
     n_blocks = law[0].shape[0]
     incoming = _block_sums(labels, from_others, n_blocks)
     outgoing = _block_sums(labels, to_others, n_blocks)
@@ -187,13 +187,14 @@ def _start(labels, from_others, to_others, law):  # pragma: no cover - compiled
         for j in range(n_blocks):
             n_pairs = sizes[k] * sizes[j] - (sizes[k] if j == k else 0)
             evidence[k, j] = _log_evidence(n_pairs, cells[k, j], k, j, law)
-    return incoming, outgoing, sizes, cells, evidence
+    kept = np.ones(labels.size, np.bool_)
+    return incoming, outgoing, sizes, cells, evidence, kept
 
 
 @numba.njit(cache=True, nogil=True)
 def _shift(i, k, sign, state, law):  # pragma: no cover - compiled
     """Put neuron i into block k, or take it out (sign = -1)."""
-    incoming, outgoing, sizes, cells, evidence = state
+    incoming, outgoing, sizes, cells, evidence = state[:5]
     sizes[k] += sign
     for j in range(sizes.size):
         for f in range(cells.shape[2]):
@@ -208,7 +209,7 @@ def _shift(i, k, sign, state, law):  # pragma: no cover - compiled
 @numba.njit(cache=True, nogil=True)
 def _gain(i, k, state, law, buffer):  # pragma: no cover - compiled
     """Return by how much neuron i, of no block now, would raise the log evidence in block k."""
-    incoming, outgoing, sizes, cells, evidence = state
+    incoming, outgoing, sizes, cells, evidence = state[:5]
     total = 0.0
     for j in range(sizes.size):
         if sizes[j] > 0 and j != k:
@@ -232,8 +233,8 @@ def _transfer(i, new, labels, from_others, to_others, state, law):  # pragma: no
     _shift(i, old, -1, state, law)
     _shift(i, new, 1, state, law)
     labels[i] = new
-    _move(i, old, new, from_others, state[1])
-    _move(i, old, new, to_others, state[0])
+    _move(i, old, new, from_others, state[1], state[5])
+    _move(i, old, new, to_others, state[0], state[5])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -260,8 +261,8 @@ def _scan(
         _shift(i, new, 1, state, law)
         if new != old:
             labels[i] = new
-            _move(i, old, new, from_others, state[1])
-            _move(i, old, new, to_others, state[0])
+            _move(i, old, new, from_others, state[1], state[5])
+            _move(i, old, new, to_others, state[0], state[5])
     return log_q
 
 
@@ -281,7 +282,7 @@ def _split_or_merge(
             n_members += 1
     members = members[:n_members]
     state = _start(labels, from_others, to_others, law)
-    sizes, cells, evidence = state[2:]
+    sizes, cells, evidence = state[2:5]
     first_cells = cells.copy()
     old = evidence.sum() + log_prior[here, : sizes[here]].sum()
     old += log_prior[there, : sizes[there]].sum()

@@ -220,9 +220,10 @@ class BlockGibbs(BlockedStep):
     model : pymc.Model, optional
         By default the model in context.
     sweeps : int
-        Sweeps over all labels a step.
+        Sweeps over all labels a step. More of them do not help: what holds labels are the tables.
     split_merges : int
-        Proposals of a split or merge a step.
+        Proposals of a split or merge a step. Most are refused at a glance; 0 leaves labels where
+        they happen to settle.
     rng, initial_point, compile_kwargs
         As for other PyMC step methods.
 
@@ -273,7 +274,7 @@ class BlockGibbs(BlockedStep):
         *,
         model: pm.Model | None = None,
         sweeps: int = 1,
-        split_merges: int = 1,
+        split_merges: int = 3,
         rng: RandomGenerator = None,
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,

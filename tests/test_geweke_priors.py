@@ -1,0 +1,207 @@
+"""Geweke's joint distribution test (2004) of every combination of priors, and that it has teeth.
+
+As in test_geweke.py. With up to 50 functions, many of them correlated, and a threshold of 4.5
+standard errors a right sampler fails in fewer than 1 of 1000 seeds. Draws of a chain are
+autocorrelated; standard errors from 100 independent ones have tails that are still normal enough,
+fewer are refused.
+"""
+
+import joint
+import numpy as np
+import pytest
+
+import pymc_glm as pg
+from pymc_glm.steps import block_graph, blocks
+
+THRESHOLD = 4.5
+N_BINS, N_PRIOR = 8, 5000
+FEWEST = 100  # effective draws of the slowest function
+
+
+def make(parts, n_basis=1, seed=1):
+    return joint.make_joint(joint.N_NEURONS, N_BINS, n_basis, N_PRIOR, seed, *parts)
+
+
+def combination(edges, weights, share=True):
+    parts = joint.parts(edges, weights, share=share)
+    seed = joint.COMBINATIONS.index((edges, weights))
+    return make(parts, joint.n_basis_of(edges, weights), seed)
+
+
+def assert_same_law(model, n_iterations, seed=2):
+    independent = joint.marginal_conditional(model, seed)
+    chain = joint.successive_conditional(model, n_iterations, seed + 1)
+    slowest, n_effective = joint.fewest_effective(chain)
+    assert n_effective > FEWEST, slowest
+    name, score = joint.worst(independent, chain)
+    assert abs(score) < THRESHOLD, name
+
+
+@pytest.mark.parametrize(("edges", "weights"), joint.COVERING)
+def test_covering(edges, weights):
+    assert_same_law(combination(edges, weights), 4000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("edges", "weights"), joint.COMBINATIONS)
+def test_combination(edges, weights):
+    assert_same_law(combination(edges, weights), 10_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["block", "distance"])
+def test_structure_that_is_not_shared(kind):
+    assert_same_law(combination(kind, kind, share=False), 10_000)
+
+
+# --- planted bugs --------------------------------------------------------------------------------
+
+
+class Planted:
+    """A model, what is independent of its samplers, and how they do with a bug."""
+
+    def __init__(self, model):
+        self.model = model
+        self.independent = joint.marginal_conditional(model, seed=2)
+
+    def assert_found(self, n_iterations):
+        chain = joint.successive_conditional(self.model, n_iterations, seed=3)
+        _, score = joint.worst(self.independent, chain)
+        assert abs(score) > THRESHOLD
+
+
+@pytest.fixture(scope="module")
+def with_blocks():
+    """Known tables that say much about labels, self-edges and unequal concentrations as well."""
+    mean, cov = np.array([[0.5, -0.7], [0.0, -0.3]])[..., None], 0.4
+    edges = pg.BlockEdges(2, [[0.7, 0.3], [0.6, 0.3]], None, concentration=[1.5, 4.0])
+    return Planted(make((edges, pg.BlockWeights(None, mean, cov, None, None))))
+
+
+@pytest.fixture(scope="module")
+def with_positions():
+    return Planted(combination("distance", "distance"))
+
+
+def test_known_tables(with_blocks):
+    """Without a bug the model of the planted ones passes."""
+    assert_same_law(with_blocks.model, 2500)
+
+
+def _change_network(monkeypatch, model, change):
+    """Let sweeps over labels see another network."""
+    step = model.step_of(pg.BlockGibbs)
+    monkeypatch.setattr(step, "_split_merges", 0)
+    (labels,) = step._labels
+    original = labels.network
+    monkeypatch.setattr(labels, "network", lambda point: change(original(point)))
+
+
+def _forget_self_edges(monkeypatch, model):
+    def nothing(values):
+        return np.zeros((len(values.adjacency), values.concentration.size))
+
+    monkeypatch.setattr(block_graph.NetworkValues, "own_log_density", nothing)
+
+
+def _forget_concentration(monkeypatch, model):
+    def forget(values):
+        return values._replace(concentration=np.ones_like(values.concentration))
+
+    _change_network(monkeypatch, model, forget)
+
+
+def _swap_post_and_pre(monkeypatch, model):
+    def swap(values):
+        tables = {name: np.swapaxes(table, 0, 1) for name, table in values.tables.items()}
+        return values._replace(tables=tables)
+
+    _change_network(monkeypatch, model, swap)
+
+
+def _forget_weights(monkeypatch, model):
+    def forget(values):
+        same = {name: np.ones_like(values.tables[name]) for name in ("mean", "whitening")}
+        return values._replace(tables=values.tables | same)
+
+    _change_network(monkeypatch, model, forget)
+
+
+def _split_without_prior_of_labels(monkeypatch, model):
+    monkeypatch.setattr(blocks, "_log_rest", lambda values, labels: 0.0)
+
+
+def _split_without_its_way_back(monkeypatch, model):
+    original = blocks.propose
+
+    def propose(*args):
+        proposal = original(*args)
+        return proposal and proposal._replace(log_forward=0.0)
+
+    monkeypatch.setattr(blocks, "propose", propose)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        _forget_self_edges,
+        _forget_concentration,
+        _swap_post_and_pre,
+        _forget_weights,
+        _split_without_prior_of_labels,
+        _split_without_its_way_back,
+    ],
+)
+def test_bugs_planted_in_block_gibbs_are_found(with_blocks, monkeypatch, plant):
+    plant(monkeypatch, with_blocks.model)
+    with_blocks.assert_found(2500)
+
+
+def _tilted_positions(monkeypatch, model):
+    """The density that NetworkNUTS sees takes positions for Normal(0.3, 1)."""
+    n = model.prior["latent_positions"][0].size
+    tilt = np.zeros(model.step_of(pg.NetworkNUTS).integrator._potential._n)
+    tilt[:n] = 0.3
+    _add_to_density(monkeypatch, model, lambda q: (tilt @ q, tilt))
+
+
+def _wide_positions(monkeypatch, model):
+    """... or for a quarter wider than they are."""
+    n = model.prior["latent_positions"][0].size
+
+    def extra(q):
+        gradient = np.where(np.arange(q.size) < n, 0.36 * q, 0.0)
+        return 0.5 * gradient @ q, gradient
+
+    _add_to_density(monkeypatch, model, extra)
+
+
+def _add_to_density(monkeypatch, model, extra):
+    integrator = model.step_of(pg.NetworkNUTS).integrator
+    original = integrator._logp_dlogp_func
+
+    def changed(q, info):
+        logp, gradient = original(q, info)
+        more, its_gradient = extra(q)
+        return logp + more, gradient + its_gradient
+
+    monkeypatch.setattr(integrator, "_logp_dlogp_func", changed)
+
+
+def _stale_network(monkeypatch, model):
+    """NetworkNUTS goes on with edges and weights of long ago."""
+    step = model.step_of(pg.NetworkNUTS)
+    original = step.step
+    stale = {name: model.prior_draw(0)[name] for name in ("adjacency", "weights")}
+
+    def blind(point):
+        new, stats = original(point | stale)
+        return new | {name: point[name] for name in stale}, stats
+
+    monkeypatch.setattr(step, "step", blind)
+
+
+@pytest.mark.parametrize("plant", [_tilted_positions, _wide_positions, _stale_network])
+def test_bugs_planted_in_network_nuts_are_found(with_positions, monkeypatch, plant):
+    plant(monkeypatch, with_positions.model)
+    with_positions.assert_found(2500)

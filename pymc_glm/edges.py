@@ -185,7 +185,7 @@ class DistanceEdges(Edges):
         as ``edge_intercept``.
     scale : number, PyMC distribution or "learned"
         Length over which the log odds fall by one. By default learned, log-normal: around 1 in
-        units of the prior standard deviation of latent positions (sigma 0.5), around half the root
+        units of the prior standard deviation of latent positions (sigma 0.75), around half the root
         mean square distance of known ones (sigma 0.75). In the posterior as ``edge_length_scale``.
     self_probability : number, PyMC distribution, "learned" or None
         Probability of an edge from a neuron to itself, as for `BernoulliEdges`.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.covariance import whitening_factor
@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 SPIKE_EFFECT = 0.0025  # s: change of log odds by one spike, summed over time, at the prior scale
+FREEDOM = 3.0  # of means' Student t: a network of strong couplings can say so
 
 
 class Slab(NamedTuple):
@@ -50,7 +51,7 @@ class WeightUnits(NamedTuple):
     """Sizes of weights that default priors are made for (see `weight_units`); shapes (basis,)."""
 
     scale: NDArray[np.float64]  # of a weight
-    mean: NDArray[np.float64]  # of the mean weight of all edges
+    mean: NDArray[np.float64]  # of the mean weight of all edges: scale of a Student t
     self_scale: NDArray[np.float64]  # of the weight of a self-edge
 
 
@@ -75,7 +76,7 @@ def weight_units(
     area = np.abs(basis).sum(axis=0) * bin_width
     largest = SPIKE_EFFECT / np.maximum(area, bin_width)
     shrink = np.sqrt(min(1.0, 3 / (n_neurons if dense else 0.1 * n_neurons)))
-    return WeightUnits(largest * shrink, 0.5 * largest * shrink**2, largest)
+    return WeightUnits(largest * shrink, 0.4 * largest * shrink**2, largest)
 
 
 class Weights(ABC):
@@ -100,16 +101,17 @@ class GaussianWeights(Weights):
     Parameters
     ----------
     mean : number, array (basis,), PyMC distribution or "learned"
-        Mean of the weights, by default learned, Normal(0, units.mean) (see `WeightUnits`), in the
-        posterior as ``weight_mean`` (basis).
+        Mean of the weights, by default learned, Student's t with 3 degrees of freedom and scale
+        units.mean (see `WeightUnits`), in the posterior as ``weight_mean`` (basis).
     cov : None or "learned", number, array (basis,) or (basis, basis), or PyMC distribution
         Covariance over basis functions. None: learned, as ``weight_scale`` (basis), log-normal
         around units.scale (94% within a factor of 4), and the correlations ``weight_corr``
         (basis_pair; LKJ, eta 2). A number times the identity, variances, or a covariance matrix,
         each fixed or a distribution (then ``weight_cov``).
     self_mean, self_cov : the same for self-edges, or None
-        By default learned, Normal(-units.self_scale, units.self_scale), for refractoriness, and as
-        above, with the prefix ``self_``. None: self-edges are like the others.
+        By default learned, Student's t around -units.self_scale (scale half of that), for
+        refractoriness, and as above, with the prefix ``self_``. None: self-edges are like the
+        others.
 
     Examples
     --------
@@ -124,7 +126,7 @@ class GaussianWeights(Weights):
 
     def slab(self, n_neurons: int, units: WeightUnits) -> Slab:
         """Return means and whitening factors, self-edges on the diagonal with their own."""
-        mean = _mean("weight_mean", self.mean, 0.0, units.mean)
+        mean = _mean("weight_mean", self.mean, units.mean)
         whitening = whitening_factor("weight", self.cov, units.scale)
         return _with_self_edges(
             Slab(mean, whitening), self.self_mean, self.self_cov, n_neurons, units
@@ -147,8 +149,8 @@ class BlockWeights(Weights):
         model say it.
     mean : number, array (block_post, block_pre, basis) or (basis,), distribution or "learned"
         Means of the weights; (basis,) is common to all pairs of blocks. By default learned,
-        Normal(0, units.scale) each (see `WeightUnits`), in the posterior as ``weight_mean``
-        (block_post, block_pre, basis).
+        Student's t with scale 0.5 units.scale each (see `WeightUnits`), in the posterior as
+        ``weight_mean`` (block_post, block_pre, basis).
     cov : None or "learned", number, array (basis,) or (basis, basis), or PyMC distribution
         Covariance over basis functions, as for `GaussianWeights`. Learned ones, a number and a
         scalar distribution are one for each pair of blocks, as an array (block_post, block_pre,
@@ -193,14 +195,14 @@ class BlockWeights(Weights):
         of = blocks("BlockWeights", self.n_blocks, self.labels, self.concentration, own=prefix)
         pair, n_basis = (of.n_blocks, of.n_blocks), len(units.mean)
         if dimensions(self.mean) == 1:
-            mean = pt.broadcast_to(
-                _mean("weight_mean", self.mean, 0.0, units.mean), (*pair, n_basis)
-            )
+            mean = pt.broadcast_to(_mean("weight_mean", self.mean, units.mean), (*pair, n_basis))
         else:
             mean = hyperparameter(
                 "weight_mean",
                 self.mean,
-                lambda: pm.Normal.dist(0, np.broadcast_to(units.scale, (*pair, n_basis))),
+                lambda: pm.StudentT.dist(
+                    FREEDOM, sigma=np.broadcast_to(0.5 * units.scale, (*pair, n_basis))
+                ),
                 shape=(*pair, n_basis),
                 dims=(*of.dims, "basis"),
             )
@@ -226,11 +228,11 @@ class DistanceWeights(Weights):
     n_dims : int, optional
         Dimensions of the space, by default 2, or those of `positions` or of the edges' space.
     intercept : number, array (basis,), PyMC distribution or "learned"
-        Mean of the weights at distance zero, by default learned, Normal(0, units.mean) (see
+        Mean of the weights at distance zero, by default learned, Student's t(0, units.mean) (see
         `WeightUnits`), in the posterior as ``weight_intercept`` (basis).
     scale : number, array (basis,), PyMC distribution or "learned"
         Length over which the mean falls by one. By default learned, log-normal, such that the mean
-        falls by units.scale over 2 prior standard deviations of latent positions (sigma 0.5), or
+        falls by units.scale over 2 prior standard deviations of latent positions (sigma 0.75), or
         over the root mean square distance of known ones (sigma 0.75). In the posterior as
         ``weight_length_scale`` (basis).
     cov, self_mean, self_cov
@@ -268,7 +270,7 @@ class DistanceWeights(Weights):
         """Return means and whitening factors of all pairs."""
         prefix = "" if self.share_positions else "weight_"
         place = positions("DistanceWeights", self.n_dims, self.positions, own=prefix)
-        intercept = _mean("weight_intercept", self.intercept, 0.0, units.mean)
+        intercept = _mean("weight_intercept", self.intercept, units.mean)
         scale = length_scale(
             "weight_length_scale", self.scale, place, 2.0 / np.sqrt(units.scale), ("basis",)
         )
@@ -289,11 +291,12 @@ class FeatureWeights(Weights):
     features, standardize
         As for `FeatureEdges`.
     coefficients : number, array (feature, basis), PyMC distribution or "learned"
-        Change of the mean weight with a feature, by default learned, Normal(0, units.mean) (see
-        `WeightUnits`), in the posterior as ``weight_coefficients`` (weight_feature, basis).
+        Change of the mean weight with a feature, by default learned, Student's t(0, units.mean)
+        (see `WeightUnits`), in the posterior as ``weight_coefficients`` (weight_feature, basis).
     intercept : number, array (basis,), PyMC distribution or "learned"
         Mean of the weights where all features are zero (after standardization: average), by
-        default learned, Normal(0, units.mean), in the posterior as ``weight_intercept`` (basis).
+        default learned, Student's t(0, units.mean), in the posterior as ``weight_intercept``
+        (basis).
     cov, self_mean, self_cov
         As for `GaussianWeights`.
 
@@ -330,20 +333,22 @@ class FeatureWeights(Weights):
         coefficients = hyperparameter(
             "weight_coefficients",
             self.coefficients,
-            lambda: pm.Normal.dist(0, np.broadcast_to(units.mean, shape)),
+            lambda: pm.StudentT.dist(FREEDOM, sigma=np.broadcast_to(units.mean, shape)),
             shape=shape,
             dims=(dim, "basis"),
         )
-        mean = _mean("weight_intercept", self.intercept, 0.0, units.mean) + features @ coefficients
+        mean = _mean("weight_intercept", self.intercept, units.mean) + features @ coefficients
         slab = Slab(mean, whitening_factor("weight", self.cov, units.scale))
         return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
 
 
-def _mean(
-    name: str, mean: Hyperparameter, center: ArrayLike, sigma: NDArray[np.float64]
-) -> TensorVariable:
+def _mean(name: str, mean: Hyperparameter, sigma: NDArray[np.float64]) -> TensorVariable:
     return hyperparameter(
-        name, mean, lambda: pm.Normal.dist(center, sigma), shape=sigma.shape, dims=("basis",)
+        name,
+        mean,
+        lambda: pm.StudentT.dist(FREEDOM, sigma=sigma),
+        shape=sigma.shape,
+        dims=("basis",),
     )
 
 
@@ -359,7 +364,13 @@ def _with_self_edges(
     mean, whitening = slab
     scale = units.self_scale
     if self_mean is not None:
-        own_mean = _mean("self_weight_mean", self_mean, -scale, scale)
+        own_mean = hyperparameter(
+            "self_weight_mean",
+            self_mean,
+            lambda: pm.StudentT.dist(FREEDOM, mu=-scale, sigma=0.5 * scale),
+            shape=scale.shape,
+            dims=("basis",),
+        )
         mean = pt.switch(own[:, :, None], own_mean, mean)
     if self_cov is not None:
         own_whitening = whitening_factor("self_weight", self_cov, scale)

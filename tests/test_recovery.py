@@ -1,4 +1,4 @@
-"""What went into a simulation comes out again: blocks, edges and hyperparameters.
+"""What went into a simulation comes out again: structure, edges and hyperparameters.
 
 Seeds are fixed. A true entry of a table lies in its 94% interval with that probability; fewer than
 0.6 of nine do in one of some 3000 cases, of four in one of 80, were they independent.
@@ -22,11 +22,11 @@ class Truth(NamedTuple):
 
     counts: xr.DataArray
     adjacency: np.ndarray  # (post, pre)
-    structure: np.ndarray  # labels (neuron,)
+    structure: np.ndarray  # labels (neuron,) or positions (neuron, dim)
     hyperparameters: dict[str, np.ndarray]
 
 
-def simulated(probability, mean, sd, structure, hyperparameters, n_bins, seed) -> Truth:
+def simulated(probability, mean, sd, structure, hyperparameters, n_bins, seed, rate=RATE) -> Truth:
     """Draw a network and its spikes; probability and mean are (post, pre)."""
     rng = np.random.default_rng(seed)
     n = len(probability)
@@ -35,7 +35,7 @@ def simulated(probability, mean, sd, structure, hyperparameters, n_bins, seed) -
     weights = mean + sd * rng.standard_normal((n, n))
     weights[np.diag_indices(n)] = -1.0 + 0.3 * rng.standard_normal(n)
     weights *= adjacency
-    bias = np.full(n, np.log(RATE / (1 - RATE)))
+    bias = np.full(n, np.log(rate / (1 - rate)))
     parameters = pg.NetworkParameters(bias, weights[:, :, None], BASIS)
     counts = pg.simulate(parameters, n_bins, random_seed=rng, max_rate=0.9)
     return Truth(counts, adjacency, structure, hyperparameters)
@@ -106,3 +106,41 @@ def test_blocks_are_found(made_of, n_blocks):
     assert auc(tree, truth.adjacency) >= 0.95
     for name, true in truth.hyperparameters.items():
         assert inside(table_of_true_types(summary, name, truth.structure), true) >= 0.6, name
+
+
+def distances(n_neurons, n_bins, seed) -> Truth:
+    """Near neurons excite each other, far ones inhibit or have no edge; about half are present.
+
+    Places are those of a patch of tissue: no neuron lies so far out that it has no edge, which
+    would leave its direction open. Nor are edges few: given 60 of 380 the posterior of a position
+    has three quarters of the prior's standard deviation, whatever the sampler.
+    """
+    place = np.random.default_rng(seed).uniform(-1.6, 1.6, (n_neurons, 2))
+    squared = ((place[:, None] - place[None, :]) ** 2).sum(axis=-1)
+    true = {
+        "edge_intercept": np.array(1.5),
+        "edge_length_scale": np.array(1.2),
+        "weight_intercept": np.array([0.4]),
+        "weight_length_scale": np.array([1.4]),
+        "weight_scale": np.array([0.2]),
+    }
+    probability = 1 / (1 + np.exp(-true["edge_intercept"] + squared / 1.2**2))
+    mean = true["weight_intercept"] - squared / 1.4**2
+    return simulated(probability, mean, 0.2, place, true, n_bins, seed + 1, rate=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_positions_are_found(seed):
+    truth = distances(20, 40_000, seed)
+    model = pg.latent_distance_glm(truth.counts, BASIS)
+    tree = pg.sample(
+        200, 300, chains=2, random_seed=6, model=model, progressbar=False, report=False, quiet=True
+    )
+    found = pg.align_positions(tree, reference=truth.structure)
+    assert found.correlation.median("draw").min() >= 0.8
+    assert auc(tree, truth.adjacency) >= 0.9
+    covered = [
+        inside(tree["posterior"][k], true).all() for k, true in truth.hyperparameters.items()
+    ]
+    assert np.sum(covered) >= 4  # of five, see above

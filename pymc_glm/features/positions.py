@@ -13,6 +13,8 @@ from pymc_glm.hyperparameters import Hyperparameter, hyperparameter
 
 __all__ = ["Positions", "length_scale", "positions", "squared_distance"]
 
+LENGTH_SIGMA = 0.75  # of the logarithm of a length scale
+
 
 class Positions(NamedTuple):
     """Positions of neurons."""
@@ -123,21 +125,21 @@ def length_scale(
     ----------
     name : str
     value : number, array, distribution or "learned"
-        By default log-normal: around `latent_median` for latent positions (sigma 0.5), around
-        that times half the root mean square distance of known ones (sigma 0.75).
+        By default log-normal, sigma 0.75: around `latent_median` for latent positions, around
+        that times half the root mean square distance of known ones.
     place : Positions
     latent_median : float or array
         In units of the prior standard deviation of latent positions.
     dims : tuple
         Dims of `latent_median`.
     """
-    center, sigma = np.asarray(latent_median), 0.5
+    center = np.asarray(latent_median)
     if place.known_length is not None:
-        center, sigma = center * place.known_length / 2, 0.75
+        center = center * place.known_length / 2
     return hyperparameter(
         name,
         value,
-        lambda: pm.LogNormal.dist(np.log(center), sigma),
+        lambda: pm.LogNormal.dist(np.log(center), LENGTH_SIGMA),
         shape=center.shape,
         dims=dims or None,
         lower=1e-12,

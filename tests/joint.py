@@ -70,7 +70,9 @@ def parts(edges, weights, n=N_NEURONS, share=True):
             concentration=concentration,
             **own,
         ),
-        "distance": lambda: pg.DistanceEdges(1 + j % 2, pm.Normal.dist(1, 1), **own),
+        "distance": lambda: pg.DistanceEdges(
+            1 + j % 2, pm.Normal.dist(1, 1), pm.LogNormal.dist(0, 0.4), **own
+        ),
         "eigen": lambda: pg.EigenEdges(
             2, pm.Normal.dist(0, 1), pm.LogNormal.dist(0, 0.3) if j % 2 else 1.5, **own
         ),
@@ -93,7 +95,11 @@ def parts(edges, weights, n=N_NEURONS, share=True):
             **slab,
         ),
         "distance": lambda: pg.DistanceWeights(
-            None if shared else 2, pm.Normal.dist(1, 0.4), share_positions=share, **slab
+            None if shared else 2,
+            pm.Normal.dist(1, 0.4),
+            pm.LogNormal.dist(1.2, 0.3),
+            share_positions=share,
+            **slab,
         ),
         "feature": lambda: pg.FeatureWeights(
             features(n), pm.Normal.dist(0, 0.5), pm.Normal.dist(0, 0.5), **slab

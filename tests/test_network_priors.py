@@ -429,16 +429,16 @@ BETA, UNIT = stats.beta(1, 9), stats.norm(0, 1)
 
 
 def mean_law(shrink=1.0):
-    return stats.norm(0, 0.5 * LARGEST * shrink**2)
+    return stats.t(3, 0, 0.4 * LARGEST * shrink**2)
 
 
 def scale_law(shrink=1.0):
     return stats.lognorm(LOG_SCALE_SIGMA, scale=LARGEST * shrink)
 
 
-LENGTH_LAW = stats.lognorm(0.5, scale=2 / np.sqrt(LARGEST))
+LENGTH_LAW = stats.lognorm(0.75, scale=2 / np.sqrt(LARGEST))
 OWN_LAWS = {
-    "self_weight_mean": stats.norm(-LARGEST, LARGEST),
+    "self_weight_mean": stats.t(3, -LARGEST, 0.5 * LARGEST),
     "self_weight_scale": stats.lognorm(LOG_SCALE_SIGMA, scale=LARGEST),
 }
 
@@ -451,7 +451,7 @@ OWN_LAWS = {
         (pg.BlockEdges(K), None,
          {"edge_probability": BETA, "self_edge_probability": stats.uniform(0, 1)}),
         (pg.DistanceEdges(), None,
-         {"edge_intercept": stats.norm(-1, 1), "edge_length_scale": stats.lognorm(0.5)}),
+         {"edge_intercept": stats.norm(-1, 1), "edge_length_scale": stats.lognorm(0.75)}),
         (pg.EigenEdges(eigenvalue_scale="learned"), None,
          {"edge_intercept": stats.norm(-3, 1), "eigenvalue_scale": stats.halfnorm(0, 1)}),
         (pg.EigenEdges(), None, {"eigenvalues": UNIT}),
@@ -462,8 +462,8 @@ OWN_LAWS = {
         (pg.DenseEdges(), pg.GaussianWeights(),  # four inputs are shrunk as if they were three
          {"weight_mean": mean_law(np.sqrt(3 / 4)), "weight_scale": scale_law(np.sqrt(3 / 4))}
          | OWN_LAWS),
-        (None, pg.BlockWeights(K),  # types may differ in sign: means as large as weights
-         {"weight_mean": stats.norm(0, LARGEST), "weight_scale": scale_law()} | OWN_LAWS),
+        (None, pg.BlockWeights(K),  # types may differ in sign: means nearly as large as weights
+         {"weight_mean": stats.t(3, 0, 0.5 * LARGEST), "weight_scale": scale_law()} | OWN_LAWS),
         (None, pg.DistanceWeights(),
          {"weight_intercept": mean_law(), "weight_length_scale": LENGTH_LAW} | OWN_LAWS),
         (None, pg.FeatureWeights(FEATURES),

@@ -132,7 +132,7 @@ def distances(n_neurons, n_bins, seed) -> Truth:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_positions_are_found(seed):
-    truth = distances(20, 40_000, seed)
+    truth = distances(20, 20_000, seed)
     model = pg.latent_distance_glm(truth.counts, BASIS)
     tree = pg.sample(
         200, 300, chains=2, random_seed=6, model=model, progressbar=False, report=False, quiet=True

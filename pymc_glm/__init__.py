@@ -53,7 +53,13 @@ from pymc_glm.readers import read_spikes
 from pymc_glm.sampling import sample
 from pymc_glm.simulation import NetworkParameters, simulate
 from pymc_glm.spikes import SpikeTrains, bin_spikes
-from pymc_glm.steps import BlockGibbs, NetworkNUTS, PolyaGammaGibbs
+from pymc_glm.steps import (
+    BlockGibbs,
+    EdgeMetropolis,
+    NetworkNUTS,
+    PolyaGammaGibbs,
+    WeightHMC,
+)
 from pymc_glm.weights import BlockWeights, DistanceWeights, FeatureWeights, GaussianWeights
 
 try:
@@ -75,6 +81,7 @@ __all__ = [
     "DistanceEdges",
     "DistanceWeights",
     "Edge",
+    "EdgeMetropolis",
     "EigenEdges",
     "FeatureEdges",
     "FeatureWeights",
@@ -84,6 +91,7 @@ __all__ = [
     "PolyaGammaGibbs",
     "SpikeAndSlab",
     "SpikeTrains",
+    "WeightHMC",
     "align_positions",
     "basis",
     "bernoulli_glm",

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from pytensor.tensor.random.basic import BernoulliRV
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_glm.kernels.likelihood import LOGISTIC, Likelihood
+
 __all__ = ["Bernoulli", "Observation", "observation_model", "observation_of"]
 
 
@@ -40,6 +42,10 @@ class Observation(ABC):
     @abstractmethod
     def polya_gamma(self, counts: NDArray) -> tuple[NDArray[np.float64], int | NDArray[np.int64]]:
         """Return (a, b) of p(y | psi) proportional to exp(a psi) / (1 + exp psi)^b."""
+
+    @abstractmethod
+    def likelihood(self, counts: NDArray) -> Likelihood:
+        """Return the law as the kernels know it; counts have shape (post, time)."""
 
     @abstractmethod
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
@@ -73,6 +79,10 @@ class Bernoulli(Observation):
     def polya_gamma(self, counts: NDArray) -> tuple[NDArray[np.float64], int]:
         """Return a = y, b = 1 (Polson, Scott & Windle 2013, section 2)."""
         return counts.astype(np.float64), 1
+
+    def likelihood(self, counts: NDArray) -> Likelihood:
+        """Return the logistic law with b = 1."""
+        return Likelihood(LOGISTIC, counts, np.ones(len(counts)), 0.0)
 
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
         """Return logit(rate * bin_width)."""

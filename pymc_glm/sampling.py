@@ -19,7 +19,7 @@ from pymc_glm.distributions import BlockLabelsRV
 from pymc_glm.seeds import random_generator
 from pymc_glm.steps import PolyaGammaGibbs
 from pymc_glm.steps.network_state import find_network, observed_counts
-from pymc_glm.steps.polya_gamma import available_cores
+from pymc_glm.steps.threads import available_cores
 
 __all__ = ["initial_points", "sample"]
 

@@ -3,10 +3,12 @@
 from pymc.step_methods import STEP_METHODS
 
 from pymc_glm.steps.blocks import BlockGibbs
+from pymc_glm.steps.edge_metropolis import EdgeMetropolis
 from pymc_glm.steps.network_nuts import NetworkNUTS
 from pymc_glm.steps.polya_gamma import PolyaGammaGibbs
+from pymc_glm.steps.weight_hmc import WeightHMC
 
-__all__ = ["BlockGibbs", "NetworkNUTS", "PolyaGammaGibbs"]
+__all__ = ["BlockGibbs", "EdgeMetropolis", "NetworkNUTS", "PolyaGammaGibbs", "WeightHMC"]
 
 # What makes pm.sample() choose them by itself; each claims only variables of a network GLM.
 for _method in (PolyaGammaGibbs, BlockGibbs, NetworkNUTS):

@@ -101,7 +101,7 @@ def children(variable: TensorVariable, model: pm.Model) -> list[TensorVariable]:
     ]
 
 
-def check_conditionals(model: pm.Model, network: NetworkVariables) -> None:
+def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) -> None:
     """Raise unless edges, weights and biases have the conditionals that the kernels draw from.
 
     Raises
@@ -116,7 +116,7 @@ def check_conditionals(model: pm.Model, network: NetworkVariables) -> None:
         strangers = [c for c in children(variable, model) if c != child]
         if strangers:
             raise ValueError(
-                f"{strangers[0].name!r} depends on {variable.name!r}; PolyaGammaGibbs draws "
+                f"{strangers[0].name!r} depends on {variable.name!r}; {step} draws "
                 f"{variable.name!r} given {child.name!r} alone and would ignore it. Remove it."
             )
     if "history" not in model.named_vars:
@@ -144,7 +144,7 @@ def check_conditionals(model: pm.Model, network: NetworkVariables) -> None:
     )
     if not np.allclose(observation.activation(mean, 1.0), expected, atol=1e-4):
         raise ValueError(
-            f"the activation of {spikes.name!r} is not bias + history . weights; PolyaGammaGibbs "
+            f"the activation of {spikes.name!r} is not bias + history . weights; {step} "
             "would ignore what else is in it. Remove it, or put it into the history."
         )
 

@@ -1,0 +1,123 @@
+"""Fisher information of a post neuron's bias and weights, on sparse history."""
+
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.likelihood import Likelihood, score
+from pymc_glm.kernels.sparse_history import SparseHistory, add_edge
+
+__all__ = ["Metric", "empty_metric", "fisher_information"]
+
+_BLOCK = 4096  # bins whose regressors are dense at a time
+
+type Floats = NDArray[np.float64]
+
+
+class Metric(NamedTuple):
+    """Fisher information of bias and weights, cross terms only between chosen pre neurons."""
+
+    place: NDArray[np.int64]  # (post, pre): which block of the joint matrix, or -1
+    joint: Floats  # (post, 1 + C B, 1 + C B): of the bias and C chosen pre neurons
+    own: Floats  # (post, pre, B, B): of each edge alone
+
+
+def empty_metric(n_post: int, n_pre: int, n_basis: int, n_joint: int) -> Metric:
+    """Allocate, for at most n_joint chosen pre neurons of each post neuron."""
+    width = 1 + n_joint * n_basis
+    return Metric(
+        np.full((n_post, n_pre), -1),
+        np.zeros((n_post, width, width)),
+        np.zeros((n_post, n_pre, n_basis, n_basis)),
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _own_information(history, curvature, out):  # pragma: no cover - compiled
+    start, bins, pattern, pattern_start, patterns, _ = history
+    n_pre, size = start.size - 1, patterns.shape[1]
+    out[:] = 0.0
+    for m in range(n_pre):
+        first = pattern_start[m]
+        total = np.zeros(pattern_start[m + 1] - first)
+        for i in range(start[m], start[m + 1]):
+            total[pattern[i]] += curvature[bins[i]]
+        for k in range(total.size):
+            for b in range(size):
+                for c in range(size):
+                    out[m, b, c] += total[k] * patterns[first + k, b] * patterns[first + k, c]
+
+
+@numba.njit(cache=True, nogil=True)
+def _joint_information(history, curvature, chosen, out):  # pragma: no cover - compiled
+    start, bins, pattern, pattern_start, patterns, n_bins = history
+    size = patterns.shape[1]
+    width = 1 + chosen.size * size
+    at = np.empty(chosen.size, np.int64)
+    for j in range(chosen.size):
+        at[j] = start[chosen[j]]
+    block = np.empty((_BLOCK, width))
+    total = np.zeros((width, width))
+    for low in range(0, n_bins, _BLOCK):
+        n_rows = min(_BLOCK, n_bins - low)
+        block[:] = 0.0
+        for j in range(chosen.size):
+            m = chosen[j]
+            while at[j] < start[m + 1] and bins[at[j]] < low + n_rows:
+                row, k = bins[at[j]] - low, pattern_start[m] + pattern[at[j]]
+                for b in range(size):
+                    block[row, 1 + j * size + b] = patterns[k, b]
+                at[j] += 1
+        for i in range(n_rows):
+            block[i, 0] = 1.0
+            root = math.sqrt(curvature[low + i])
+            for c in range(width):
+                block[i, c] *= root
+        total += np.dot(block[:n_rows].T, block[:n_rows])
+    out[:] = 0.0
+    out[:width, :width] = total
+
+
+@numba.njit(cache=True, nogil=True)
+def fisher_information(
+    posts: tuple[int, int],
+    history: SparseHistory,
+    likelihood: Likelihood,
+    bias: Floats,
+    weights: Floats,
+    chosen: NDArray[np.bool_],
+    metric: Metric,
+) -> None:  # pragma: no cover - compiled
+    """Write the information of some post neurons at given coefficients.
+
+    Parameters
+    ----------
+    posts : tuple of int
+        The first post neuron and the one after the last.
+    history : SparseHistory
+    likelihood : Likelihood
+    bias : array, shape (post,)
+    weights : array, shape (post, pre, basis)
+    chosen : array of bool, shape (post, pre)
+        Pre neurons between which cross terms are kept, as many as the metric has room for.
+    metric : Metric
+        Changed in place.
+    """
+    n_bins = history.n_bins
+    psi, slope, curvature = np.empty(n_bins), np.empty(n_bins), np.empty(n_bins)
+    for n in range(posts[0], posts[1]):
+        psi[:] = bias[n]
+        for m in range(weights.shape[1]):
+            if np.any(weights[n, m] != 0.0):
+                add_edge(history, m, weights[n, m], 1.0, psi)
+        law = (likelihood.family, likelihood.shape[n], likelihood.slope)
+        score(law, likelihood.counts[n], psi, slope, curvature)
+        own = np.flatnonzero(chosen[n])
+        metric.place[n] = -1
+        for j in range(own.size):
+            metric.place[n, own[j]] = j
+        _joint_information(history, curvature, own, metric.joint[n])
+        _own_information(history, curvature, metric.own[n])

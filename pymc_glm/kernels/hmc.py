@@ -1,0 +1,240 @@
+"""Hamiltonian Monte Carlo of the bias and the present weights of a post neuron, given its edges.
+
+The posterior of a generalised linear model's coefficients is log-concave and close to normal where
+data are many, so that one precision matrix serves as the metric everywhere: the Fisher information
+at a typical point (from the tuning, then fixed), restricted to the present edges, plus the prior
+precision. In coordinates in which that metric is the identity the posterior is nearly round, and a
+trajectory of a quarter period (length pi / 2) nearly independent of its start (Neal 2011, Handbook
+of Markov Chain Monte Carlo, section 5.3).
+"""
+
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.edge_proposal import EdgePrior
+from pymc_glm.kernels.fisher import Metric
+from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, score
+from pymc_glm.kernels.sparse_history import SparseHistory, add_edge
+
+__all__ = ["BiasPrior", "Trajectories", "move_weights"]
+
+type Floats = NDArray[np.float64]
+
+
+class BiasPrior(NamedTuple):
+    """The normal prior of the biases."""
+
+    mean: Floats  # (post,)
+    precision: Floats  # (post,)
+
+
+class Trajectories(NamedTuple):
+    """All randomness of one sweep, and how far to go."""
+
+    normals: Floats  # (post, 1 + pre basis): of the momenta, the first ones are used
+    uniforms: Floats  # (post,): to accept
+    step_size: Floats  # (post,): of leapfrog steps, in standard deviations
+    n_steps: NDArray[np.int64]  # (post,)
+
+
+class _Problem(NamedTuple):
+    """The posterior of one post neuron's bias and active weights."""
+
+    active: NDArray[np.int64]
+    mean: Floats  # (1 + active basis,), of the prior
+    precision: Floats  # (1 + active basis, basis): rows of the blocks, the bias in the first
+
+
+@numba.njit(cache=True, nogil=True)
+def _problem(n, prior, bias_prior, adjacency):  # pragma: no cover - compiled
+    active = np.flatnonzero(adjacency[n])
+    size = prior.mean.shape[2]
+    mean = np.empty(1 + active.size * size)
+    precision = np.zeros((mean.size, size))
+    mean[0], precision[0, 0] = bias_prior.mean[n], bias_prior.precision[n]
+    for i in range(active.size):
+        rows = slice(1 + i * size, 1 + (i + 1) * size)
+        mean[rows] = prior.mean[n, active[i]]
+        precision[rows] = prior.precision[n, active[i]]
+    return _Problem(active, mean, precision)
+
+
+@numba.njit(cache=True, nogil=True)
+def _mass(n, metric, problem):  # pragma: no cover - compiled
+    """Return the precision of bias and active weights."""
+    active, _, precision = problem
+    place, joint, own = metric.place[n], metric.joint[n], metric.own[n]
+    size = precision.shape[1]
+    mass = np.zeros((precision.shape[0], precision.shape[0]))
+    mass[0, 0] = joint[0, 0] + precision[0, 0]
+    for i in range(active.size):
+        m = active[i]
+        for b in range(size):
+            row = 1 + i * size + b
+            for c in range(size):
+                mass[row, 1 + i * size + c] = own[m, b, c] + precision[row, c]
+            if place[m] < 0:
+                continue
+            there = 1 + place[m] * size + b
+            mass[row, 0] = mass[0, row] = joint[there, 0]
+            for j in range(active.size):
+                if j != i and place[active[j]] >= 0:
+                    for c in range(size):
+                        mass[row, 1 + j * size + c] = joint[there, 1 + place[active[j]] * size + c]
+    return mass
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _forward(lower, vector):  # pragma: no cover - compiled
+    """Solve lower x = vector in place."""
+    for i in range(vector.size):
+        total = 0.0
+        for k in range(i):
+            total += lower[i, k] * vector[k]
+        vector[i] = (vector[i] - total) / lower[i, i]
+
+
+@numba.njit(cache=True, nogil=True)
+def _backward(lower, vector, out):  # pragma: no cover - compiled
+    """Write the solution of lower' x = vector."""
+    out[:] = vector
+    for i in range(vector.size - 1, -1, -1):
+        out[i] /= lower[i, i]
+        for k in range(i):
+            out[k] -= lower[i, k] * out[i]
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_prior(problem, q):  # pragma: no cover - compiled
+    _, mean, precision = problem
+    size = precision.shape[1]
+    total = precision[0, 0] * (q[0] - mean[0]) ** 2
+    for row in range(1, q.size):
+        block = row - (row - 1) % size
+        for c in range(size):
+            total += (q[row] - mean[row]) * precision[row, c] * (q[block + c] - mean[block + c])
+    return -0.5 * total
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _total(values):  # pragma: no cover - compiled
+    total = 0.0
+    for i in range(values.size):
+        total += values[i]
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _gradient(history, law, counts, problem, q, psi, slope, curvature, out):
+    # pragma: no cover - compiled
+    """Write the gradient of the log posterior."""
+    start, bins, pattern, pattern_start, patterns, _ = history
+    active, mean, precision = problem
+    size = precision.shape[1]
+    score(law, counts, psi, slope, curvature)
+    out[0] = _total(slope) - precision[0, 0] * (q[0] - mean[0])
+    for i in range(active.size):
+        m, at = active[i], 1 + i * size
+        first = pattern_start[m]
+        sums = np.zeros(pattern_start[m + 1] - first)
+        for r in range(start[m], start[m + 1]):
+            sums[pattern[r]] += slope[bins[r]]
+        for b in range(size):
+            value = 0.0
+            for k in range(sums.size):
+                value += patterns[first + k, b] * sums[k]
+            for c in range(size):
+                value -= precision[at + b, c] * (q[at + c] - mean[at + c])
+            out[at + b] = value
+
+
+@numba.njit(cache=True, nogil=True)
+def _advance(history, active, change, psi):  # pragma: no cover - compiled
+    """Move psi with the coefficients."""
+    size = history.patterns.shape[1]
+    psi += change[0]
+    for i in range(active.size):
+        add_edge(history, active[i], change[1 + i * size : 1 + (i + 1) * size], 1.0, psi)
+
+
+@numba.njit(cache=True, nogil=True)
+def _travel(n, history, law, counts, problem, lower, trajectories, q, psi):
+    # pragma: no cover - compiled
+    """Move q and psi in place along a trajectory; return the change of the energy."""
+    slope, curvature = np.empty(psi.size), np.empty(psi.size)
+    gradient, change = np.empty(q.size), np.empty(q.size)
+    momentum = trajectories.normals[n, : q.size].copy()
+    epsilon = trajectories.step_size[n]
+    energy = 0.5 * np.sum(momentum**2) - _log_prior(problem, q)
+    energy -= log_likelihood(law, counts, psi, slope)
+    for step in range(trajectories.n_steps[n] + 1):
+        if step > 0:
+            _backward(lower, epsilon * momentum, change)
+            q += change
+            _advance(history, problem.active, change, psi)
+        _gradient(history, law, counts, problem, q, psi, slope, curvature, gradient)
+        _forward(lower, gradient)
+        end = step == 0 or step == trajectories.n_steps[n]
+        momentum += (0.5 if end else 1.0) * epsilon * gradient
+    energy -= 0.5 * np.sum(momentum**2) - _log_prior(problem, q)
+    return -energy - log_likelihood(law, counts, psi, slope)
+
+
+@numba.njit(cache=True, nogil=True)
+def move_weights(
+    posts: tuple[int, int],
+    history: SparseHistory,
+    likelihood: Likelihood,
+    prior: EdgePrior,
+    bias_prior: BiasPrior,
+    metric: Metric,
+    trajectories: Trajectories,
+    bias: Floats,
+    adjacency: NDArray[np.int8],
+    weights: Floats,
+    acceptance: Floats,
+) -> None:  # pragma: no cover - compiled
+    """Move bias and weights of some post neurons along one trajectory each.
+
+    Parameters
+    ----------
+    posts : tuple of int
+        The first post neuron and the one after the last.
+    history : SparseHistory
+    likelihood : Likelihood
+    prior : EdgePrior
+    bias_prior : BiasPrior
+    metric : Metric
+    trajectories : Trajectories
+    bias : array, shape (post,)
+        Changed in place.
+    adjacency : array of int8, shape (post, pre)
+    weights : array, shape (post, pre, basis)
+        Changed in place.
+    acceptance : array, shape (post,)
+        Receives the probabilities of acceptance.
+    """
+    size = weights.shape[2]
+    psi = np.empty(history.n_bins)
+    for n in range(posts[0], posts[1]):
+        law = (likelihood.family, likelihood.shape[n], likelihood.slope)
+        problem = _problem(n, prior, bias_prior, adjacency)
+        active = problem.active
+        q = np.empty(problem.mean.size)
+        q[0] = bias[n]
+        for i in range(active.size):
+            q[1 + i * size : 1 + (i + 1) * size] = weights[n, active[i]]
+        psi[:] = 0.0
+        _advance(history, active, q, psi)
+        lower = np.linalg.cholesky(_mass(n, metric, problem))
+        counts = likelihood.counts[n]
+        change = _travel(n, history, law, counts, problem, lower, trajectories, q, psi)
+        acceptance[n] = math.exp(min(0.0, -change)) if np.isfinite(change) else 0.0
+        if trajectories.uniforms[n] < acceptance[n]:
+            bias[n] = q[0]
+            for i in range(active.size):
+                weights[n, active[i]] = q[1 + i * size : 1 + (i + 1) * size]

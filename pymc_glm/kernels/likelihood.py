@@ -1,0 +1,98 @@
+"""Log density of counts in the activation psi, its gradient and curvature.
+
+One family covers the logistic laws, p(y | psi) proportional to exp(a psi) / (1 + exp psi)^b with
+a = y and b = shape + slope y: Bernoulli (1, 0), binomial (n_trials, 0), negative binomial
+(dispersion, 1). Another family is one more branch in each of the two functions.
+"""
+
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.exponential import exponential
+
+__all__ = ["LOGISTIC", "Likelihood", "Workspace", "log_likelihood", "score", "workspace"]
+
+LOGISTIC = 0
+
+_STEEP = 40.0  # psi beyond which log(1 + exp psi) is psi to double precision
+_FLAT = -700.0
+_RUN = 16  # so many numbers of at most 1 + exp(_STEEP) can be multiplied without overflow
+
+type Floats = NDArray[np.float64]
+
+
+class Likelihood(NamedTuple):
+    """The law of the counts."""
+
+    family: int
+    counts: NDArray  # (post, time), of the smallest integer type that holds them
+    shape: Floats  # (post,)
+    slope: float
+
+
+class Workspace(NamedTuple):
+    """Arrays of one thread, of as many bins as are looked at together."""
+
+    psi: Floats
+    counts: Floats
+    slope: Floats
+    curvature: Floats
+
+
+@numba.njit(cache=True, nogil=True)
+def workspace(n_bins: int) -> Workspace:  # pragma: no cover - compiled
+    """Allocate."""
+    return Workspace(np.empty(n_bins), np.empty(n_bins), np.empty(n_bins), np.empty(n_bins))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def score(
+    law: tuple[int, float, float], counts: NDArray, psi: Floats, slope: Floats, curvature: Floats
+) -> None:  # pragma: no cover - compiled
+    """Write the first derivative of the log density in psi, and minus the second.
+
+    Parameters
+    ----------
+    law : tuple
+        Family, shape and slope of one post neuron, see `Likelihood`.
+    counts, psi, slope, curvature : arrays, shape (n,)
+    """
+    _, shape, steepness = law
+    for i in range(psi.size):
+        e = exponential(min(max(psi[i], -_STEEP), _STEEP))
+        q = 1.0 / (1.0 + e)
+        mean = (shape + steepness * counts[i]) * e * q
+        slope[i] = counts[i] - mean
+        curvature[i] = mean * q
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def log_likelihood(
+    law: tuple[int, float, float], counts: NDArray, psi: Floats, buffer: Floats
+) -> float:  # pragma: no cover - compiled
+    """Return the log density of counts (n,) given psi (n,), up to a constant of the counts."""
+    _, shape, steepness = law
+    linear, beyond, n = 0.0, 0.0, psi.size
+    for i in range(n):
+        linear += counts[i] * psi[i]
+        beyond += max(psi[i] - _STEEP, 0.0)
+        buffer[i] = 1.0 + exponential(min(max(psi[i], _FLAT), _STEEP))
+    soft = beyond
+    for first in range(0, n - n % _RUN, _RUN):
+        product = 1.0
+        for i in range(first, first + _RUN):
+            product *= buffer[i]
+        soft += math.log(product)
+    for i in range(n - n % _RUN, n):
+        soft += math.log(buffer[i])
+    total = linear - shape * soft
+    if steepness != 0.0:
+        for i in range(n):
+            if counts[i] > 0:
+                softplus = math.log(buffer[i]) + max(psi[i] - _STEEP, 0.0)
+                total -= steepness * counts[i] * softplus
+    return total

@@ -1,0 +1,119 @@
+"""What step methods of edges, weights and biases have in common."""
+
+import logging
+from typing import Any, ClassVar
+
+import numpy as np
+import pymc as pm
+from numpy.typing import NDArray
+from pymc.blocking import PointType
+from pymc.model import modelcontext
+from pymc.step_methods.compound import BlockedStep, Competence
+from pymc.util import RandomGenerator, get_random_generator
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.kernels.polya_gamma import NetworkPrior
+from pymc_glm.steps.network_state import (
+    NetworkVariables,
+    PriorFunction,
+    check_conditionals,
+    find_network,
+    reduce_without_model,
+)
+from pymc_glm.steps.threads import Threads
+
+__all__ = ["NetworkStep"]
+
+_KINDS = {"bias": BaselineRV, "weights": SpikeAndSlabRV, "adjacency": EdgeRV}
+_log = logging.getLogger("pymc_glm")
+
+
+class NetworkStep(BlockedStep):
+    """A step method that moves edges, weights or biases of every post neuron, given the prior.
+
+    A subclass names the kinds of variables that it draws and reads the data that its kernel needs.
+
+    Parameters
+    ----------
+    vars : list of variables or None
+    model : pymc.Model or None
+    threads : int or None
+    rng : seed or numpy.random.Generator
+    compile_kwargs : dict or None
+
+    Raises
+    ------
+    ValueError
+        The model has no network GLM, or one with terms that the kernels do not know; a variable is
+        none of those drawn here; `threads` is below 1.
+    """
+
+    draws: ClassVar[tuple[str, ...]]  # fields of NetworkVariables
+    _state_class: ClassVar[type]
+
+    def __init__(
+        self,
+        vars: Any,
+        model: pm.Model | None,
+        threads: int | None,
+        rng: RandomGenerator,
+        compile_kwargs: dict | None,
+    ):
+        model = modelcontext(model)
+        network = find_network(model)
+        found = [getattr(network, kind) for kind in self.draws]
+        self.vars = [model.rvs_to_values[rv] for rv in found if rv is not None]
+        self._check_vars(vars, model)
+        check_conditionals(model, network, type(self).__name__)
+        self._names = {
+            kind: model.rvs_to_values[rv].name
+            for kind in ("bias", "weights", "adjacency")
+            if (rv := getattr(network, kind)) is not None
+        }
+        self._prior = PriorFunction(model, network, compile_kwargs)
+        n_posts = model.initial_point(0)[self._names["bias"]].size
+        self._threads = Threads(threads, n_posts)
+        self.rng = get_random_generator(rng)
+        self._read(model, network)
+
+    def _read(self, model: pm.Model, network: NetworkVariables) -> None:
+        """Read the data that the kernel needs from the model's containers."""
+        raise NotImplementedError
+
+    def network_prior(self, point: PointType) -> NetworkPrior:
+        """Return the network prior at a point (values of the model's value variables)."""
+        return self._prior(point)
+
+    def _check_vars(self, vars: Any, model: pm.Model) -> None:
+        given = [] if vars is None else vars if isinstance(vars, list | tuple) else [vars]
+        for variable in given:
+            if model.rvs_to_values.get(variable, variable) not in self.vars:
+                raise ValueError(
+                    f"vars: {variable.name!r} is not among what {type(self).__name__} draws, "
+                    f"{[v.name for v in self.vars]}; it always draws all of them."
+                )
+
+    @classmethod
+    def competence(cls, var: TensorVariable, has_grad: bool = False) -> Competence:
+        """Claim edges, weights or biases of a network GLM."""
+        kind = type(var.owner.op)
+        if kind not in [_KINDS[drawn] for drawn in cls.draws]:
+            return Competence.INCOMPATIBLE
+        if kind is BaselineRV and pm.Model.get_context(error_if_none=False) is None:
+            _log.warning(
+                "call pm.sample inside the model's context (with model: ...): outside it the "
+                "hyperparameters go to pm.NUTS, which evaluates the likelihood of all spikes."
+            )
+        return Competence.IDEAL
+
+    def _state(self, point: PointType) -> tuple[NDArray, NDArray, NDArray]:
+        """Return copies of bias, adjacency and weights; the point may be shared with others."""
+        bias, weights = (np.array(point[self._names[kind]]) for kind in ("bias", "weights"))
+        if "adjacency" in self._names:
+            return bias, np.array(point[self._names["adjacency"]]), weights
+        return bias, np.ones((bias.size, bias.size), np.int8), weights
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        """Travel without the model: its data would go along and be held twice."""
+        return reduce_without_model(self)

@@ -1,0 +1,210 @@
+"""Biases and weights of present edges by Hamiltonian Monte Carlo, as a PyMC step method."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pymc as pm
+from numpy.typing import NDArray
+from pymc.blocking import PointType, StatsType
+from pymc.step_methods.compound import StepMethodState
+from pymc.step_methods.state import dataclass_state
+from pymc.util import RandomGenerator
+
+from pymc_glm.kernels.edge_proposal import edge_prior
+from pymc_glm.kernels.fisher import empty_metric, fisher_information
+from pymc_glm.kernels.hmc import BiasPrior, Trajectories, move_weights
+from pymc_glm.steps.compact import read_history, read_likelihood
+from pymc_glm.steps.network_state import NetworkVariables
+from pymc_glm.steps.network_step import NetworkStep
+
+__all__ = ["WeightHMC"]
+
+_LENGTH = 1.5  # of a trajectory, in standard deviations
+_MOST_STEPS = 12
+_LARGEST_STEP = 1.2
+_MOST_JOINT = 100  # pre neurons of a post neuron between which the metric has cross terms
+_OFTEN = 0.05  # least inclusion of those
+_MEMORY = 50  # iterations of the tuning over which coefficients are averaged
+
+
+@dataclass_state
+class WeightHMCState(StepMethodState):
+    """What the trajectories have learned in the tuning."""
+
+    tune: bool
+    seen: int
+    step_size: Any
+    metric: Any
+    inclusion: Any
+    mean_bias: Any
+    mean_weights: Any
+
+
+class WeightHMC(NetworkStep):
+    """Draw bias and present weights of every post neuron jointly, without augmentation.
+
+    One trajectory for each post neuron and iteration, with the Fisher information at the
+    coefficients' mean plus the prior precision, both restricted to the present edges, for a metric.
+
+    Parameters
+    ----------
+    vars : list of variables, optional
+        Bias and weights, or nothing.
+    model : pymc.Model, optional
+        By default the model in context.
+    target_accept : float
+        Mean probability of acceptance that step sizes are tuned for, between 0 and 1.
+    threads : int, optional
+        As for `PolyaGammaGibbs`.
+    rng, initial_point, compile_kwargs
+        As for other PyMC step methods.
+
+    Raises
+    ------
+    ValueError
+        The model has no network GLM, or terms that the kernel does not know; `threads` is below 1;
+        `target_accept` is not between 0 and 1.
+
+    Notes
+    -----
+    In the tuning step sizes follow the acceptance and the metric is computed anew, at iterations
+    that grow apart; afterwards both are fixed. Statistics: ``weight_acceptance`` (mean probability
+    over post neurons), ``weight_step_size`` (mean, in standard deviations).
+
+    References
+    ----------
+    .. [1] Neal (2011), Handbook of Markov Chain Monte Carlo, chapter 5.
+    .. [2] Girolami & Calderhead (2011), JRSS B 73:123 (the Fisher information as a metric).
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> counts = np.random.default_rng(1).poisson(0.05, (300, 2)).clip(0, 1)
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> with pg.dense_glm(counts, basis) as model:
+    ...     step = pg.WeightHMC(threads=1)
+    >>> [variable.name for variable in step.vars]
+    ['bias', 'weights']
+    """
+
+    name = "weight_hmc"
+    draws = ("bias", "weights")
+    _state_class = WeightHMCState
+    stats_dtypes_shapes: ClassVar[dict] = {
+        "weight_acceptance": (np.float64, []),
+        "weight_step_size": (np.float64, []),
+    }
+
+    def __init__(
+        self,
+        vars: Any = None,
+        *,
+        model: pm.Model | None = None,
+        target_accept: float = 0.8,
+        threads: int | None = None,
+        rng: RandomGenerator = None,
+        initial_point: PointType | None = None,
+        compile_kwargs: dict | None = None,
+    ):
+        if not 0 < target_accept < 1:
+            raise ValueError(f"target_accept: got {target_accept!r}, allowed is between 0 and 1.")
+        super().__init__(vars, model, threads, rng, compile_kwargs)
+        self._target = target_accept
+        self._forget()
+
+    def _read(self, model: pm.Model, network: NetworkVariables) -> None:
+        self._history = read_history(model)
+        self._likelihood = read_likelihood(model, network)
+
+    def _forget(self) -> None:
+        self.tune = True
+        self.seen = 0
+        self.step_size = np.full(len(self._likelihood.counts), 0.3)
+        self.metric: Any = None
+        self.inclusion: Any = None
+        self.mean_bias: Any = None
+        self.mean_weights: Any = None
+
+    def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
+        """Start a chain with nothing learned."""
+        super().setup_chain(rng, tune, draws)
+        self._forget()
+
+    def step(self, point: PointType) -> tuple[PointType, StatsType]:
+        """Move every post neuron's bias and weights along one trajectory."""
+        bias, adjacency, weights = self._state(point)
+        self._learn(bias, adjacency, weights)
+        n_post = bias.size
+        size = self.step_size * self.rng.uniform(0.8, 1.2, n_post)
+        trajectories = Trajectories(
+            self.rng.standard_normal((n_post, 1 + weights[0].size)),
+            self.rng.random(n_post),
+            size,
+            np.clip(np.rint(_LENGTH / self.step_size), 1, _MOST_STEPS).astype(np.int64),
+        )
+        acceptance = np.empty(n_post)
+        prior = self._prior(point)
+        self._threads.over_posts(
+            move_weights,
+            self._history,
+            self._likelihood,
+            edge_prior(prior),
+            BiasPrior(prior.bias_mean, prior.bias_precision),
+            self.metric,
+            trajectories,
+            bias,
+            adjacency,
+            weights,
+            acceptance,
+        )
+        if self.tune:
+            gain = min(1.0, 3.0 / np.sqrt(self.seen))
+            larger = self.step_size * np.exp(gain * (acceptance - self._target))
+            self.step_size = larger.clip(0.01, _LARGEST_STEP)
+        stats = {
+            "weight_acceptance": float(acceptance.mean()),
+            "weight_step_size": float(self.step_size.mean()),
+        }
+        return point | {self._names["bias"]: bias, self._names["weights"]: weights}, [stats]
+
+    def _learn(self, bias: NDArray, adjacency: NDArray, weights: NDArray) -> None:
+        """Average coefficients over the recent past; compute the metric if it is time."""
+        if self.metric is None:
+            self.inclusion = adjacency.astype(float)
+            self.mean_bias, self.mean_weights = bias.copy(), weights.copy()
+        elif not self.tune:
+            return
+        gain = 1.0 / min(self.seen + 1, _MEMORY)
+        self.seen += 1
+        self.inclusion = self.inclusion + gain * (adjacency - self.inclusion)
+        self.mean_bias = self.mean_bias + gain * (bias - self.mean_bias)
+        self.mean_weights = self.mean_weights + gain * (weights - self.mean_weights)
+        due = self.seen in (1, 5) or (self.seen % 10 == 0 and (self.seen // 10).bit_count() == 1)
+        if self.metric is None or due:
+            self._measure()
+
+    def _measure(self) -> None:
+        """Compute the Fisher information at the mean coefficients."""
+        n_post, n_pre, n_basis = self.mean_weights.shape
+        chosen = self.inclusion >= _OFTEN
+        if n_pre > _MOST_JOINT:
+            rank = np.argsort(np.argsort(-self.inclusion, axis=1), axis=1)
+            chosen &= rank < _MOST_JOINT
+        self.metric = empty_metric(n_post, n_pre, n_basis, int(chosen.sum(axis=1).max()))
+        self._threads.over_posts(
+            fisher_information,
+            self._history,
+            self._likelihood,
+            self.mean_bias,
+            self.mean_weights,
+            chosen,
+            self.metric,
+        )
+
+    @staticmethod
+    def _progressbar_config(n_chains=1):
+        return [], {}
+
+    @staticmethod
+    def _make_progressbar_update_functions():
+        return (lambda stats: {},)

@@ -16,6 +16,8 @@ from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
 from pymc_glm.kernels.simulate import run_bernoulli
+from pymc_glm.kernels.sparse_history import sparse_history
+from pymc_glm.observations import Bernoulli
 
 KAPPA_SHIFT = 0.0  # moved by the tests that plant a bug
 
@@ -113,7 +115,7 @@ class JointModel:
     """A model, its steps, and the way from parameters to data."""
 
     model: pm.Model
-    steps: list  # PolyaGammaGibbs first
+    steps: list  # those of edges and weights first
     basis: np.ndarray  # (lag, basis)
     n_bins: int
     prior: dict  # names to draws, first axis draws: free variables of the prior
@@ -122,8 +124,14 @@ class JointModel:
         """Condition the steps on these counts, (time, neuron)."""
         history = convolve_history(counts, self.basis)
         b = 1 + 2 * KAPPA_SHIFT  # kappa = a - b / 2
-        data = augment(pack_rows(history), counts.T.astype(float), b, history.shape[2])
-        self.steps[0]._data = data._replace(shape=1)
+        likelihood = Bernoulli().likelihood(np.ascontiguousarray(counts.T, np.int8))
+        sparse = sparse_history(history)
+        for step in self.steps:
+            if isinstance(step, pg.PolyaGammaGibbs):
+                data = augment(pack_rows(history), counts.T.astype(float), b, history.shape[2])
+                step._data = data._replace(shape=1)
+            elif isinstance(step, pg.EdgeMetropolis | pg.WeightHMC):
+                step._history, step._likelihood = sparse, likelihood
 
     def simulate(self, bias, weights, rng):
         """Draw counts given parameters."""
@@ -168,7 +176,17 @@ def make_model(n_bins, n_basis, edges=None, weights=None, n_neurons=N_NEURONS, b
     return pg.build_glm(counts, basis, edges=edges, weights=weights, bias=bias)
 
 
-def make_joint(n_neurons, n_bins, n_basis, n_prior, seed, edges=None, weights=None, bias=None):
+def make_joint(
+    n_neurons,
+    n_bins,
+    n_basis,
+    n_prior,
+    seed,
+    edges=None,
+    weights=None,
+    bias=None,
+    network_steps=(pg.PolyaGammaGibbs,),
+):
     """Build the model, its steps and many draws of its prior."""
     model = make_model(n_bins, n_basis, edges, weights, n_neurons, bias)
     rng = np.random.default_rng(seed)
@@ -176,7 +194,7 @@ def make_joint(n_neurons, n_bins, n_basis, n_prior, seed, edges=None, weights=No
     kinds = [type(rv.owner.op) for rv in model.free_RVs]
     hyperparameters = set(names) - {"bias", "adjacency", "weights"}
     with model:
-        steps = [pg.PolyaGammaGibbs(threads=1, rng=rng.spawn(1)[0])]
+        steps = [kind(threads=1, rng=rng.spawn(1)[0]) for kind in network_steps]
         if BlockLabelsRV in kinds:
             steps.append(pg.BlockGibbs(rng=rng.spawn(1)[0]))
         if len(hyperparameters) > kinds.count(BlockLabelsRV):

@@ -6,6 +6,7 @@ import arviz as az
 import numpy as np
 import pymc as pm
 import pytest
+from pymc.step_methods.compound import CompoundStep
 from scipy import optimize, special
 
 import pymc_glm as pg
@@ -84,14 +85,26 @@ def test_quadrature_has_converged(problem):
         np.testing.assert_allclose(coarse, fine, atol=1e-5)
 
 
-def test_polya_gamma_gibbs(problem):
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        [pg.PolyaGammaGibbs],
+        [pg.EdgeMetropolis, pg.WeightHMC],
+        [pg.EdgeMetropolis, pg.WeightHMC, pg.PolyaGammaGibbs],
+    ],
+    ids=lambda kinds: "+".join(kind.__name__ for kind in kinds),
+)
+def test_exact_posterior(problem, kinds):
     """All 22 numbers within 4.2 Monte Carlo standard errors: false alarm in under 1 of 1000."""
     counts, x, model = problem
     with model:
-        step = pg.PolyaGammaGibbs(threads=1, rng=np.random.default_rng(1))
+        rng = np.random.default_rng(1)
+        step = CompoundStep([kind(threads=1, rng=rng.spawn(1)[0]) for kind in kinds])
     point = model.initial_point(1)
     draws = []
-    for _ in range(12_000):
+    for i in range(12_000):
+        if i == 1000:
+            step.stop_tuning()
         point, _ = step.step(point)
         draws.append(
             np.concatenate(

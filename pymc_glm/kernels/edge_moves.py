@@ -37,6 +37,7 @@ class EdgePlan(NamedTuple):
     visit: Floats  # (post, pre): probability to look at an edge
     presence: Floats  # (post, pre): probability to propose its presence
     start: Floats  # (post, pre, basis): where Newton steps begin
+    newton: int  # most Newton steps
     partner: Floats  # (pre, pre): cumulative symmetric weights of partners in a swap
 
 
@@ -109,7 +110,7 @@ def _visit(n, m, history, law, counts, prior, plan, draws, psi, adjacency, weigh
     size = _gather(history, m, psi, counts, base, own)
     base, own = base[:size], own[:size]
     mode[:] = plan.start[n, m]
-    find_mode(history, m, law, base, own, prior, n, work, mode, lower)
+    find_mode(history, m, law, base, own, prior, n, plan.newton, work, mode, lower)
     modes[n, m] = mode
     odds = 0.0 if certain else math.log(presence) - math.log(1.0 - presence)
     log_ratio = 0.0
@@ -168,7 +169,9 @@ def _swap(n, s, history, law, counts, prior, plan, draws, psi, adjacency, weight
     for m in (into, out):
         size = _gather(history, m, psi, counts, base, own)
         mode[:] = plan.start[n, m]
-        find_mode(history, m, law, base[:size], own[:size], prior, n, work, mode, lower)
+        find_mode(
+            history, m, law, base[:size], own[:size], prior, n, plan.newton, work, mode, lower
+        )
         if m == into:
             draw_weights(draws.swap_normals[n, s], draws.swap_stretches[n, s], mode, lower, w)
         chosen = w if m == into else weights[n, out]

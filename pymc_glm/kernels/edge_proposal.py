@@ -22,7 +22,6 @@ __all__ = [
 ]
 
 FREEDOM = 8.0  # of the t law that weights are proposed from: its tails are above the posterior's
-_NEWTON_STEPS = 6
 _FARTHEST = 3.0  # a Newton step goes at most so many standard deviations
 _SETTLED = 0.02  # Newton stops after a step of less, squared, in standard deviations
 
@@ -126,9 +125,9 @@ def log_proposal(w, mode, lower) -> float:  # pragma: no cover - compiled
 
 @numba.njit(cache=True, nogil=True)
 def find_mode(
-    history, m, law, base, own, prior, n, work, mode, lower
+    history, m, law, base, own, prior, n, most_steps, work, mode, lower
 ) -> None:  # pragma: no cover - compiled
-    """Take Newton steps from mode (basis,) to the mode of edge m's weights, in place.
+    """Take at most so many Newton steps from mode (basis,) to the mode of edge m's weights, in place.
 
     lower (basis, basis) receives the Cholesky factor of the precision; base and own are psi without
     the edge and counts where its pre neuron has history.
@@ -139,7 +138,7 @@ def find_mode(
     slopes, curvatures = np.empty(n_patterns), np.empty(n_patterns)
     hessian, step = np.empty((size, size)), np.empty(size)
     psi, slope, curvature = work.psi[:count], work.slope[:count], work.curvature[:count]
-    for _ in range(_NEWTON_STEPS):
+    for _ in range(most_steps):
         value = pattern_values(history, m, mode)
         for i in range(count):
             psi[i] = base[i] + value[pattern[first_row + i]]

@@ -1,0 +1,165 @@
+"""Geweke's test (see test_geweke) of EdgeMetropolis with WeightHMC, alone and beside others."""
+
+import joint
+import numpy as np
+import pymc as pm
+import pytest
+
+import pymc_glm as pg
+from pymc_glm.steps import edge_metropolis, weight_hmc
+
+THRESHOLD = 4.2
+N_PRIOR = 10_000
+METROPOLIS = (pg.EdgeMetropolis, pg.WeightHMC)
+
+
+def make(network_steps, n_basis=1):
+    return joint.make_joint(
+        3,
+        25,
+        n_basis,
+        N_PRIOR,
+        seed=1,
+        edges=pg.BernoulliEdges(pm.Beta.dist(2, 2), pm.Beta.dist(2, 3)),
+        weights=pg.GaussianWeights(
+            pm.Normal.dist(0.5, 0.7), None, self_mean=pm.Normal.dist(-1, 0.5), self_cov=None
+        ),
+        network_steps=network_steps,
+    )
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Three neurons, so that edges of different neurons are swapped."""
+    return make(METROPOLIS)
+
+
+@pytest.fixture(scope="module")
+def independent(network):
+    return joint.marginal_conditional(network, seed=2)
+
+
+def worst(network, independent, n_iterations=12_000, seed=3):
+    chain = joint.successive_conditional(network, n_iterations, seed)
+    return joint.worst(independent, chain)
+
+
+def test_edge_metropolis_and_weight_hmc(network, independent):
+    name, score = worst(network, independent)
+    assert abs(score) < THRESHOLD, (name, score)
+
+
+def test_beside_polya_gamma_and_with_two_basis_functions():
+    model = make((*METROPOLIS, pg.PolyaGammaGibbs), n_basis=2)
+    name, score = worst(model, joint.marginal_conditional(model, seed=4), 6000)
+    assert abs(score) < THRESHOLD, (name, score)
+
+
+def test_dense_edges_by_weight_hmc():
+    edges = pg.DenseEdges()
+    model = joint.make_joint(3, 25, 1, N_PRIOR, seed=5, edges=edges, network_steps=[pg.WeightHMC])
+    name, score = worst(model, joint.marginal_conditional(model, seed=6), 8000)
+    assert abs(score) < THRESHOLD, (name, score)
+
+
+def change_edges(monkeypatch, change):
+    """Change arguments of the kernel: (prior, plan, draws, weights) to (prior, plan, draws)."""
+    original = edge_metropolis.move_edges
+
+    def changed(posts, history, likelihood, prior, plan, draws, bias, adjacency, weights, modes):
+        prior, plan, draws = change(prior, plan, draws, weights)
+        state = (bias, adjacency, weights, modes)
+        return original(posts, history, likelihood, prior, plan, draws, *state)
+
+    monkeypatch.setattr(edge_metropolis, "move_edges", changed)
+
+
+def _forget_the_determinant(monkeypatch, network):
+    change_edges(
+        monkeypatch,
+        lambda prior, *rest: (prior._replace(log_det=np.zeros_like(prior.log_det)), *rest[:2]),
+    )
+
+
+def _forget_the_edge_probability(monkeypatch, network):
+    change_edges(
+        monkeypatch,
+        lambda prior, *rest: (prior._replace(log_odds=np.zeros_like(prior.log_odds)), *rest[:2]),
+    )
+
+
+def _start_where_the_edge_is(monkeypatch, network):
+    """The proposal then depends on the state that it must not depend on."""
+    change_edges(
+        monkeypatch,
+        lambda prior, plan, draws, weights: (
+            prior,
+            plan._replace(start=weights.copy(), newton=1),
+            draws,
+        ),
+    )
+
+
+def _accept_too_often(monkeypatch, network):
+    def change(prior, plan, draws, weights):
+        uniforms = draws.uniforms.copy()
+        uniforms[..., 2] **= 20
+        return prior, plan, draws._replace(uniforms=uniforms)
+
+    change_edges(monkeypatch, change)
+
+
+def _swap_with_preference(monkeypatch, network):
+    """Partners are chosen by weights that are not symmetric."""
+    step = network.step_of(pg.EdgeMetropolis)
+    weights = np.array([[0.0, 99.0, 1.0], [1.0, 0.0, 1.0], [99.0, 1.0, 0.0]])
+    monkeypatch.setattr(step, "_partner", np.cumsum(weights, axis=1))
+    monkeypatch.setattr(step, "_swaps", 30)
+
+
+def change_trajectories(monkeypatch, change):
+    original = weight_hmc.move_weights
+
+    def changed(posts, history, likelihood, prior, bias_prior, metric, trajectories, *state):
+        bias_prior, trajectories = change(bias_prior, trajectories)
+        return original(
+            posts, history, likelihood, prior, bias_prior, metric, trajectories, *state
+        )
+
+    monkeypatch.setattr(weight_hmc, "move_weights", changed)
+
+
+def _forget_the_prior_of_the_bias(monkeypatch, network):
+    change_trajectories(
+        monkeypatch,
+        lambda prior, trajectories: (prior._replace(mean=prior.mean + 0.3), trajectories),
+    )
+
+
+def _too_little_momentum(monkeypatch, network):
+    change_trajectories(
+        monkeypatch,
+        lambda prior, trajectories: (
+            prior,
+            trajectories._replace(normals=0.8 * trajectories.normals),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        _forget_the_determinant,
+        _forget_the_edge_probability,
+        _start_where_the_edge_is,
+        _accept_too_often,
+        _swap_with_preference,
+        _forget_the_prior_of_the_bias,
+        _too_little_momentum,
+    ],
+)
+def test_planted_bugs_are_found(network, independent, monkeypatch, plant):
+    """Each of these mistakes, put into the sampler on purpose, must break the test."""
+    plant(monkeypatch, network)
+    _, score = worst(network, independent, 4000)
+    assert abs(score) > THRESHOLD

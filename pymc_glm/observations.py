@@ -11,6 +11,7 @@ import pymc as pm
 from numpy.typing import NDArray
 from pytensor.tensor.random.basic import BernoulliRV
 from pytensor.tensor.variable import TensorVariable
+from scipy.special import logit
 
 from pymc_glm.kernels.likelihood import LOGISTIC, Likelihood
 
@@ -46,6 +47,16 @@ class Observation(ABC):
     @abstractmethod
     def likelihood(self, counts: NDArray) -> Likelihood:
         """Return the law as the kernels know it; counts have shape (post, time)."""
+
+    @abstractmethod
+    def information_ratio(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the information about psi of a count, over that of a count with its omega.
+
+        Parameters
+        ----------
+        mean : array
+            Mean count in a bin.
+        """
 
     @abstractmethod
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
@@ -84,10 +95,16 @@ class Bernoulli(Observation):
         """Return the logistic law with b = 1."""
         return Likelihood(LOGISTIC, counts, np.ones(len(counts)), 0.0)
 
+    def information_ratio(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return p (1 - p) over E[omega] = tanh(psi / 2) / (2 psi), psi = logit p."""
+        psi = logit(mean)
+        half = np.where(np.abs(psi) < 1e-6, 0.25, np.tanh(psi / 2) / np.where(psi == 0, 1, 2 * psi))
+        return mean * (1 - mean) / half
+
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
         """Return logit(rate * bin_width)."""
         p = np.asarray(rate) * bin_width
-        return np.log(p) - np.log1p(-p)
+        return logit(p)
 
 
 MODELS: dict[str, Observation] = {model.name: model for model in (Bernoulli(),)}

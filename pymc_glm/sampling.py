@@ -17,8 +17,8 @@ from pytensor.graph.traversal import ancestors
 from pymc_glm.criticism import convergence_report
 from pymc_glm.distributions import BlockLabelsRV
 from pymc_glm.seeds import random_generator
-from pymc_glm.steps import PolyaGammaGibbs
 from pymc_glm.steps.network_state import find_network, observed_counts
+from pymc_glm.steps.network_step import NetworkStep
 from pymc_glm.steps.threads import available_cores
 
 __all__ = ["initial_points", "sample"]
@@ -35,7 +35,7 @@ def _check_sizes(**sizes: int | None) -> None:
 
 
 def initial_points(
-    model: pm.Model, step: PolyaGammaGibbs, chains: int, rng: np.random.Generator
+    model: pm.Model, step: NetworkStep, chains: int, rng: np.random.Generator
 ) -> list[dict[str, np.ndarray]]:
     """Draw overdispersed starting values of bias, weights and adjacency, one dict a chain.
 
@@ -47,7 +47,7 @@ def initial_points(
     Parameters
     ----------
     model : pymc.Model
-    step : PolyaGammaGibbs
+    step : PolyaGammaGibbs, EdgeMetropolis or WeightHMC
         Tells which edges are certain.
     chains : int
     rng : numpy.random.Generator
@@ -171,10 +171,10 @@ def sample(
             steps, selected = assign_step_methods(model, provided)
             names = {method.name for method in selected}
             options = {key: kwargs.pop(key) for key in list(kwargs) if key in names}
-            if PolyaGammaGibbs.name in names:
-                options[PolyaGammaGibbs.name] = {"threads": threads} | options.get(
-                    PolyaGammaGibbs.name, {}
-                )
+            for method in selected:
+                if issubclass(method, NetworkStep):
+                    given = options.get(method.name, {})
+                    options[method.name] = {"threads": threads} | given
             step = instantiate_steppers(
                 model,
                 steps,
@@ -182,14 +182,11 @@ def sample(
                 step_kwargs=options,
                 compile_kwargs=kwargs.get("compile_kwargs"),
             )
-        gibbs = [
-            s
-            for s in (step if isinstance(step, list) else [step])
-            if isinstance(s, PolyaGammaGibbs)
-        ]
         initvals = kwargs.pop("initvals", None)
-        if initvals is None and gibbs:
-            initvals = initial_points(model, gibbs[0], chains, rng)
+        every = step if isinstance(step, list) else [step]
+        ours = next((s for s in every if isinstance(s, NetworkStep)), None)
+        if initvals is None and ours is not None:
+            initvals = initial_points(model, ours, chains, rng)
         tree = pm.sample(
             draws,
             tune=tune,

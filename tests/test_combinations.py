@@ -191,7 +191,8 @@ def expected_steps(model):
     names = {rv.name for rv in model.free_RVs}
     network = names & {"bias", "adjacency", "weights"}
     labels = names & {"block_labels", "weight_block_labels"}
-    steps = {"PolyaGammaGibbs": network, "BlockGibbs": labels}
+    steps = {"EdgeMetropolis": network & {"adjacency"}, "WeightHMC": network - {"adjacency"}}
+    steps["BlockGibbs"] = labels
     steps["NetworkNUTS"] = names - network - labels
     return {name: variables for name, variables in steps.items() if variables}
 

@@ -122,9 +122,7 @@ def change_trajectories(monkeypatch, change):
 
     def changed(posts, history, likelihood, prior, bias_prior, metric, trajectories, *state):
         bias_prior, trajectories = change(bias_prior, trajectories)
-        return original(
-            posts, history, likelihood, prior, bias_prior, metric, trajectories, *state
-        )
+        return original(posts, history, likelihood, prior, bias_prior, metric, trajectories, *state)
 
     monkeypatch.setattr(weight_hmc, "move_weights", changed)
 

@@ -89,7 +89,8 @@ def assert_same_posterior(one, other, names, threshold=4.0):
 
 def test_our_steps_are_assigned(model):
     assert assigned(model) == {
-        "PolyaGammaGibbs": {"bias", "weights", "adjacency"},
+        "EdgeMetropolis": {"adjacency"},
+        "WeightHMC": {"bias", "weights"},
         "NetworkNUTS": {
             "edge_probability_logodds__",
             "self_edge_probability_logodds__",
@@ -103,14 +104,14 @@ def test_nothing_of_a_dense_model_is_left_to_nuts(counts):
     """Weights have a gradient; were all variables NUTS's, PyMC would hand them to nutpie."""
     methods = assigned(build(counts, edges=pg.DenseEdges()))
     assert methods == {
-        "PolyaGammaGibbs": {"bias", "weights"},
+        "WeightHMC": {"bias", "weights"},
         "NetworkNUTS": {"weight_mean", "self_weight_mean"},
     }
 
 
 def test_a_model_with_nothing_to_learn_has_one_step(counts):
     model = build(counts, edges=pg.DenseEdges(), weights=pg.GaussianWeights(0.0, 1.0, None, None))
-    assert set(assigned(model)) == {"PolyaGammaGibbs"}
+    assert set(assigned(model)) == {"WeightHMC"}
     with model, pytest.raises(ValueError, match="no learned continuous hyperparameters"):
         pg.NetworkNUTS()
 
@@ -139,7 +140,8 @@ def by_hand(counts, extra=None):
 def test_a_model_built_by_hand_is_sampled(counts):
     model = by_hand(counts)
     assert assigned(model) == {
-        "PolyaGammaGibbs": {"connected", "coupling", "offset"},
+        "EdgeMetropolis": {"connected"},
+        "WeightHMC": {"coupling", "offset"},
         "NetworkNUTS": {"sparsity_log__", "p_logodds__", "scale_log__"},
     }
     with model:
@@ -156,7 +158,8 @@ def test_other_variables_are_left_to_pymc(counts):
         pm.Normal("measured", shared + model["weight_mean"].sum(), 1, observed=0.3)
         pm.Poisson("whole", 3)
     methods = assigned(model)
-    assert methods["PolyaGammaGibbs"] == {"bias", "weights", "adjacency"}
+    assert methods["EdgeMetropolis"] == {"adjacency"}
+    assert methods["WeightHMC"] == {"bias", "weights"}
     # weight_mean reaches data by another way than the network.
     assert methods["NUTS"] == {"unrelated", "shared", "weight_mean"}
     assert methods["NetworkNUTS"] == {
@@ -218,7 +221,7 @@ def test_outside_the_context_nuts_takes_over(model, caplog):
 
 def test_step_options_by_name(model, monkeypatch):
     seen = {}
-    for step, option in ((pg.PolyaGammaGibbs, "threads"), (pg.NetworkNUTS, "target_accept")):
+    for step, option in ((pg.EdgeMetropolis, "threads"), (pg.NetworkNUTS, "target_accept")):
         original = step.__init__
 
         def init(self, *args, _original=original, _option=option, **kwargs):
@@ -226,7 +229,7 @@ def test_step_options_by_name(model, monkeypatch):
             _original(self, *args, **kwargs)
 
         monkeypatch.setattr(step, "__init__", init)
-    options = {"polya_gamma_gibbs": {"threads": 1}, "network_nuts": {"target_accept": 0.77}}
+    options = {"edge_metropolis": {"threads": 1}, "network_nuts": {"target_accept": 0.77}}
     with model:
         pm.sample(cores=1, **SHORT | {"draws": 2, "tune": 2}, **options)
     assert seen == {"threads": 1, "target_accept": 0.77}
@@ -235,15 +238,35 @@ def test_step_options_by_name(model, monkeypatch):
     assert seen == {"threads": 1, "target_accept": 0.77}
 
 
+@pytest.mark.parametrize("step", [pg.PolyaGammaGibbs, pg.EdgeMetropolis, pg.WeightHMC])
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "two"])
-def test_bad_threads_of_the_step(model, threads):
+def test_bad_threads_of_the_step(model, step, threads):
     with model, pytest.raises(ValueError, match=f"threads: got {threads!r}"):
-        pg.PolyaGammaGibbs(threads=threads)
+        step(threads=threads)
 
 
-def test_foreign_variables_of_the_step_are_refused(model):
-    with model, pytest.raises(ValueError, match="'weight_mean' is not among what PolyaGamma"):
-        pg.PolyaGammaGibbs([model["weight_mean"]])
+@pytest.mark.parametrize("swaps", [-1, 1.5, "two"])
+def test_bad_swaps(model, swaps):
+    with model, pytest.raises(ValueError, match=f"swaps: got {swaps!r}"):
+        pg.EdgeMetropolis(swaps=swaps)
+
+
+@pytest.mark.parametrize("target", [0, 1, -0.5, 2])
+def test_bad_target_of_weight_hmc(model, target):
+    with model, pytest.raises(ValueError, match=f"target_accept: got {target!r}"):
+        pg.WeightHMC(target_accept=target)
+
+
+def test_edge_metropolis_without_edges(counts):
+    with build(counts, edges=pg.DenseEdges()), pytest.raises(ValueError, match="no adjacency"):
+        pg.EdgeMetropolis()
+
+
+@pytest.mark.parametrize("step", [pg.PolyaGammaGibbs, pg.EdgeMetropolis, pg.WeightHMC])
+def test_foreign_variables_of_the_step_are_refused(model, step):
+    said = f"'weight_mean' is not among what {step.__name__}"
+    with model, pytest.raises(ValueError, match=said):
+        step([model["weight_mean"]])
 
 
 # --- one posterior, however it is sampled --------------------------------------------------------
@@ -333,7 +356,7 @@ def test_a_model_can_be_cloned_and_conditioned(model):
     """pm.do and pm.observe rebuild the model; they refuse what has starting values of its own."""
     fixed = pm.do(model, {"edge_probability": 0.25})
     assert "edge_probability" not in {v.name for v in fixed.free_RVs}
-    assert set(assigned(fixed)) == {"PolyaGammaGibbs", "NetworkNUTS"}
+    assert set(assigned(fixed)) == {"EdgeMetropolis", "WeightHMC", "NetworkNUTS"}
 
 
 def test_posterior_has_the_coordinates_of_the_data(pymc_tree, counts):
@@ -394,10 +417,15 @@ def test_netcdf_round_trip(pymc_tree, tmp_path):
 # --- steps as objects ----------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def steps(model):
+@pytest.fixture(
+    scope="module",
+    params=[[pg.PolyaGammaGibbs], [pg.EdgeMetropolis, pg.WeightHMC]],
+    ids=["augmented", "metropolis"],
+)
+def steps(model, request):
     with model:
-        return CompoundStep([pg.PolyaGammaGibbs(threads=1, rng=1), pg.NetworkNUTS(rng=2)])
+        ours = [kind(threads=1, rng=i) for i, kind in enumerate(request.param)]
+        return CompoundStep([*ours, pg.NetworkNUTS(rng=2)])
 
 
 def test_a_step_leaves_the_point_alone(model, steps):
@@ -406,24 +434,27 @@ def test_a_step_leaves_the_point_alone(model, steps):
     for value in point.values():
         value.flags.writeable = False
     before = {name: value.copy() for name, value in point.items()}
-    new, _ = steps.methods[0].step(point)
-    for name, value in point.items():
-        np.testing.assert_array_equal(value, before[name])
-        assert new[name].dtype == value.dtype
-        assert new[name].shape == value.shape
+    for step in steps.methods[:-1]:
+        new, _ = step.step(point)
+        for name, value in point.items():
+            np.testing.assert_array_equal(value, before[name])
+            assert new[name].dtype == value.dtype
+            assert new[name].shape == value.shape
 
 
 def test_state_round_trip(model, steps):
-    gibbs = steps.methods[0]
-    point = model.initial_point(1)
-    state = gibbs.sampling_state
-    first, _ = gibbs.step(point)
-    other, _ = gibbs.step(point)
-    gibbs.sampling_state = state
-    again, _ = gibbs.step(point)
-    for name in ("bias", "weights", "adjacency"):
-        np.testing.assert_array_equal(first[name], again[name])
-    assert (first["bias"] != other["bias"]).all()
+    for step in steps.methods[:-1]:
+        point = model.initial_point(1)
+        for _ in range(3):
+            point, _ = step.step(point)
+        state = step.sampling_state
+        first, _ = step.step(point)
+        other, _ = step.step(point)
+        step.sampling_state = state
+        again, _ = step.step(point)
+        for name in ("bias", "weights", "adjacency"):
+            np.testing.assert_array_equal(first[name], again[name])
+        assert any((first[v.name] != other[v.name]).any() for v in step.vars)
 
 
 def test_steps_travel_by_cloudpickle(model, steps):
@@ -438,18 +469,24 @@ def test_steps_travel_by_cloudpickle(model, steps):
 
 
 def test_steps_travel_light():
-    """The Gibbs step holds the history once, packed; NetworkNUTS holds none of it."""
+    """Steps hold the history once, packed or sparse; NetworkNUTS holds none of it."""
     values = (np.random.default_rng(1).random((20_000, 3)) < 0.5).astype(int)  # nothing to pack
     sizes = {}
     for n_bins in (200, 20_000):
         model = build(values[:n_bins])
         with model:
-            steps = {"gibbs": pg.PolyaGammaGibbs(), "nuts": pg.NetworkNUTS()}
+            steps = {
+                "gibbs": pg.PolyaGammaGibbs(),
+                "metropolis": [pg.EdgeMetropolis(), pg.WeightHMC()],
+                "nuts": pg.NetworkNUTS(),
+            }
         sizes[n_bins] = {name: len(cloudpickle.dumps(step)) for name, step in steps.items()}
         sizes[n_bins]["history"] = model["history"].get_value().nbytes
     grown = {name: sizes[20_000][name] - sizes[200][name] for name in sizes[200]}
     # [1, history] and the order of its rows are 8 / 6 of the history here.
     assert grown["gibbs"] < 1.4 * grown["history"]
+    # two steps share a bin and a pattern of 4 bytes for each 2 x 8 of the history
+    assert grown["metropolis"] < 0.7 * grown["history"]
     assert abs(grown["nuts"]) < 0.02 * grown["history"]
 
 

@@ -245,11 +245,12 @@ def move_edges(
             if adjacency[n, m] == 1:
                 add_edge(history, m, weights[n, m], 1.0, psi)
         for m in draws.order[n]:
-            state = (adjacency, weights, modes, room)
-            result = _visit(n, m, history, law, counts, prior, plan, draws, psi, *state)
+            visited = (adjacency, weights, modes, room)
+            result = _visit(n, m, history, law, counts, prior, plan, draws, psi, *visited)
             proposed += result > 0
             accepted += result == 2
         for s in range(draws.swap_uniforms.shape[1]):
-            state = (adjacency, weights, room)
-            swaps += _swap(n, s, history, law, counts, prior, plan, draws, psi, *state)
+            swaps += _swap(
+                n, s, history, law, counts, prior, plan, draws, psi, adjacency, weights, room
+            )
     return proposed, accepted, swaps

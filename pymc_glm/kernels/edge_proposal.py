@@ -7,9 +7,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.likelihood import score
+from pymc_glm.kernels.likelihood import Workspace, score
 from pymc_glm.kernels.polya_gamma import NetworkPrior
-from pymc_glm.kernels.sparse_history import pattern_values
+from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
 
 __all__ = [
     "FREEDOM",
@@ -46,7 +46,7 @@ def edge_prior(prior: NetworkPrior) -> EdgePrior:
         np.ascontiguousarray(log_odds),
         np.ascontiguousarray(mean),
         np.ascontiguousarray(precision),
-        np.linalg.slogdet(precision)[1],
+        _log_determinants(np.ascontiguousarray(precision)),
     )
 
 
@@ -58,6 +58,18 @@ def _cholesky(matrix, lower):  # pragma: no cover - compiled
             for k in range(j):
                 value -= lower[i, k] * lower[j, k]
             lower[i, j] = math.sqrt(value) if i == j else value / lower[j, j]
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_determinants(precision):  # pragma: no cover - compiled
+    n_post, n_pre, size, _ = precision.shape
+    out, lower = np.zeros((n_post, n_pre)), np.zeros((size, size))
+    for n in range(n_post):
+        for m in range(n_pre):
+            _cholesky(precision[n, m], lower)
+            for i in range(size):
+                out[n, m] += 2.0 * math.log(lower[i, i])
+    return out
 
 
 @numba.njit(cache=True, nogil=True)
@@ -83,7 +95,7 @@ def _solve_transposed(lower, vector):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True)
-def log_slab(w, prior, n, m) -> float:  # pragma: no cover - compiled
+def log_slab(w: Floats, prior: EdgePrior, n: int, m: int) -> float:  # pragma: no cover - compiled
     """Return the log prior density of an edge's presence and weights, less that of its absence."""
     quadratic = 0.0
     for i in range(w.size):
@@ -98,7 +110,9 @@ def log_slab(w, prior, n, m) -> float:  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True)
-def draw_weights(normals, stretch, mode, lower, w) -> None:  # pragma: no cover - compiled
+def draw_weights(
+    normals: Floats, stretch: float, mode: Floats, lower: Floats, w: Floats
+) -> None:  # pragma: no cover - compiled
     """Write a draw of the t law around the mode, of precision lower lower'."""
     for i in range(w.size):
         w[i] = stretch * normals[i]
@@ -108,7 +122,7 @@ def draw_weights(normals, stretch, mode, lower, w) -> None:  # pragma: no cover 
 
 
 @numba.njit(cache=True, nogil=True)
-def log_proposal(w, mode, lower) -> float:  # pragma: no cover - compiled
+def log_proposal(w: Floats, mode: Floats, lower: Floats) -> float:  # pragma: no cover - compiled
     """Return the log density of `draw_weights`."""
     squared = log_det = 0.0
     for j in range(w.size):
@@ -125,12 +139,22 @@ def log_proposal(w, mode, lower) -> float:  # pragma: no cover - compiled
 
 @numba.njit(cache=True, nogil=True)
 def find_mode(
-    history, m, law, base, own, prior, n, most_steps, work, mode, lower
+    history: SparseHistory,
+    m: int,
+    law: tuple[int, float, float],
+    base: Floats,
+    own: Floats,
+    prior: EdgePrior,
+    n: int,
+    most_steps: int,
+    work: Workspace,
+    mode: Floats,
+    lower: Floats,
 ) -> None:  # pragma: no cover - compiled
-    """Take at most so many Newton steps from mode (basis,) to the mode of edge m's weights, in place.
+    """Take Newton steps from mode (basis,) to the mode of edge m's weights, in place.
 
-    lower (basis, basis) receives the Cholesky factor of the precision; base and own are psi without
-    the edge and counts where its pre neuron has history.
+    At most `most_steps`; lower (basis, basis) receives the Cholesky factor of the precision. Base
+    and own are psi without the edge, and counts, where its pre neuron has history.
     """
     start, _, pattern, pattern_start, patterns, _ = history
     first_row, size, count = start[m], mode.size, base.size

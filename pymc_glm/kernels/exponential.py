@@ -3,6 +3,9 @@
 The C library's is called element by element from compiled loops, at several times the cost of all
 that surrounds it. Argument reduction to |r| <= log(2) / 2 and a Taylor polynomial of degree 11 give
 relative errors below 1e-14 (Muller 2016, Elementary Functions, 3rd edition, chapter 11).
+
+It takes on the flags of its caller: "contract" and "reassoc" do no harm, "nsz" and with it
+fastmath=True undo the rounding to whole multiples.
 """
 
 import math

@@ -11,6 +11,6 @@ from pymc_glm.steps.weight_hmc import WeightHMC
 __all__ = ["BlockGibbs", "EdgeMetropolis", "NetworkNUTS", "PolyaGammaGibbs", "WeightHMC"]
 
 # What makes pm.sample() choose them by itself; each claims only variables of a network GLM.
-for _method in (PolyaGammaGibbs, BlockGibbs, NetworkNUTS):
+for _method in (EdgeMetropolis, WeightHMC, PolyaGammaGibbs, BlockGibbs, NetworkNUTS):
     if _method not in STEP_METHODS:
         STEP_METHODS.append(_method)

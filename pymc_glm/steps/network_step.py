@@ -21,6 +21,7 @@ from pymc_glm.steps.network_state import (
     find_network,
     reduce_without_model,
 )
+from pymc_glm.steps.preference import prefers_augmentation
 from pymc_glm.steps.threads import Threads
 
 __all__ = ["NetworkStep"]
@@ -50,6 +51,7 @@ class NetworkStep(BlockedStep):
     """
 
     draws: ClassVar[tuple[str, ...]]  # fields of NetworkVariables
+    augments: ClassVar[bool] = False  # whether it draws Pólya-gamma variables
     _state_class: ClassVar[type]
 
     def __init__(
@@ -105,7 +107,12 @@ class NetworkStep(BlockedStep):
                 "call pm.sample inside the model's context (with model: ...): outside it the "
                 "hyperparameters go to pm.NUTS, which evaluates the likelihood of all spikes."
             )
-        return Competence.IDEAL
+        return Competence.IDEAL if cls._is_default() else Competence.COMPATIBLE
+
+    @classmethod
+    def _is_default(cls) -> bool:
+        model = pm.Model.get_context(error_if_none=False)
+        return cls.augments == (model is not None and prefers_augmentation(model))
 
     def _state(self, point: PointType) -> tuple[NDArray, NDArray, NDArray]:
         """Return copies of bias, adjacency and weights; the point may be shared with others."""

@@ -23,7 +23,8 @@ _LENGTH = 1.5  # of a trajectory, in standard deviations
 _MOST_STEPS = 12
 _LARGEST_STEP = 1.2
 _MOST_JOINT = 100  # pre neurons of a post neuron between which the metric has cross terms
-_OFTEN = 0.05  # least inclusion of those
+_OFTEN = 0.2  # least inclusion of those
+_DUE = (5, 20, 60, 180, 540, 1620)  # iterations of the tuning that compute the metric anew
 _MEMORY = 50  # iterations of the tuning over which coefficients are averaged
 
 
@@ -179,8 +180,7 @@ class WeightHMC(NetworkStep):
         self.inclusion = self.inclusion + gain * (adjacency - self.inclusion)
         self.mean_bias = self.mean_bias + gain * (bias - self.mean_bias)
         self.mean_weights = self.mean_weights + gain * (weights - self.mean_weights)
-        due = self.seen in (1, 5) or (self.seen % 10 == 0 and (self.seen // 10).bit_count() == 1)
-        if self.metric is None or due:
+        if self.metric is None or self.seen in _DUE:
             self._measure()
 
     def _measure(self) -> None:

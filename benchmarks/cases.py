@@ -14,7 +14,11 @@ BIN_WIDTH = 0.005  # s
 MEDIAN_RATE = 4.0  # Hz, of a log-normal law over neurons
 RATE_SPREAD = 0.7  # standard deviation of the log rate: the middle 90% are 1.3 to 13 Hz
 EDGES_IN = 3  # pre neurons of a neuron, on average, itself not counted
-RECORDING = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "Wong1993_Adult.h5"
+DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+RECORDINGS = {  # file, and least rate in Hz of a neuron
+    "Wong1993": ("Wong1993_Adult.h5", 0.4),
+    "Demas2003": ("Demas2003_6WK_CTRL_ME1.h5", 0.1),
+}
 
 
 class Size(NamedTuple):
@@ -70,20 +74,24 @@ def simulate(name: str, size: Size, seed: int = 1) -> Case:
     return Case(name, counts, basis)
 
 
-def real_recording() -> Case:
-    """Wong, Meister & Shatz (1993), adult ferret retina; a bin with several spikes counts as 1."""
-    counts = pg.bin_spikes(pg.read_spikes(RECORDING), BIN_WIDTH, min_rate=0.4)
+def real_recording(name: str) -> Case:
+    """Return a recording of the retina; a bin with several spikes counts as 1.
+
+    Wong, Meister & Shatz (1993), adult ferret; Demas, Eglen & Wong (2003), mouse of six weeks.
+    """
+    file, min_rate = RECORDINGS[name]
+    counts = pg.bin_spikes(pg.read_spikes(DATA / file), BIN_WIDTH, min_rate=min_rate)
     basis = pg.basis.raised_cosine(3, 20 * BIN_WIDTH, BIN_WIDTH).values
-    return Case("Wong1993", counts.values.clip(0, 1), basis)
+    return Case(name, counts.values.clip(0, 1), basis)
 
 
 def load(name: str) -> Case:
-    return real_recording() if name == "Wong1993" else simulate(name, SIMULATED[name])
+    return real_recording(name) if name in RECORDINGS else simulate(name, SIMULATED[name])
 
 
 def names() -> list[str]:
     """Return the cases that can be run here."""
-    return [*SIMULATED, *(["Wong1993"] if RECORDING.exists() else [])]
+    return [*SIMULATED, *(name for name, (file, _) in RECORDINGS.items() if (DATA / file).exists())]
 
 
 def network_prior(n: int, n_basis: int) -> NetworkPrior:

@@ -78,7 +78,9 @@ def parts(edges, weights, n=N_NEURONS, share=True):
         "eigen": lambda: pg.EigenEdges(
             2, pm.Normal.dist(0, 1), pm.LogNormal.dist(0, 0.3) if j % 2 else 1.5, **own
         ),
-        "feature": lambda: pg.FeatureEdges(features(n), intercept=pm.Normal.dist(0, 1), **own),
+        "feature": lambda: pg.FeatureEdges(
+            features(n), pm.Normal.dist(0, 0.5), pm.Normal.dist(0, 1), **own
+        ),
     }
     learned = edges == weights or n_basis_of(edges, weights) == 2
     slab = {

@@ -10,7 +10,7 @@ import joint
 import numpy as np
 import pymc as pm
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 import pymc_glm as pg
 
@@ -57,7 +57,7 @@ def distance_quantities(free):
     return {
         "a distance": squared[1, 0],
         "mean distance": np.sqrt(squared).mean(),
-        "probability of an edge": 1 / (1 + np.exp(-log_odds)),
+        "probability of an edge": special.expit(log_odds),
         "mean of a weight": np.mean(mean),
     }
 
@@ -152,18 +152,18 @@ def test_short_of_other_builders(edges, weights):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("edges", "weights"),
+    ("edges", "weights", "n_simulations"),
     [
-        (None, None),
-        (pg.DenseEdges(), None),
-        (pg.BlockEdges(2), pg.BlockWeights()),
-        (pg.DistanceEdges(2), pg.DistanceWeights()),
+        (None, None, 300),
+        (pg.DenseEdges(), None, 300),
+        (pg.BlockEdges(2), pg.BlockWeights(), 150),
+        (pg.DistanceEdges(2), pg.DistanceWeights(), 300),
     ],
     ids=["bernoulli_glm", "dense_glm", "sbm_glm", "latent_distance_glm"],
 )
-def test_long(edges, weights):
+def test_long(edges, weights, n_simulations):
     """The parts of the builders with their default priors."""
     n_neurons, n_basis = (3, 2) if weights is None else (4, 1)
     model = joint.make_joint(n_neurons, 300, n_basis, 300, seed=21, edges=edges, weights=weights)
-    ranks = calibrate(model, 300, n_draws=19, thin=12, warm_up=80, seed=22)
+    ranks = calibrate(model, n_simulations, n_draws=19, thin=12, warm_up=80, seed=22)
     assert_calibrated(ranks, 19)

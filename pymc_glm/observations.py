@@ -97,6 +97,7 @@ class Bernoulli(Observation):
 
     def information_ratio(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return p (1 - p) over E[omega] = tanh(psi / 2) / (2 psi), psi = logit p."""
+        mean = np.clip(mean, 1e-6, 1 - 1e-6)
         psi = logit(mean)
         half = np.where(np.abs(psi) < 1e-6, 0.25, np.tanh(psi / 2) / np.where(psi == 0, 1, 2 * psi))
         return mean * (1 - mean) / half

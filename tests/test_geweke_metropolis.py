@@ -109,12 +109,17 @@ def _accept_too_often(monkeypatch, network):
     change_edges(monkeypatch, change)
 
 
-def _swap_with_preference(monkeypatch, network):
-    """Partners are chosen by weights that are not symmetric."""
-    step = network.step_of(pg.EdgeMetropolis)
-    weights = np.array([[0.0, 99.0, 1.0], [1.0, 0.0, 1.0], [99.0, 1.0, 0.0]])
-    monkeypatch.setattr(step, "_partner", np.cumsum(weights, axis=1))
-    monkeypatch.setattr(step, "_swaps", 30)
+def _swap_to_narrow_weights(monkeypatch, network):
+    """Weights in a swap are not drawn from the density that they are judged by."""
+    change_edges(
+        monkeypatch,
+        lambda prior, plan, draws, weights: (
+            prior,
+            plan,
+            draws._replace(swap_normals=0.3 * draws.swap_normals),
+        ),
+    )
+    monkeypatch.setattr(network.step_of(pg.EdgeMetropolis), "_swaps", 30)
 
 
 def change_trajectories(monkeypatch, change):
@@ -151,7 +156,7 @@ def _too_little_momentum(monkeypatch, network):
         _forget_the_edge_probability,
         _start_where_the_edge_is,
         _accept_too_often,
-        _swap_with_preference,
+        _swap_to_narrow_weights,
         _forget_the_prior_of_the_bias,
         _too_little_momentum,
     ],

@@ -31,5 +31,4 @@ def prefers_augmentation(model: pm.Model) -> bool:
 def _information_ratio(model: pm.Model) -> float:
     network = find_network(model)
     counts = observed_counts(model, network.spikes)
-    mean = counts.mean(axis=0, keepdims=True).clip(1e-9)
-    return float(np.mean(network.observation.information_ratio(mean)))
+    return float(np.mean(network.observation.information_ratio(counts.mean(axis=0))))

@@ -16,6 +16,7 @@ from scipy.special import expit
 
 import pymc_glm as pg
 from pymc_glm.sampling import initial_points
+from pymc_glm.steps.network_state import relaxed
 
 # R-hat of what never changes is 0 / 0 in ArviZ; forked workers beside our threads do not deadlock.
 pytestmark = [
@@ -507,6 +508,34 @@ def test_steps_travel_light():
     # two steps share a bin and a pattern of 4 bytes for each 2 x 8 of the history
     assert grown["metropolis"] < 0.7 * grown["history"]
     assert abs(grown["nuts"]) < 0.02 * grown["history"]
+
+
+def test_structure_comes_in_during_the_tuning(counts):
+    """Pairs are alike at first; self-edges and certain edges are what they are throughout."""
+    probability = np.array([[0.5, 0.2, 0.6], [1.0, 0.5, 0.1], [0.3, 0.0, 0.5]])
+    mean = np.arange(18.0).reshape(3, 3, 2)
+    with build(
+        counts,
+        edges=pg.BernoulliEdges(probability, None),
+        weights=pg.GaussianWeights(mean, 1.0, None, None),
+    ) as model:
+        step = pg.EdgeMetropolis(threads=1)
+    point = model.initial_point(0)
+    target = step.network_prior(point)
+    pairs = ~np.eye(3, dtype=bool)
+    certain = ~np.isfinite(target.log_odds)
+    flat = relaxed(target, 0.0)
+    np.testing.assert_allclose(
+        expit(flat.log_odds[pairs & ~certain]), np.mean([0.2, 0.6, 0.1, 0.3])
+    )
+    np.testing.assert_allclose(flat.mean[pairs], np.tile(mean[pairs].mean(axis=0), (6, 1)))
+    for part in ("log_odds", "mean"):
+        same = ~pairs | certain if part == "log_odds" else ~pairs
+        np.testing.assert_array_equal(getattr(flat, part)[same], getattr(target, part)[same])
+    step.setup_chain(np.random.default_rng(1), 100, 10)
+    spread = [np.ptp(step._next_prior(point).mean[pairs]) for _ in range(110)]
+    assert np.all(np.diff(spread) >= 0)
+    assert spread[9] == 0 and spread[60] < spread[70] == spread[109] == np.ptp(target.mean[pairs])
 
 
 # --- same seed, same draws -----------------------------------------------------------------------

@@ -6,7 +6,6 @@ import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
 from pymc.blocking import PointType, StatsType
-from pymc.step_methods.compound import StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
@@ -15,7 +14,7 @@ from pymc_glm.kernels.edge_proposal import edge_prior
 from pymc_glm.kernels.sparse_history import overlap
 from pymc_glm.steps.compact import read_history, read_likelihood
 from pymc_glm.steps.network_state import NetworkVariables
-from pymc_glm.steps.network_step import NetworkStep
+from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 
 __all__ = ["EdgeMetropolis"]
 
@@ -28,7 +27,7 @@ _ALIKE = 0.02  # least overlap of the histories of two pre neurons that swap the
 
 
 @dataclass_state
-class EdgeMetropolisState(StepMethodState):
+class EdgeMetropolisState(NetworkStepState):
     """What proposals have learned in the tuning."""
 
     tune: bool
@@ -156,7 +155,7 @@ class EdgeMetropolis(NetworkStep):
             move_edges,
             self._history,
             self._likelihood,
-            edge_prior(self._prior(point)),
+            edge_prior(self._next_prior(point)),
             plan,
             draws,
             bias,

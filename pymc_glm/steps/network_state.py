@@ -16,6 +16,7 @@ from pymc.step_methods.compound import BlockedStep
 from pytensor.compile.mode import Mode
 from pytensor.graph.traversal import ancestors, walk
 from pytensor.tensor.variable import TensorVariable
+from scipy.special import expit, logit
 
 from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
 from pymc_glm.kernels.polya_gamma import NetworkPrior
@@ -29,6 +30,7 @@ __all__ = [
     "find_network",
     "observed_counts",
     "reduce_without_model",
+    "relaxed",
 ]
 
 
@@ -147,6 +149,34 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
             f"the activation of {spikes.name!r} is not bias + history . weights; {step} "
             "would ignore what else is in it. Remove it, or put it into the history."
         )
+
+
+def relaxed(prior: NetworkPrior, share: float) -> NetworkPrior:
+    """Return a prior that knows only a share of what tells pairs of neurons apart.
+
+    Log odds of uncertain edges and slab means are drawn to those of the mean pair; self-edges and
+    certain edges stay as they are.
+
+    Parameters
+    ----------
+    prior : NetworkPrior
+    share : float
+        From 0, all pairs alike, to 1, the prior itself.
+    """
+    n_post, n_pre = prior.mean.shape[:2]
+    pairs = np.arange(n_post)[:, None] != np.arange(n_pre)
+    if share >= 1 or not pairs.any():
+        return prior
+    mean = prior.mean.copy()
+    mean[pairs] = share * mean[pairs] + (1 - share) * mean[pairs].mean(axis=0)
+    log_odds = prior.log_odds
+    if log_odds is not None:
+        uncertain = pairs & np.isfinite(log_odds)
+        if uncertain.any():
+            own = log_odds[uncertain]
+            log_odds = log_odds.copy()
+            log_odds[uncertain] = share * own + (1 - share) * logit(expit(own).mean())
+    return prior._replace(log_odds=log_odds, mean=mean)
 
 
 class PriorFunction:

@@ -8,7 +8,8 @@ import pymc as pm
 from numpy.typing import NDArray
 from pymc.blocking import PointType
 from pymc.model import modelcontext
-from pymc.step_methods.compound import BlockedStep, Competence
+from pymc.step_methods.compound import BlockedStep, Competence, StepMethodState
+from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator, get_random_generator
 from pytensor.tensor.variable import TensorVariable
 
@@ -20,20 +21,34 @@ from pymc_glm.steps.network_state import (
     check_conditionals,
     find_network,
     reduce_without_model,
+    relaxed,
 )
 from pymc_glm.steps.preference import prefers_augmentation
 from pymc_glm.steps.threads import Threads
 
-__all__ = ["NetworkStep"]
+__all__ = ["NetworkStep", "NetworkStepState"]
 
 _KINDS = {"bias": BaselineRV, "weights": SpikeAndSlabRV, "adjacency": EdgeRV}
+_COMES_IN, _ALL_IN = 0.1, 0.7  # of the tuning: structure comes in, and is all there
 _log = logging.getLogger("pymc_glm")
+
+
+@dataclass_state
+class NetworkStepState(StepMethodState):
+    """Where a chain is in its tuning."""
+
+    warm_up: int
+    iteration: int
 
 
 class NetworkStep(BlockedStep):
     """A step method that moves edges, weights or biases of every post neuron, given the prior.
 
     A subclass names the kinds of variables that it draws and reads the data that its kernel needs.
+
+    What the prior says of single pairs (by their blocks, positions, features) comes in gradually
+    during the tuning. Structure is random at first, and edges drawn by it would hold it where it
+    is: chains then stay in modes far below the highest.
 
     Parameters
     ----------
@@ -77,11 +92,26 @@ class NetworkStep(BlockedStep):
         n_posts = model.initial_point(0)[self._names["bias"]].size
         self._threads = Threads(threads, n_posts)
         self.rng = get_random_generator(rng)
+        self.warm_up = self.iteration = 0
         self._read(model, network)
 
     def _read(self, model: pm.Model, network: NetworkVariables) -> None:
         """Read the data that the kernel needs from the model's containers."""
         raise NotImplementedError
+
+    def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
+        """Start a chain."""
+        super().setup_chain(rng, tune, draws)
+        self.warm_up, self.iteration = tune, 0
+
+    def _next_prior(self, point: PointType) -> NetworkPrior:
+        """Return the network prior that the coming draw is made under."""
+        prior = self._prior(point)
+        self.iteration += 1
+        if self.iteration > _ALL_IN * self.warm_up:
+            return prior
+        ramp = (self.iteration / self.warm_up - _COMES_IN) / (_ALL_IN - _COMES_IN)
+        return relaxed(prior, max(ramp, 0.0))
 
     def network_prior(self, point: PointType) -> NetworkPrior:
         """Return the network prior at a point (values of the model's value variables)."""

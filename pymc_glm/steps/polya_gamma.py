@@ -5,21 +5,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pymc as pm
 from pymc.blocking import PointType, StatsType
-from pymc.step_methods.compound import StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment, sweep
 from pymc_glm.steps.network_state import NetworkVariables, observed_counts
-from pymc_glm.steps.network_step import NetworkStep
+from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 
 __all__ = ["PolyaGammaGibbs"]
 
 
 @dataclass_state
-class PolyaGammaGibbsState(StepMethodState):
-    """The random generator is all that is carried from draw to draw beside the point."""
+class PolyaGammaGibbsState(NetworkStepState):
+    """Nothing is learned in the tuning."""
 
 
 class PolyaGammaGibbs(NetworkStep):
@@ -98,7 +97,7 @@ class PolyaGammaGibbs(NetworkStep):
         with self._threads.single_blas():
             result = sweep(
                 self._data,
-                self._prior(point),
+                self._next_prior(point),
                 adjacency,
                 coefficients,
                 self.rng,

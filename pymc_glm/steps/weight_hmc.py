@@ -6,7 +6,6 @@ import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
 from pymc.blocking import PointType, StatsType
-from pymc.step_methods.compound import StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
@@ -15,7 +14,7 @@ from pymc_glm.kernels.fisher import empty_metric, fisher_information
 from pymc_glm.kernels.hmc import BiasPrior, Trajectories, move_weights
 from pymc_glm.steps.compact import read_history, read_likelihood
 from pymc_glm.steps.network_state import NetworkVariables
-from pymc_glm.steps.network_step import NetworkStep
+from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 
 __all__ = ["WeightHMC"]
 
@@ -29,7 +28,7 @@ _MEMORY = 50  # iterations of the tuning over which coefficients are averaged
 
 
 @dataclass_state
-class WeightHMCState(StepMethodState):
+class WeightHMCState(NetworkStepState):
     """What the trajectories have learned in the tuning."""
 
     tune: bool
@@ -144,7 +143,7 @@ class WeightHMC(NetworkStep):
             np.clip(np.rint(_LENGTH / self.step_size), 1, _MOST_STEPS).astype(np.int64),
         )
         acceptance = np.empty(n_post)
-        prior = self._prior(point)
+        prior = self._next_prior(point)
         self._threads.over_posts(
             move_weights,
             self._history,

@@ -110,7 +110,7 @@ def test_blocks_are_found(made_of, n_blocks):
         truth.counts, BASIS, edges=pg.BlockEdges(n_blocks), weights=pg.BlockWeights()
     )
     tree = pg.sample(
-        200, 300, chains=2, random_seed=5, model=model, progressbar=False, report=False, quiet=True
+        400, 600, chains=2, random_seed=5, model=model, progressbar=False, report=False, quiet=True
     )
     summary = pg.block_summary(tree, truth=truth.structure)
     assert summary.adjusted_rand.median("draw").min() >= 0.9

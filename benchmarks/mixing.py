@@ -29,9 +29,6 @@ import pymc_glm as pg
 from pymc_glm.sampling import initial_points
 from pymc_glm.steps.network_state import PriorFunction, find_network
 
-WINDOW_BIN = 0.005  # s
-GROUPS = ("bias", "weights", "edges")
-
 
 class Published:
     """The published algorithm of peer.py as a step."""

@@ -184,9 +184,9 @@ class DistanceEdges(Edges):
         Log odds of an edge at distance zero, by default learned, Normal(-1, 1), in the posterior
         as ``edge_intercept``.
     scale : number, PyMC distribution or "learned"
-        Length over which the log odds fall by one. By default learned, log-normal: around 1 in
-        units of the prior standard deviation of latent positions (sigma 0.75), around half the root
-        mean square distance of known ones (sigma 0.75). In the posterior as ``edge_length_scale``.
+        Length over which the log odds fall by one. By default learned, log-normal (sigma
+        0.75): around 1 in units of the prior standard deviation of latent positions, around half
+        the root mean square distance of known ones. In the posterior as ``edge_length_scale``.
     self_probability : number, PyMC distribution, "learned" or None
         Probability of an edge from a neuron to itself, as for `BernoulliEdges`.
     positions : array (neuron, n_dims), mapping, DataFrame or DataArray, optional

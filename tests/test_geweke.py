@@ -8,7 +8,6 @@ in fewer than 1 of 1000 seeds.
 
 import joint
 import numpy as np
-import pymc as pm
 import pytest
 
 import pymc_glm as pg
@@ -27,10 +26,7 @@ def network():
         1,
         N_PRIOR,
         seed=1,
-        edges=pg.BernoulliEdges(pm.Beta.dist(2, 2), pm.Beta.dist(2, 3)),
-        weights=pg.GaussianWeights(
-            pm.Normal.dist(0.5, 0.7), None, self_mean=pm.Normal.dist(-1, 0.5), self_cov=None
-        ),
+        **joint.learned_parts(),
     )
 
 

@@ -2,7 +2,6 @@
 
 import joint
 import numpy as np
-import pymc as pm
 import pytest
 
 import pymc_glm as pg
@@ -20,10 +19,7 @@ def make(network_steps, n_basis=1):
         n_basis,
         N_PRIOR,
         seed=1,
-        edges=pg.BernoulliEdges(pm.Beta.dist(2, 2), pm.Beta.dist(2, 3)),
-        weights=pg.GaussianWeights(
-            pm.Normal.dist(0.5, 0.7), None, self_mean=pm.Normal.dist(-1, 0.5), self_cov=None
-        ),
+        **joint.learned_parts(),
         network_steps=network_steps,
     )
 

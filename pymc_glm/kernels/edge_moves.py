@@ -23,8 +23,14 @@ from pymc_glm.kernels.edge_proposal import (
     log_proposal,
     log_slab,
 )
-from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, workspace
-from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, longest, pattern_values
+from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, workspace
+from pymc_glm.kernels.sparse_history import (
+    SparseHistory,
+    add_edge,
+    longest,
+    pattern_values,
+    write_psi,
+)
 
 __all__ = ["EdgeDraws", "EdgePlan", "draw_edges", "move_edges"]
 
@@ -238,12 +244,9 @@ def move_edges(
     )
     proposed = accepted = swaps = 0
     for n in range(posts[0], posts[1]):
-        law = (likelihood.family, likelihood.shape[n], likelihood.slope)
+        law = law_of(likelihood, n)
         counts = likelihood.counts[n]
-        psi[:] = bias[n]
-        for m in range(adjacency.shape[1]):
-            if adjacency[n, m] == 1:
-                add_edge(history, m, weights[n, m], 1.0, psi)
+        write_psi(history, bias[n], weights[n], psi)
         for m in draws.order[n]:
             visited = (adjacency, weights, modes, room)
             result = _visit(n, m, history, law, counts, prior, plan, draws, psi, *visited)

@@ -7,8 +7,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.likelihood import Likelihood, score
-from pymc_glm.kernels.sparse_history import SparseHistory, add_edge
+from pymc_glm.kernels.likelihood import Likelihood, law_of, score
+from pymc_glm.kernels.sparse_history import SparseHistory, write_psi
 
 __all__ = ["Metric", "empty_metric", "fisher_information"]
 
@@ -109,12 +109,8 @@ def fisher_information(
     n_bins = history.n_bins
     psi, slope, curvature = np.empty(n_bins), np.empty(n_bins), np.empty(n_bins)
     for n in range(posts[0], posts[1]):
-        psi[:] = bias[n]
-        for m in range(weights.shape[1]):
-            if np.any(weights[n, m] != 0.0):
-                add_edge(history, m, weights[n, m], 1.0, psi)
-        law = (likelihood.family, likelihood.shape[n], likelihood.slope)
-        score(law, likelihood.counts[n], psi, slope, curvature)
+        write_psi(history, bias[n], weights[n], psi)
+        score(law_of(likelihood, n), likelihood.counts[n], psi, slope, curvature)
         own = np.flatnonzero(chosen[n])
         metric.place[n] = -1
         for j in range(own.size):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.edge_proposal import EdgePrior
 from pymc_glm.kernels.fisher import Metric
-from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, score
-from pymc_glm.kernels.sparse_history import SparseHistory, add_edge
+from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, score
+from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, write_psi
 
 __all__ = ["BiasPrior", "Trajectories", "move_weights"]
 
@@ -221,15 +221,14 @@ def move_weights(
     size = weights.shape[2]
     psi = np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
-        law = (likelihood.family, likelihood.shape[n], likelihood.slope)
+        law = law_of(likelihood, n)
         problem = _problem(n, prior, bias_prior, adjacency)
         active = problem.active
         q = np.empty(problem.mean.size)
         q[0] = bias[n]
         for i in range(active.size):
             q[1 + i * size : 1 + (i + 1) * size] = weights[n, active[i]]
-        psi[:] = 0.0
-        _advance(history, active, q, psi)
+        write_psi(history, bias[n], weights[n], psi)
         lower = np.linalg.cholesky(_mass(n, metric, problem))
         counts = likelihood.counts[n]
         change = _travel(n, history, law, counts, problem, lower, trajectories, q, psi)

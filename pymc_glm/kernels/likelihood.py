@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.exponential import exponential
 
-__all__ = ["LOGISTIC", "Likelihood", "Workspace", "log_likelihood", "score", "workspace"]
+__all__ = [
+    "LOGISTIC",
+    "Likelihood",
+    "Workspace",
+    "law_of",
+    "log_likelihood",
+    "score",
+    "workspace",
+]
 
 LOGISTIC = 0
 
@@ -32,6 +40,14 @@ class Likelihood(NamedTuple):
     counts: NDArray  # (post, time), of the smallest integer type that holds them
     shape: Floats  # (post,)
     slope: float
+
+
+@numba.njit(cache=True, nogil=True)
+def law_of(
+    likelihood: Likelihood, n: int
+) -> tuple[int, float, float]:  # pragma: no cover - compiled
+    """Return family, shape and slope of post neuron n."""
+    return likelihood.family, likelihood.shape[n], likelihood.slope
 
 
 class Workspace(NamedTuple):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pymc_glm.kernels.packing import PackedRows, project, transpose_product, weighted_grams
 from pymc_glm.kernels.tableau import draw_active, update_edges
 
-__all__ = ["AugmentedData", "NetworkPrior", "SweepTimes", "augment", "sweep"]
+__all__ = ["AugmentedData", "NetworkPrior", "SweepTimes", "augment", "run_jobs", "sweep"]
 
 FUSED_POSTS = 4  # post neurons that share one reading of the design
 
@@ -176,7 +176,8 @@ def _update_posts(posts, data, prior, terms, omega, adjacency, coefficients, see
     return flips, clock[1] - clock[0], clock[2] - clock[1], edges_time, draw_time
 
 
-def _run(executor: Executor | None, function: Callable, jobs: Iterable[tuple]) -> list:
+def run_jobs(executor: Executor | None, function: Callable, jobs: Iterable[tuple]) -> list:
+    """Call a function with each tuple of arguments, on threads if given; results in order."""
     if executor is None:
         return [function(*job) for job in jobs]
     return [future.result() for future in [executor.submit(function, *job) for job in jobs]]
@@ -189,7 +190,7 @@ def _activation(
     n_blocks = data.rows.row_start.size - 1
     cuts = np.linspace(0, n_blocks, n_threads + 1).astype(int)
     jobs = [(data.rows, coefficients, a, b, psi) for a, b in pairwise(cuts)]
-    _run(executor, project, jobs)
+    run_jobs(executor, project, jobs)
     return psi
 
 
@@ -234,6 +235,6 @@ def sweep(
     fused = min(FUSED_POSTS, -(-n_post // n_threads))
     groups = [range(n, min(n + fused, n_post)) for n in range(0, n_post, fused)]
     jobs = [(g, data, prior, terms, omega, adjacency, coefficients, seeds) for g in groups]
-    results = _run(executor, _update_posts, jobs)
+    results = run_jobs(executor, _update_posts, jobs)
     flips, *times = (sum(column) for column in zip(*results, strict=True))
     return SweepResult(adjacency, coefficients, int(flips), SweepTimes(psi_time, *times))

@@ -12,7 +12,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SparseHistory", "add_edge", "longest", "overlap", "pattern_values", "sparse_history"]
+__all__ = [
+    "SparseHistory",
+    "add_edge",
+    "longest",
+    "overlap",
+    "pattern_values",
+    "sparse_history",
+    "write_psi",
+]
 
 type Floats = NDArray[np.float64]
 
@@ -88,6 +96,17 @@ def add_edge(
         value[k] *= times
     for i in range(history.start[m], history.start[m + 1]):
         psi[history.bins[i]] += value[history.pattern[i]]
+
+
+@numba.njit(cache=True, nogil=True)
+def write_psi(
+    history: SparseHistory, bias: float, weights: Floats, psi: Floats
+) -> None:  # pragma: no cover - compiled
+    """Write psi (time,) of one post neuron: its bias and the history times weights (pre, basis)."""
+    psi[:] = bias
+    for m in range(weights.shape[0]):
+        if np.any(weights[m] != 0.0):
+            add_edge(history, m, weights[m], 1.0, psi)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,6 +1,7 @@
 """What step methods of edges, weights and biases have in common."""
 
 import logging
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -95,9 +96,9 @@ class NetworkStep(BlockedStep):
         self.warm_up = self.iteration = 0
         self._read(model, network)
 
+    @abstractmethod
     def _read(self, model: pm.Model, network: NetworkVariables) -> None:
         """Read the data that the kernel needs from the model's containers."""
-        raise NotImplementedError
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a chain."""

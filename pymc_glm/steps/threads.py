@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 from threadpoolctl import ThreadpoolController
+
+from pymc_glm.kernels.polya_gamma import run_jobs
 
 __all__ = ["Threads", "available_cores"]
 
@@ -85,10 +87,4 @@ class Threads:
         size = max(1, self.n_posts // (8 * self.n_threads)) if self.n_threads > 1 else self.n_posts
         runs = [(n, min(n + size, self.n_posts)) for n in range(0, self.n_posts, size)]
         with self.single_blas():
-            return self._map(function, runs, arguments)
-
-    def _map(self, function: Callable, runs: Iterable[tuple], arguments: tuple) -> list:
-        if self.executor is None:
-            return [function(run, *arguments) for run in runs]
-        futures = [self.executor.submit(function, run, *arguments) for run in runs]
-        return [future.result() for future in futures]
+            return run_jobs(self.executor, function, [(run, *arguments) for run in runs])

@@ -22,7 +22,7 @@ import numpy as np
 import peer
 import pymc as pm
 import xarray as xr
-from cases import load, names
+from cases import Case, load, names
 from threadpoolctl import threadpool_limits
 
 import pymc_glm as pg
@@ -33,8 +33,8 @@ from pymc_glm.steps.network_state import PriorFunction, find_network
 class Published:
     """The published algorithm of peer.py as a step."""
 
-    def __init__(self, model: pm.Model, counts: np.ndarray):
-        self.data = peer.prepare(counts, model["history"].get_value())
+    def __init__(self, model: pm.Model, counts: np.ndarray, history: np.ndarray):
+        self.data = peer.prepare(counts, history)
         self.prior = PriorFunction(model, find_network(model))
 
     def setup_chain(self, rng: np.random.Generator, tune: int, draws: int) -> None:
@@ -63,11 +63,11 @@ class Chain(NamedTuple):
     tuning: float
 
 
-def steps_of(sampler: str, model: pm.Model, counts: np.ndarray) -> list:
+def steps_of(sampler: str, model: pm.Model, case: Case) -> list:
     """Return the steps of a sampler."""
     with model:
         first = {
-            "published": lambda: [Published(model, counts)],
+            "published": lambda: [Published(model, case.counts, case.history)],
             "augmented": lambda: [pg.PolyaGammaGibbs(threads=1)],
             "default": lambda: [pg.EdgeMetropolis(threads=1), pg.WeightHMC(threads=1)],
         }[sampler]()
@@ -82,7 +82,7 @@ def run_chain(case: str, sampler: str, chain: int, chains: int, tune: int, draws
     with threadpool_limits(1):
         with model:
             start = initial_points(model, pg.WeightHMC(threads=1), chains, np.random.default_rng(5))
-        steps = steps_of(sampler, model, loaded.counts)
+        steps = steps_of(sampler, model, loaded)
         for step in steps:
             step.setup_chain(rng.spawn(1)[0], tune, draws)
         point = model.initial_point(0)

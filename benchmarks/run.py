@@ -31,6 +31,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import SweepTimes, augment, sweep
+from pymc_glm.kernels.sparse_history import spike_history
 
 WARM_UP = 3  # sweeps before timing, from no edges but self-edges
 MOST_PEER_POSTS = 9  # the peer sweeps over so many post neurons; its time is scaled to all
@@ -55,7 +56,12 @@ class Runner:
         history = case.history
         n, group_size = case.counts.shape[1], history.shape[2]
         self.prior = network_prior(n, group_size)
-        self.data = augment(pack_rows(history), case.counts.T.astype(float), 1, group_size)
+        self.data = augment(
+            pack_rows(spike_history(case.counts, case.basis)),
+            case.counts.T.astype(float),
+            1,
+            group_size,
+        )
         self.peer_data = peer.prepare(case.counts, history)
         self.stored = self.data.rows.values.size / self.peer_data.design.size
         self.rng = np.random.default_rng(1)

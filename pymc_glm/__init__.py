@@ -12,6 +12,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from pymc_glm import basis
+from pymc_glm.activation import coupling_activation
 from pymc_glm.criticism import (
     AlignedPositions,
     BlockSummary,
@@ -99,6 +100,7 @@ __all__ = [
     "block_summary",
     "build_glm",
     "convergence_report",
+    "coupling_activation",
     "dense_glm",
     "edge_summary",
     "filter_bands",

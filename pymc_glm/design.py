@@ -1,11 +1,12 @@
 """Counts and a basis made into regressors, with all checks of both."""
 
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.basis import as_basis
 from pymc_glm.kernels.history import convolve_history
@@ -16,8 +17,7 @@ __all__ = ["Design", "check_counts", "history_design", "make_design"]
 class Design(NamedTuple):
     """Checked data of a model."""
 
-    counts: xr.DataArray  # (time, neuron), int64
-    history: xr.DataArray  # (time, pre, basis)
+    counts: xr.DataArray  # (time, neuron), of an integer type
     basis: xr.DataArray  # (lag, basis)
     bin_width: float  # s
 
@@ -76,18 +76,24 @@ def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = Non
             f"counts: the neuron labels {labels[repeats > 1].tolist()} occur more than once."
         )
     _check_values(counts)
-    return counts.astype(np.int64).assign_attrs(counts.attrs | {"bin_width": float(width)})
+    if counts.dtype.kind not in "iu":
+        counts = counts.astype(np.int64)
+    return counts.assign_attrs(counts.attrs | {"bin_width": float(width)})
 
 
 def _check_values(counts: xr.DataArray) -> None:
     values = counts.values
     if values.dtype.kind not in "biuf":
         raise ValueError(f"counts: got values of type {values.dtype}, allowed are whole numbers.")
-    for wrong, what in (
-        (~np.isfinite(values), "not a finite number"),
-        (values < 0, "negative"),
-        (values != np.floor(values), "not a whole number"),
-    ):
+    tests: list[tuple[Callable[[NDArray], NDArray], str]] = [(lambda x: x < 0, "negative")]
+    if values.dtype.kind == "f":
+        tests = [
+            (lambda x: ~np.isfinite(x), "not a finite number"),
+            *tests,
+            (lambda x: x != np.floor(x), "not a whole number"),
+        ]
+    for test, what in tests:
+        wrong = test(values)
         if wrong.any():
             time, neuron = np.argwhere(wrong)[0]
             raise ValueError(
@@ -120,7 +126,7 @@ def _warn_of_constant_regressors(counts: xr.DataArray) -> None:
 
 
 def make_design(counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLike) -> Design:
-    """Check counts and basis and build the history regressors.
+    """Check counts and basis.
 
     Parameters
     ----------
@@ -148,16 +154,7 @@ def make_design(counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLik
             f"the recording of {n_bins} bins ({n_bins * bin_width:g} s); use a shorter window."
         )
     _warn_of_constant_regressors(counts)
-    history = xr.DataArray(
-        convolve_history(counts.values, basis.values),
-        dims=("time", "pre", "basis"),
-        coords={
-            "time": counts["time"].values,
-            "pre": counts["neuron"].values,
-            "basis": basis["basis"].values,
-        },
-    )
-    return Design(counts, history, basis, bin_width)
+    return Design(counts, basis, bin_width)
 
 
 def history_design(
@@ -193,4 +190,13 @@ def history_design(
            [0., 1.],
            [0., 0.]])
     """
-    return make_design(counts, basis).history
+    design = make_design(counts, basis)
+    return xr.DataArray(
+        convolve_history(design.counts.values, design.basis.values),
+        dims=("time", "pre", "basis"),
+        coords={
+            "time": design.counts["time"].values,
+            "pre": design.counts["neuron"].values,
+            "basis": design.basis["basis"].values,
+        },
+    )

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from pytensor.tensor.random.basic import NormalRV
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_glm.activation import coupling_activation
 from pymc_glm.design import Design, make_design
 from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
 from pymc_glm.edges import BernoulliEdges, BlockEdges, DenseEdges, DistanceEdges, Edges
@@ -96,16 +97,16 @@ def _network(edges: Edges, weights: Weights, design: Design) -> TensorVariable:
     )
 
 
-def _data(design: Design) -> TensorVariable:
-    """Register the data containers; return the history."""
-    history = pm.Data("history", design.history.values, dims=("time", "pre", "basis"))
-    pm.Data("basis_functions", design.basis.values, dims=("lag", "basis"))
+def _data(design: Design) -> tuple[TensorVariable, TensorVariable]:
+    """Register the data containers; return counts and basis functions."""
+    counts = pm.Data("counts", design.counts.values, dims=("time", "post"))
+    basis = pm.Data("basis_functions", design.basis.values, dims=("lag", "basis"))
     pm.Data("bin_width", design.bin_width)
     position = neuron_positions(design.counts)
     if position is not None:
         pm.modelcontext(None).add_coord("space", position["space"].values)
         pm.Data("position", position.values, dims=("post", "space"))
-    return history
+    return counts, basis
 
 
 def build_glm(
@@ -151,8 +152,8 @@ def build_glm(
     pymc.Model
         Variables ``adjacency`` (post, pre), ``weights`` (post, pre, basis), ``bias`` (post), the
         learned hyperparameters, and the observed ``spikes`` (time, post); data containers
-        ``counts`` (time, post), ``history`` (time, pre, basis), ``basis_functions`` (lag, basis),
-        ``bin_width`` and, where known, ``position`` (post, space).
+        ``counts`` (time, post), ``basis_functions`` (lag, basis), ``bin_width`` and, where
+        known, ``position`` (post, space).
 
     Raises
     ------
@@ -179,17 +180,11 @@ def build_glm(
     law = observation_model(observation)
     design = make_design(counts, basis)
     law.check(design.counts.values, design.counts["neuron"].values.tolist(), design.bin_width)
-    _, n_neurons, n_basis = design.history.shape
     with pm.Model(coords=_coords(design)) as model:
-        history = _data(design)
-        spikes = pm.Data("counts", design.counts.values, dims=("time", "post"))
+        spikes, functions = _data(design)
         baseline = _bias(bias, bias_rate, law, design)
         coupling = _network(edges, weights, design)
-        psi = (
-            baseline
-            + history.reshape((-1, n_neurons * n_basis))
-            @ coupling.reshape((n_neurons, n_neurons * n_basis)).T
-        )
+        psi = baseline + coupling_activation(spikes, functions, coupling)
         law.distribution("spikes", psi, observed=spikes, dims=("time", "post"))
     return model
 

@@ -12,12 +12,13 @@ import pymc as pm
 
 import pymc_glm as pg
 from pymc_glm.distributions import BlockLabelsRV
-from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
 from pymc_glm.kernels.simulate import run_bernoulli
-from pymc_glm.kernels.sparse_history import sparse_history
+from pymc_glm.kernels.sparse_history import spike_history
 from pymc_glm.observations import Bernoulli
+from pymc_glm.steps.data import SpikeData
+from pymc_glm.steps.shared import Shared
 
 KAPPA_SHIFT = 0.0  # moved by the tests that plant a bug
 
@@ -134,16 +135,15 @@ class JointModel:
 
     def set_counts(self, counts):
         """Condition the steps on these counts, (time, neuron)."""
-        history = convolve_history(counts, self.basis)
         b = 1 + 2 * KAPPA_SHIFT  # kappa = a - b / 2
         likelihood = Bernoulli().likelihood(np.ascontiguousarray(counts.T, np.int8))
-        sparse = sparse_history(history)
+        history = spike_history(counts, self.basis)
         for step in self.steps:
             if isinstance(step, pg.PolyaGammaGibbs):
-                data = augment(pack_rows(history), counts.T.astype(float), b, history.shape[2])
-                step._data = data._replace(shape=1)
+                data = augment(pack_rows(history), counts.T.astype(float), b, history.n_basis)
+                step._shared = Shared(data._replace(shape=1))
             elif isinstance(step, pg.EdgeMetropolis | pg.WeightHMC):
-                step._history, step._likelihood = sparse, likelihood
+                step._shared = Shared(SpikeData(history, likelihood))
 
     def simulate(self, bias, weights, rng):
         """Draw counts given parameters."""

@@ -5,8 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from pymc_glm.kernels.history import convolve_history
-
 BIN_WIDTH = 0.005
 
 
@@ -56,7 +54,7 @@ def tree_of(
     time = np.arange(len(spikes)) * BIN_WIDTH
     pair = {"post": labels, "pre": labels}
     constant = {
-        "history": (("time", "pre", "basis"), convolve_history(spikes, basis)),
+        "counts": (("time", "post"), spikes),
         "basis_functions": (("lag", "basis"), basis),
         "bin_width": ((), BIN_WIDTH),
     }
@@ -64,7 +62,7 @@ def tree_of(
     return xr.DataTree.from_dict(
         {
             "posterior": xr.Dataset(posterior, pair),
-            "constant_data": xr.Dataset(constant, {"time": time, "pre": labels, "lag": lag}),
+            "constant_data": xr.Dataset(constant, {"time": time, "post": labels, "lag": lag}),
             "observed_data": xr.Dataset(
                 {"spikes": (("time", "post"), spikes)}, {"time": time, "post": labels}
             ),

@@ -17,6 +17,7 @@ ROOT = PACKAGE.parent
 # A module imports from lower floors and from its own room; a room is a module or a package.
 FLOORS = {
     1: {
+        "activation",
         "distributions",
         "features",
         "hyperparameters",

@@ -397,7 +397,7 @@ def test_travels_without_the_model_and_draws_the_same(module):
     with model:
         step = pg.BlockGibbs(rng=np.random.default_rng(3))
     data = module.dumps(step)
-    assert len(data) < model["history"].get_value().nbytes / 2
+    assert len(data) < model["counts"].get_value().nbytes / 2
     there = module.loads(data)
     point = random_point(model)
     for s in (step, there):

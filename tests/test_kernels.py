@@ -22,7 +22,14 @@ from pymc_glm.kernels.packing import (
     weighted_grams,
 )
 from pymc_glm.kernels.polya_gamma import NetworkPrior, augment, sweep
+from pymc_glm.kernels.sparse_history import sparse_history
 from pymc_glm.kernels.tableau import FLIP
+
+
+def pack_dense(x, block_size=None):
+    """Pack regressors (time, group, group_size)."""
+    return pack_rows(sparse_history(x.transpose(1, 0, 2)), block_size)
+
 
 # --- history -------------------------------------------------------------------------------------
 
@@ -73,7 +80,7 @@ def with_constant(x):
 
 def check_products(x, block_size):
     rng = np.random.default_rng(x.size)
-    packed = pack_rows(x, block_size)
+    packed = pack_dense(x, block_size)
     dense = with_constant(x)[packed.order]
     n_rows, n_columns = dense.shape
     np.testing.assert_array_equal(np.sort(packed.order), np.arange(n_rows))
@@ -128,7 +135,7 @@ def test_packed_products_at_the_edges(n_rows, density, group_size, block_size):
 def test_a_group_is_kept_where_one_of_its_columns_is_not_zero():
     x = np.zeros((64, 3, 2))
     x[40, 1, 1] = 5.0
-    packed = pack_rows(x, 32)
+    packed = pack_dense(x, 32)
     np.testing.assert_array_equal(packed.columns, [0, 0, 3, 4])
     np.testing.assert_array_equal(packed.column_start, [0, 1, 4])
     assert packed.values.size == 32 * 1 + 32 * 3
@@ -137,17 +144,17 @@ def test_a_group_is_kept_where_one_of_its_columns_is_not_zero():
 def test_blocks_fit_the_cache_and_leave_silence_out():
     rng = np.random.default_rng(3)
     full = rng.normal(size=(5000, 40, 3)) + 10.0
-    packed = pack_rows(full)
+    packed = pack_dense(full)
     assert packed.values.size == 5000 * 121  # nothing to leave out: the plain design
     assert np.diff(packed.row_start).max() * 121 <= _MAX_BLOCK_VALUES
     assert np.diff(packed.row_start).min() > 0
-    silent = pack_rows(np.zeros((5000, 40, 3)))
+    silent = pack_dense(np.zeros((5000, 40, 3)))
     assert silent.values.size == 5000  # the constant alone
     counts = rng.random((5000, 40)) < 0.005
     history = convolve_history(counts, np.ones((20, 3)))
-    chosen = pack_rows(history)
+    chosen = pack_dense(history)
     assert chosen.values.size < 0.5 * 5000 * 121
-    stored = [pack_rows(history, size).values.size for size in (32, 64, 128, 256)]
+    stored = [pack_dense(history, size).values.size for size in (32, 64, 128, 256)]
     assert stored == sorted(stored)  # shorter blocks leave more out
 
 
@@ -157,9 +164,9 @@ def test_rows_with_the_same_pattern_are_put_beside_one_another_where_that_leaves
     x = rng.normal(size=(4000, 6, 3)) + 10.0
     x[::2, :3] = 0.0
     x[1::2, 3:] = 0.0
-    packed = pack_rows(x)
+    packed = pack_dense(x)
     assert packed.values.size < 1.15 * 4000 * 10  # one block holds rows of both kinds
-    assert pack_rows(x, 128).values.size == 4000 * 19
+    assert pack_dense(x, 128).values.size == 4000 * 19
     check_products(x, None)
 
 
@@ -231,7 +238,7 @@ def example(b="one", dense=False, n=5, n_bins=160, group_size=2, seed=8):
 
 def slow_sweep(x, y, shape, prior, adjacency, coefficients, rng):
     """The algorithm as written, one new factorisation per edge and value, in plain NumPy."""
-    order = pack_rows(x).order  # the random numbers are drawn in this order
+    order = pack_dense(x).order  # the random numbers are drawn in this order
     dense, group_size = with_constant(x)[order], x.shape[2]
     n = len(adjacency)
     shape, y = np.broadcast_to(shape, y.shape)[:, order], y[:, order]
@@ -274,7 +281,7 @@ def slow_sweep(x, y, shape, prior, adjacency, coefficients, rng):
 @pytest.mark.parametrize("block_size", [None, 50])
 def test_a_sweep_is_the_slow_sweep(b, dense, block_size):
     x, y, shape, prior, adjacency, coefficients = example(b, dense)
-    data = augment(pack_rows(x, block_size), y, shape, x.shape[2])
+    data = augment(pack_dense(x, block_size), y, shape, x.shape[2])
     fast_rng, slow_rng = np.random.default_rng(9), np.random.default_rng(9)
     total = 0
     for _ in range(5):
@@ -299,7 +306,7 @@ def test_a_sweep_is_the_slow_sweep(b, dense, block_size):
 @pytest.mark.parametrize("b", ["one", "array"])
 def test_draws_do_not_depend_on_threads_and_arguments_stay(b):
     x, y, shape, prior, adjacency, coefficients = example(b, n=11, n_bins=400)
-    data = augment(pack_rows(x, 32), y, shape, x.shape[2])
+    data = augment(pack_dense(x, 32), y, shape, x.shape[2])
     given_arrays = [*data.rows[:5], data.kappa_product, *prior, adjacency, coefficients]
     if b == "array":
         given_arrays.append(data.shape)

@@ -335,12 +335,10 @@ def test_coordinates_dims_and_data():
         "weights": ("post", "pre", "basis"),
         "spikes": ("time", "post"),
         "counts": ("time", "post"),
-        "history": ("time", "pre", "basis"),
         "basis_functions": ("lag", "basis"),
     }
     assert {name: model.named_vars_to_dims[name] for name in dims} == dims
-    data = {name: model[name].get_value() for name in ("history", "basis_functions", "counts")}
-    np.testing.assert_array_equal(data["history"], pg.history_design(counts, BASIS))
+    data = {name: model[name].get_value() for name in ("basis_functions", "counts")}
     np.testing.assert_array_equal(data["basis_functions"], BASIS)
     np.testing.assert_array_equal(data["counts"], VALUES)
     assert model["bin_width"].get_value() == BIN_WIDTH

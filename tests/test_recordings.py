@@ -37,7 +37,8 @@ def test_the_fit_predicts_the_rates(ferret):
     prior's pull and Monte Carlo error, here allowed 5%."""
     _, tree = ferret
     posterior = tree["posterior"].dataset.isel(draw=slice(None, None, 8))
-    history = tree["constant_data"]["history"]
+    spikes = tree["observed_data"]["spikes"].rename(post="neuron").assign_attrs(bin_width=0.005)
+    history = pg.history_design(spikes, tree["constant_data"]["basis_functions"])
     psi = posterior["bias"] + xr_dot(history, posterior["weights"])
     predicted = (1 / (1 + np.exp(-psi))).mean(("chain", "draw", "time"))
     observed = tree["observed_data"]["spikes"].mean("time")

@@ -72,7 +72,7 @@ class Network:
         spikes = rng.random((n_bins, M)) < 0.1
         spikes[:, SILENT] = False
         self.dense = convolve_history(spikes, rng.normal(size=(6, B)))
-        self.sparse = sparse.sparse_history(self.dense)
+        self.sparse = sparse.sparse_history(self.dense.transpose(1, 0, 2))
         shape, self.slope, most = LAWS[law]
         self.shape = shape * (1.0 + np.arange(N))
         self.counts = rng.integers(0, most + 1, (N, n_bins)).astype(np.int8)
@@ -174,7 +174,7 @@ def test_sparse_history_holds_the_dense_one(n_basis, density):
     rng = np.random.default_rng(n_basis)
     dense = rng.integers(-1, 2, (T, 4, n_basis)) * (rng.random((T, 4, 1)) < density) * 0.1
     dense[:, 2] = 0.0
-    history = sparse.sparse_history(dense)
+    history = sparse.sparse_history(dense.transpose(1, 0, 2))
     assert (history.n_bins, history.n_pre, history.n_basis) == dense.shape
     active = dense.any(axis=2)
     assert sparse.longest(history) == active.sum(axis=0).max()
@@ -195,6 +195,24 @@ def test_sparse_history_holds_the_dense_one(n_basis, density):
     total /= np.where(total.any(axis=0), np.linalg.norm(total, axis=0), 1.0)
     expected = total.T @ total * (1 - np.eye(4))
     np.testing.assert_allclose(sparse.overlap(history), expected, rtol=1e-12)
+
+
+def test_rows_are_told_apart_whatever_their_keys():
+    """Keys are sums of the values times random factors; these rows share theirs."""
+    factors = np.random.default_rng(0).random(2)
+    rows = np.array([[factors[1], 0.0], [0.0, factors[0]], [factors[1], 0.0], [1.0, 2.0]])
+    assert len(np.unique(rows @ np.diag(factors) @ np.ones(2))) == 2
+    history = sparse.sparse_history([rows])
+    assert len(history.patterns) == 3
+    np.testing.assert_array_equal(history.patterns[history.pattern], rows)
+
+
+def test_spike_history_is_that_of_the_convolution():
+    rng = np.random.default_rng(4)
+    counts, basis = rng.poisson(0.2, (T, 3)).astype(np.int8), rng.normal(size=(7, 2))
+    expected = sparse.sparse_history(convolve_history(counts, basis).transpose(1, 0, 2))
+    for ours, theirs in zip(sparse.spike_history(counts, basis), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 # --- proposals -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from pymc_glm.criticism.posterior import check_prob, hdi, network_draws, variable
+from pymc_glm.kernels.history import history_product
 from pymc_glm.seeds import random_generator
 from pymc_glm.spikes.checks import as_number, label_index
 
@@ -68,7 +69,7 @@ def predicted_rates(
     ...             "weights": np.full((4, 50, 1, 1, 1), -3.0),
     ...         },
     ...         "constant_data": {
-    ...             "history": np.array([0.0, 1.0, 0.0]).reshape(3, 1, 1),
+    ...             "counts": np.array([[1], [0], [0]]),
     ...             "basis_functions": np.ones((1, 1)),
     ...             "bin_width": np.array(0.01),
     ...         },
@@ -77,7 +78,7 @@ def predicted_rates(
     ...     dims={
     ...         "bias": ["post"],
     ...         "weights": ["post", "pre", "basis"],
-    ...         "history": ["time", "pre", "basis"],
+    ...         "counts": ["time", "post"],
     ...         "basis_functions": ["lag", "basis"],
     ...     },
     ... )
@@ -88,22 +89,24 @@ def predicted_rates(
     if isinstance(n_draws, bool) or not isinstance(n_draws, int | np.integer) or n_draws < 1:
         raise ValueError(f"n_draws: got {n_draws!r}, allowed are whole numbers from 1.")
     draws = network_draws(tree)
-    history = variable(tree, "constant_data", "history").transpose("time", "pre", "basis")
+    counts = variable(tree, "constant_data", "counts").transpose("time", "post")
+    functions = variable(tree, "constant_data", "basis_functions").transpose("lag", "basis")
+    basis = np.ascontiguousarray(functions.values, dtype=float)
     width = float(variable(tree, "constant_data", "bin_width"))
     bias = variable(tree, "posterior", "bias").transpose("post", "chain", "draw").values
     keep = label_index(draws.neurons, neurons)
-    window = time_slice(history["time"].values, width, start, stop)
-    regressors = history.values[window]
-    regressors = regressors.reshape(len(regressors), -1)
+    window = time_slice(counts["time"].values, width, start, stop)
+    before = min(window.start, len(basis))
+    told = np.ascontiguousarray(counts.values[window.start - before : window.stop])
 
     total = draws.n_chains * draws.n_draws
     rng = random_generator(random_seed)
     chosen = np.sort(rng.permutation(total)[:n_draws])
     chains, index = np.unravel_index(chosen, (draws.n_chains, draws.n_draws))
-    bands = np.empty((3, len(regressors), len(keep)))
+    bands = np.empty((3, window.stop - window.start, len(keep)))
     for column, post in enumerate(keep):
         weights = _chosen(draws.weights.isel(post=post), chains, index)
-        psi = weights @ regressors.T + bias[post, chains, index][:, None]
+        psi = history_product(told, basis, weights)[before:].T + bias[post, chains, index][:, None]
         rates = expit(psi) / width
         bands[0, :, column] = rates.mean(axis=0)
         bands[1:, :, column] = hdi(rates, prob).T
@@ -113,7 +116,7 @@ def predicted_rates(
             for name, values in zip(("mean", "lower", "upper"), bands, strict=True)
         },
         coords={
-            "time": ("time", history["time"].values[window], {"units": "s"}),
+            "time": ("time", counts["time"].values[window], {"units": "s"}),
             "post": [draws.neurons[n] for n in keep],
         },
         attrs={"hdi_prob": prob, "bin_width": width, "n_draws": len(chosen)},
@@ -123,9 +126,9 @@ def predicted_rates(
 def _chosen(
     weights: xr.DataArray, chains: NDArray[np.intp], index: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Return some draws of the weights onto a neuron; shape (sample, pre * basis)."""
+    """Return some draws of the weights onto a neuron; shape (sample, pre, basis)."""
     samples = weights.transpose("chain", "draw", "pre", "basis").values[chains, index]
-    return samples.reshape(len(samples), -1)
+    return np.ascontiguousarray(samples, dtype=float)
 
 
 def time_slice(

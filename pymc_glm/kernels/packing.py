@@ -16,6 +16,8 @@ from numba.core import types
 from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.sparse_history import SparseHistory
+
 __all__ = ["PackedRows", "pack_rows", "project", "transpose_product", "weighted_grams"]
 
 # Registered by name, so that compiled code that calls it can be cached on disk.
@@ -82,14 +84,23 @@ def _layout(nonzero: NDArray[np.bool_], group_size: int) -> tuple[NDArray[np.int
     return orders[best], size
 
 
-def pack_rows(x: NDArray[np.float64], block_size: int | None = None) -> PackedRows:
+def _pattern_table(history: SparseHistory) -> NDArray[np.int32]:
+    """Return which pattern, counted from 1, each bin holds, (pre, time); 0 where it is silent."""
+    table = np.zeros((history.n_pre, history.n_bins), dtype=np.int32)
+    for m, row in enumerate(table):
+        own = slice(history.start[m], history.start[m + 1])
+        row[history.bins[own]] = 1 + history.pattern_start[m] + history.pattern[own]
+    return table
+
+
+def pack_rows(history: SparseHistory, block_size: int | None = None) -> PackedRows:
     """Pack ``[1, x]``, dropping from each row block the groups of columns that are zero in it.
 
     Parameters
     ----------
-    x : array, shape (rows, groups, group_size)
-        The regressors, e.g. (time, pre, basis). Column ``1 + g * group_size + b`` of the result
-        is ``x[:, g, b]``; column 0 is the constant.
+    history : SparseHistory
+        x (time, pre, basis): its groups of columns are pre neurons. Column ``1 + m * B + b`` of the
+        result is ``x[:, m, b]``; column 0 is the constant.
     block_size : int, optional
         Rows in a block, in the order given. By default the size, and the order of rows, with the
         smallest modelled cost.
@@ -98,29 +109,30 @@ def pack_rows(x: NDArray[np.float64], block_size: int | None = None) -> PackedRo
     -------
     PackedRows
     """
-    n_rows, n_groups, group_size = x.shape
-    nonzero = (x != 0).any(axis=2)
+    n_rows, n_groups, group_size = history.n_bins, history.n_pre, history.n_basis
+    which = _pattern_table(history)
+    nonzero = which.T > 0
     if block_size is None:
         order, block_size = _layout(nonzero, group_size)
     else:
         order = np.arange(n_rows)
     active = _active(nonzero[order], block_size)
-    flat = x.reshape(n_rows, n_groups * group_size)
     row_start = np.append(np.arange(0, n_rows, block_size), n_rows)
     column_start = np.append(0, np.cumsum(1 + group_size * active.sum(axis=1)))
     value_start = np.append(0, np.cumsum(np.diff(row_start) * np.diff(column_start)))
     values = np.empty(value_start[-1])
     columns = np.empty(column_start[-1], dtype=np.int64)
+    patterns = np.concatenate([np.zeros((1, group_size)), history.patterns])
     for k, groups in enumerate(active):
-        own = (np.flatnonzero(groups)[:, None] * group_size + np.arange(group_size)).ravel()
+        pre = np.flatnonzero(groups)
+        own = (pre[:, None] * group_size + np.arange(group_size)).ravel()
         rows = order[row_start[k] : row_start[k + 1]]
         columns[column_start[k] : column_start[k + 1]] = np.append(0, 1 + own)
         block = values[value_start[k] : value_start[k + 1]].reshape(-1, 1 + own.size)
         block[:, 0] = 1.0
-        block[:, 1:] = flat[rows][:, own]
-    return PackedRows(
-        values, value_start, row_start, columns, column_start, flat.shape[1] + 1, order
-    )
+        block[:, 1:] = patterns[which[pre][:, rows].T].reshape(len(rows), -1)
+    width = n_groups * group_size + 1
+    return PackedRows(values, value_start, row_start, columns, column_start, width, order)
 
 
 @numba.njit(cache=True, nogil=True)

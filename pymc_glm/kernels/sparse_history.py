@@ -6,11 +6,14 @@ history, and for each of them which of its few different rows of B values ("patt
 Sums over bins then are sums over bins of one pattern first, which cost the same for any B.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pymc_glm.kernels.history import convolve_history
 
 __all__ = [
     "SparseHistory",
@@ -19,6 +22,7 @@ __all__ = [
     "overlap",
     "pattern_values",
     "sparse_history",
+    "spike_history",
     "write_psi",
 ]
 
@@ -46,30 +50,47 @@ class SparseHistory(NamedTuple):
         return self.patterns.shape[1]
 
 
-def sparse_history(history: Floats) -> SparseHistory:
-    """Store dense history sparsely.
+def _patterns(rows: Floats) -> tuple[Floats, NDArray[np.int32]]:
+    """Return the different rows (patterns, basis), and which of them each row is."""
+    key = np.zeros(len(rows))
+    factors = np.random.default_rng(0).random(rows.shape[1:])
+    for b in range(factors.size):  # in this order in every row, so that equal rows have equal keys
+        key += factors[b] * rows[:, b]
+    for keys, axis in ((key, None), (rows, 0)):  # different rows with one key: look at them whole
+        _, first, which = np.unique(keys, axis=axis, return_index=True, return_inverse=True)
+        if np.array_equal(rows[first][which], rows):
+            break
+    return rows[first], which.astype(np.int32)
+
+
+def sparse_history(columns: Iterable[Floats]) -> SparseHistory:
+    """Store the history of one pre neuron after the other.
 
     Parameters
     ----------
-    history : array, shape (time, pre, basis)
+    columns : iterable of arrays, shape (time, basis)
     """
     bins, pattern, patterns = [], [], []
-    n_basis = history.shape[2]
-    for m in range(history.shape[1]):
-        told = np.flatnonzero(history[:, m].any(axis=1))
-        rows = np.ascontiguousarray(history[told, m])
-        keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * n_basis))).ravel()
-        _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    for column in columns:
+        told = np.flatnonzero(column.any(axis=1))
+        own, which = _patterns(column[told])
         bins.append(told.astype(np.int32))
-        pattern.append(which.astype(np.int32))
-        patterns.append(rows[first])
+        pattern.append(which)
+        patterns.append(own)
     return SparseHistory(
         np.append(0, np.cumsum([b.size for b in bins])),
         np.concatenate(bins),
         np.concatenate(pattern),
         np.append(0, np.cumsum([len(p) for p in patterns])),
         np.concatenate(patterns),
-        len(history),
+        len(column),
+    )
+
+
+def spike_history(counts: NDArray, basis: Floats) -> SparseHistory:
+    """Return the history of counts (time, pre) in basis functions (lag, basis)."""
+    return sparse_history(
+        convolve_history(counts[:, m : m + 1], basis)[:, 0] for m in range(counts.shape[1])
     )
 
 

@@ -71,7 +71,7 @@ def plot_rates(
     ...             "weights": np.full((4, 50, 1, 1, 1), -3.0),
     ...         },
     ...         "constant_data": {
-    ...             "history": np.array([0.0, 1.0, 0.0]).reshape(3, 1, 1),
+    ...             "counts": np.array([[1], [0], [0]]),
     ...             "basis_functions": np.ones((1, 1)),
     ...             "bin_width": np.array(0.01),
     ...         },
@@ -81,7 +81,7 @@ def plot_rates(
     ...     dims={
     ...         "bias": ["post"],
     ...         "weights": ["post", "pre", "basis"],
-    ...         "history": ["time", "pre", "basis"],
+    ...         "counts": ["time", "post"],
     ...         "basis_functions": ["lag", "basis"],
     ...         "spikes": ["time", "post"],
     ...     },

@@ -12,9 +12,10 @@ from pymc.util import RandomGenerator
 from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
 from pymc_glm.kernels.edge_proposal import edge_prior
 from pymc_glm.kernels.sparse_history import overlap
-from pymc_glm.steps.compact import read_history, read_likelihood
+from pymc_glm.steps.data import SpikeData, read_spikes
 from pymc_glm.steps.network_state import NetworkVariables
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
+from pymc_glm.steps.shared import Shared
 
 __all__ = ["EdgeMetropolis"]
 
@@ -114,23 +115,24 @@ class EdgeMetropolis(NetworkStep):
         self._swaps = swaps
         self._forget()
 
-    def _read(self, model: pm.Model, network: NetworkVariables) -> None:
+    def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
         if network.adjacency is None:
             raise ValueError(
                 "the model has no adjacency: all its edges are present. WeightHMC draws its "
                 "weights; leave EdgeMetropolis out."
             )
-        self._history = read_history(model)
-        self._likelihood = read_likelihood(model, network)
-        alike = overlap(self._history)
+        shared = read_spikes(model, network)
+        alike = overlap(shared.value.history)
         self._partner = np.cumsum(np.where(alike > _ALIKE, alike**2, 0.0), axis=1)
+        return shared
 
     def _forget(self) -> None:
-        n_post, n_pre = len(self._likelihood.counts), self._history.n_pre
+        history, likelihood = self.data
+        n_post, n_pre = len(likelihood.counts), history.n_pre
         self.tune = True
         self.seen = 0
         self.inclusion = np.full((n_post, n_pre), 0.5)
-        self.modes = np.zeros((n_post, n_pre, self._history.n_basis))
+        self.modes = np.zeros((n_post, n_pre, history.n_basis))
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a chain with nothing learned."""
@@ -153,8 +155,7 @@ class EdgeMetropolis(NetworkStep):
         before = adjacency.copy()
         counted = self._threads.over_posts(
             move_edges,
-            self._history,
-            self._likelihood,
+            *self.data,
             edge_prior(self._next_prior(point)),
             plan,
             draws,

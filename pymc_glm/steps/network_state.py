@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from pymc.pytensorf import compile as pymc_compile
 from pymc.step_methods.compound import BlockedStep
 from pytensor.compile.mode import Mode
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.traversal import ancestors, walk
+from pytensor.scalar.basic import Cast
 from pytensor.tensor.variable import TensorVariable
 from scipy.special import expit, logit
 
 from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.kernels.history import history_product
 from pymc_glm.kernels.polya_gamma import NetworkPrior
 from pymc_glm.observations import Observation, observation_of
 
@@ -27,6 +30,7 @@ __all__ = [
     "PriorFunction",
     "check_conditionals",
     "children",
+    "data_values",
     "find_network",
     "observed_counts",
     "reduce_without_model",
@@ -85,10 +89,34 @@ def find_network(model: pm.Model) -> NetworkVariables:
     return NetworkVariables(bias, weights, adjacency, spikes, observation)
 
 
-def observed_counts(model: pm.Model, spikes: TensorVariable) -> NDArray[np.int64]:
-    """Return the observed counts, (time, post)."""
+def observed_counts(model: pm.Model, spikes: TensorVariable) -> NDArray:
+    """Return the observed counts, (time, post), without a copy where they are in a container."""
     value = model.rvs_to_values[spikes]
-    return np.asarray(value.eval(), dtype=np.int64)
+    while value.owner and isinstance(getattr(value.owner.op, "scalar_op", None), Cast):
+        (value,) = value.owner.inputs
+    if isinstance(value, SharedVariable):
+        return value.get_value(borrow=True)
+    return np.asarray(value.eval(mode=_INTERPRETED))
+
+
+def data_values(model: pm.Model) -> tuple[NDArray, NDArray[np.float64]]:
+    """Return the counts (time, pre) that make the history, and the basis functions (lag, basis).
+
+    Raises
+    ------
+    ValueError
+        The model has no such data containers.
+    """
+    for name, dims in (("counts", "(time, pre)"), ("basis_functions", "(lag, basis)")):
+        if name not in model.named_vars:
+            raise ValueError(
+                f"the model has no data container {name!r} with dims {dims}; write the activation "
+                "as bias + pymc_glm.coupling_activation(counts, basis_functions, weights) with "
+                "counts = pm.Data('counts', ...), basis_functions = pm.Data('basis_functions', "
+                "...)."
+            )
+    basis = np.asarray(model["basis_functions"].get_value(borrow=True), dtype=np.float64)
+    return model["counts"].get_value(borrow=True), basis
 
 
 def children(variable: TensorVariable, model: pm.Model) -> list[TensorVariable]:
@@ -110,7 +138,7 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
     ------
     ValueError
         Something else in the model depends on edges, weights or biases, or the activation is not
-        ``bias + history . weights``.
+        ``bias + coupling_activation(counts, basis_functions, weights)``.
     """
     bias, weights, adjacency, spikes, observation = network
     edges = [] if adjacency is None else [(adjacency, weights)]
@@ -121,11 +149,7 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
                 f"{strangers[0].name!r} depends on {variable.name!r}; {step} draws "
                 f"{variable.name!r} given {child.name!r} alone and would ignore it. Remove it."
             )
-    if "history" not in model.named_vars:
-        raise ValueError(
-            "the model has no data container 'history'; give the regressors as "
-            "pm.Data('history', values) with dims (time, pre, basis)."
-        )
+    counts, basis = data_values(model)
     probability = model.replace_rvs_by_values(spikes.owner.op.dist_params(spikes.owner))
     inputs = [v for v in model.value_vars if v in ancestors(probability)]
     rng = np.random.default_rng(0)
@@ -133,21 +157,18 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
     # Small, so that psi is recovered from the probabilities to full precision.
     point = {v.name: rng.uniform(-0.1, 0.1, start[v.name].shape) for v in inputs}
     coupling = point[model.rvs_to_values[weights].name]
-    history = model["history"].get_value(borrow=True)
-    told = np.flatnonzero(history.any(axis=(1, 2)))[:_CHECKED_BINS]
-    history = history[told]
-    givens = {model["history"]: pt.as_tensor(history)}
+    first = int(counts.any(axis=1).argmax())
+    window = np.ascontiguousarray(counts[first : first + _CHECKED_BINS])
+    givens = {model["counts"]: pt.as_tensor(window)}
     try:
         mean = pymc_compile(inputs, probability, mode=_INTERPRETED, givens=givens)(**point)[0]
     except ValueError:  # other terms have the length of the recording, not of the checked bins
-        mean = np.full((len(history), len(coupling)), np.nan)
-    expected = point[model.rvs_to_values[bias].name] + (
-        history.reshape(len(history), -1) @ coupling.reshape(len(coupling), -1).T
-    )
+        mean = np.full((len(window), len(coupling)), np.nan)
+    expected = point[model.rvs_to_values[bias].name] + history_product(window, basis, coupling)
     if not np.allclose(observation.activation(mean, 1.0), expected, atol=1e-4):
         raise ValueError(
-            f"the activation of {spikes.name!r} is not bias + history . weights; {step} "
-            "would ignore what else is in it. Remove it, or put it into the history."
+            f"the activation of {spikes.name!r} is not bias + coupling_activation(counts, "
+            f"basis_functions, weights); {step} would ignore what else is in it. Remove it."
         )
 
 

@@ -25,6 +25,7 @@ from pymc_glm.steps.network_state import (
     relaxed,
 )
 from pymc_glm.steps.preference import prefers_augmentation
+from pymc_glm.steps.shared import Shared
 from pymc_glm.steps.threads import Threads
 
 __all__ = ["NetworkStep", "NetworkStepState"]
@@ -94,11 +95,16 @@ class NetworkStep(BlockedStep):
         self._threads = Threads(threads, n_posts)
         self.rng = get_random_generator(rng)
         self.warm_up = self.iteration = 0
-        self._read(model, network)
+        self._shared = self._read(model, network)
 
     @abstractmethod
-    def _read(self, model: pm.Model, network: NetworkVariables) -> None:
+    def _read(self, model: pm.Model, network: NetworkVariables) -> Shared:
         """Read the data that the kernel needs from the model's containers."""
+
+    @property
+    def data(self) -> Any:
+        """What the kernel reads of counts and history."""
+        return self._shared.value
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a chain."""

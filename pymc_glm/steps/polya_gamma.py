@@ -9,9 +9,11 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
 from pymc_glm.kernels.packing import pack_rows
-from pymc_glm.kernels.polya_gamma import augment, sweep
+from pymc_glm.kernels.polya_gamma import AugmentedData, augment, sweep
+from pymc_glm.steps.data import read_history
 from pymc_glm.steps.network_state import NetworkVariables, observed_counts
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
+from pymc_glm.steps.shared import Shared
 
 __all__ = ["PolyaGammaGibbs"]
 
@@ -85,10 +87,10 @@ class PolyaGammaGibbs(NetworkStep):
     ):
         super().__init__(vars, model, threads, rng, compile_kwargs)
 
-    def _read(self, model: pm.Model, network: NetworkVariables) -> None:
-        history = model["history"].get_value(borrow=True)
+    def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[AugmentedData]:
+        history = read_history(model)
         a, b = network.observation.polya_gamma(observed_counts(model, network.spikes).T)
-        self._data = augment(pack_rows(history), a, b, history.shape[2])
+        return Shared(augment(pack_rows(history), a, b, history.n_basis))
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Draw all of bias, weights and adjacency once."""
@@ -96,7 +98,7 @@ class PolyaGammaGibbs(NetworkStep):
         coefficients = np.column_stack([bias, weights.reshape(bias.size, -1)])
         with self._threads.single_blas():
             result = sweep(
-                self._data,
+                self.data,
                 self._next_prior(point),
                 adjacency,
                 coefficients,

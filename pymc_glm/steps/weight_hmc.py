@@ -12,9 +12,10 @@ from pymc.util import RandomGenerator
 from pymc_glm.kernels.edge_proposal import edge_prior
 from pymc_glm.kernels.fisher import empty_metric, fisher_information
 from pymc_glm.kernels.hmc import BiasPrior, Trajectories, move_weights
-from pymc_glm.steps.compact import read_history, read_likelihood
+from pymc_glm.steps.data import SpikeData, read_spikes
 from pymc_glm.steps.network_state import NetworkVariables
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
+from pymc_glm.steps.shared import Shared
 
 __all__ = ["WeightHMC"]
 
@@ -112,14 +113,13 @@ class WeightHMC(NetworkStep):
         self._target = target_accept
         self._forget()
 
-    def _read(self, model: pm.Model, network: NetworkVariables) -> None:
-        self._history = read_history(model)
-        self._likelihood = read_likelihood(model, network)
+    def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
+        return read_spikes(model, network)
 
     def _forget(self) -> None:
         self.tune = True
         self.seen = 0
-        self.step_size = np.full(len(self._likelihood.counts), 0.3)
+        self.step_size = np.full(len(self.data.likelihood.counts), 0.3)
         self.metric: Any = None
         self.inclusion: Any = None
         self.mean_bias: Any = None
@@ -146,8 +146,7 @@ class WeightHMC(NetworkStep):
         prior = self._next_prior(point)
         self._threads.over_posts(
             move_weights,
-            self._history,
-            self._likelihood,
+            *self.data,
             edge_prior(prior),
             BiasPrior(prior.bias_mean, prior.bias_precision),
             self.metric,
@@ -192,8 +191,7 @@ class WeightHMC(NetworkStep):
         self.metric = empty_metric(n_post, n_pre, n_basis, int(chosen.sum(axis=1).max()))
         self._threads.over_posts(
             fisher_information,
-            self._history,
-            self._likelihood,
+            *self.data,
             self.mean_bias,
             self.mean_weights,
             chosen,

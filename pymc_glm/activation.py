@@ -1,0 +1,156 @@
+"""What the spikes of all neurons add to the activation, as operations of a PyTensor graph.
+
+The history (time, pre, basis) is large and mostly zero. These operations take the counts in its
+place. Their graphs in PyTensor's own operations serve every backend; Numba, the default one, gets
+kernels whose work is proportional to the number of spikes.
+"""
+
+import functools
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType, disconnected_type
+from pytensor.graph.basic import Apply
+from pytensor.tensor.signal.conv import convolve1d
+from pytensor.tensor.symbolic import TensorSymbolicOp
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.kernels.history import history_product, history_transpose_product
+
+__all__ = ["HistoryProduct", "HistoryTransposeProduct", "coupling_activation"]
+
+
+def _history(counts: TensorVariable, basis: TensorVariable) -> TensorVariable:
+    """Return the history, (pre, basis, time)."""
+    convolved = convolve1d(pt.cast(counts, "float64").T[:, None, :], basis.T[None], mode="full")
+    causal = convolved[..., : counts.shape[0] - 1]
+    return pt.concatenate([pt.zeros_like(convolved[..., :1]), causal], axis=-1)
+
+
+class _HistoryOp(TensorSymbolicOp):
+    """An operation on counts (time, pre), basis (lag, basis) and one more array, linear in that."""
+
+    __props__ = ()
+    kernel: Callable
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Make a node; from here on Numba knows the kernels."""
+        _register_kernels()
+        return super().make_node(*inputs)
+
+    def perform(self, node: Apply, inputs: Sequence, outputs: Sequence) -> None:
+        """Run the kernel: backends that interpret the graph need not compile the inner one."""
+        outputs[0][0] = type(self).kernel(*[np.ascontiguousarray(value) for value in inputs])
+
+    @abstractmethod
+    def adjoint(self) -> "_HistoryOp":
+        """Return the operation whose matrix is the transpose of this one's."""
+
+    @abstractmethod
+    def weights_and_values(self, third: Any, cotangent: Any) -> tuple:
+        """Return which of the third input and the cotangent are (post, pre, basis)."""
+
+    def pullback(self, inputs: Sequence, outputs: Sequence, output_grads: Sequence) -> list:
+        """Return the gradient in the basis and the third input."""
+        counts, basis, third = inputs
+        (cotangent,) = output_grads
+        if isinstance(cotangent.type, DisconnectedType):
+            return [disconnected_type() for _ in inputs]
+        weights, values = self.weights_and_values(third, cotangent)
+        by_lag = HistoryTransposeProduct()(counts, pt.eye(basis.shape[0]), values)
+        return [
+            disconnected_type(),
+            pt.tensordot(by_lag, weights, axes=[[0, 1], [0, 1]]),
+            self.adjoint()(counts, basis, cotangent),
+        ]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        """Return which inputs have a gradient: all but the counts."""
+        return [[False], [True], [True]]
+
+
+class HistoryProduct(_HistoryOp):
+    """History times weights (post, pre, basis): (time, post)."""
+
+    kernel = staticmethod(history_product)
+
+    def build_inner_graph(self, *inputs: Any) -> list:
+        """Write it with the whole history."""
+        counts, basis, weights = inputs
+        return [pt.tensordot(_history(counts, basis), weights, axes=[[0, 1], [1, 2]])]
+
+    def adjoint(self) -> _HistoryOp:
+        """Return the product with the transposed history."""
+        return HistoryTransposeProduct()
+
+    def weights_and_values(self, third: Any, cotangent: Any) -> tuple:
+        """Return both in this order."""
+        return third, cotangent
+
+
+class HistoryTransposeProduct(_HistoryOp):
+    """History, transposed, times values (time, post): (post, pre, basis)."""
+
+    kernel = staticmethod(history_transpose_product)
+
+    def build_inner_graph(self, *inputs: Any) -> list:
+        """Write it with the whole history."""
+        counts, basis, values = inputs
+        return [pt.tensordot(values, _history(counts, basis), axes=[[0], [2]])]
+
+    def adjoint(self) -> _HistoryOp:
+        """Return the product with the history."""
+        return HistoryProduct()
+
+    def weights_and_values(self, third: Any, cotangent: Any) -> tuple:
+        """Return both in the other order."""
+        return cotangent, third
+
+
+@functools.cache
+def _register_kernels() -> None:
+    from pytensor.link.numba.dispatch.basic import (
+        default_hash_key_from_props,
+        register_funcify_and_cache_key,
+    )
+
+    @register_funcify_and_cache_key(HistoryProduct)
+    @register_funcify_and_cache_key(HistoryTransposeProduct)
+    def numba_kernel(op: _HistoryOp, node: Apply, **kwargs: Any) -> tuple:
+        return op.kernel, default_hash_key_from_props(op, node=node)
+
+
+def coupling_activation(counts: Any, basis: Any, weights: TensorVariable) -> TensorVariable:
+    r"""Return what the spikes of all neurons add to the activation.
+
+    .. math:: \sum_{m,b} w_{nmb} \sum_{l=1}^{L} \phi_{lb}\, y_{t-l,m}
+
+    (Linderman, Adams & Pillow 2016, arXiv:1610.08465, equation 1). `pymc_glm.build_glm` writes its
+    models with it; use it in models that you write by hand.
+
+    Parameters
+    ----------
+    counts : tensor of int (time, pre)
+        The data container ``counts`` of the model.
+    basis : tensor (lag, basis)
+        The data container ``basis_functions``.
+    weights : tensor (post, pre, basis)
+
+    Returns
+    -------
+    TensorVariable (time, post)
+        Bins before the recording count as silent.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> counts = np.array([[1], [0], [0], [2]])
+    >>> basis = np.array([[1.0], [0.5]])
+    >>> pg.coupling_activation(counts, basis, np.full((1, 1, 1), -3.0)).eval().ravel()
+    array([ 0. , -3. , -1.5,  0. ])
+    """
+    inputs = [pt.as_tensor(value) for value in (counts, basis, weights)]
+    return HistoryProduct()(*inputs)

@@ -653,3 +653,20 @@ def test_an_interrupted_run_keeps_what_was_drawn(model):
     assert 0 < posterior.sizes["draw"] <= 16  # 15 of 31 iterations tuned
     assert posterior.sizes["chain"] == 2
     assert np.isfinite(posterior["weights"]).all()
+
+
+def test_an_iteration_looks_at_a_bounded_number_of_edges(model):
+    """Its cost then grows with the stored history, not with the number of pairs."""
+    with model:
+        step = pg.EdgeMetropolis(threads=1)
+    few = step._visits()
+    np.testing.assert_array_equal(few, 1.0)
+    step.inclusion = np.random.default_rng(0).random((5, 400))
+    step.inclusion[0] = 0.999
+    np.testing.assert_allclose(step._visits(), 64 / 400)
+    step.tune = False
+    visits = step._visits()
+    np.testing.assert_allclose(visits[1:].sum(axis=1), 64)
+    np.testing.assert_allclose(visits[0], 64 / 400)
+    uncertain = np.abs(step.inclusion[1:] - 0.5) < 0.3
+    assert visits[1:][uncertain].min() > 2 * visits[1:][step.inclusion[1:] > 0.99].max()

@@ -118,12 +118,12 @@ class Network:
         proposal.find_mode(*edge, most_steps, room, mode, lower)
         return mode, lower
 
-    def metric(self):
+    def metric(self, most_bins=10**9):
         metric = fisher.empty_metric(N, M, B, M)
         metric.joint[:] = metric.own[:] = np.nan
-        given = self.sparse, self.likelihood, self.bias, self.weights, CHOSEN, metric
+        given = self.sparse, self.likelihood, self.bias, self.weights, CHOSEN
         for posts in ((0, 1), (1, N)):
-            fisher.fisher_information(posts, *given)
+            fisher.fisher_information(posts, *given, most_bins, metric)
         return metric
 
 
@@ -295,6 +295,24 @@ def test_fisher_information_of_chosen_and_other_pre_neurons(law, n_bins):
         np.testing.assert_allclose(metric.joint[n], joint, rtol=1e-10, atol=1e-9)
         for m in range(M):
             own = net.edge(n, m).information(net.weights[n, m])
+            np.testing.assert_allclose(metric.own[n, m], own, rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize(("most_bins", "every"), [(3 * 4096, 2), (1, 6), (5 * 4096 + 100, 1)])
+def test_some_blocks_of_bins_stand_for_a_long_recording(most_bins, every):
+    n_bins = 5 * 4096 + 100
+    net = Network("binomial", n_bins)
+    metric = net.metric(most_bins)
+    kept = np.arange(n_bins) // 4096 % every == 0
+    for n in range(N):
+        pre = np.flatnonzero(CHOSEN[n])
+        posterior, q = net.coefficients(n, pre)
+        posterior.trials = posterior.trials * kept * n_bins / kept.sum()
+        expected = posterior.information(q)
+        ours = metric.joint[n, : q.size, : q.size]
+        np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-9)
+        for j, m in enumerate(pre):
+            own = expected[1 + j * B : 1 + (j + 1) * B, 1 + j * B : 1 + (j + 1) * B]
             np.testing.assert_allclose(metric.own[n, m], own, rtol=1e-10, atol=1e-9)
 
 

@@ -52,7 +52,24 @@ def _own_information(history, curvature, out):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True)
-def _joint_information(history, curvature, chosen, out):  # pragma: no cover - compiled
+def _thin(curvature, most_bins):  # pragma: no cover - compiled
+    """Leave only every k-th block of bins, for all of them; return k."""
+    n_bins = curvature.size
+    every = max(1, -(-n_bins // max(most_bins, _BLOCK)))
+    if every == 1:
+        return 1
+    kept = 0
+    for low in range(0, n_bins, _BLOCK):
+        if low // _BLOCK % every == 0:
+            kept += min(_BLOCK, n_bins - low)
+        else:
+            curvature[low : low + _BLOCK] = 0.0
+    curvature *= n_bins / kept
+    return every
+
+
+@numba.njit(cache=True, nogil=True)
+def _joint_information(history, curvature, every, chosen, out):  # pragma: no cover - compiled
     start, bins, pattern, pattern_start, patterns, n_bins = history
     size = patterns.shape[1]
     width = 1 + chosen.size * size
@@ -61,11 +78,12 @@ def _joint_information(history, curvature, chosen, out):  # pragma: no cover - c
         at[j] = start[chosen[j]]
     block = np.empty((_BLOCK, width))
     total = np.zeros((width, width))
-    for low in range(0, n_bins, _BLOCK):
+    for low in range(0, n_bins, every * _BLOCK):
         n_rows = min(_BLOCK, n_bins - low)
         block[:] = 0.0
         for j in range(chosen.size):
             m = chosen[j]
+            at[j] += np.searchsorted(bins[at[j] : start[m + 1]], low)
             while at[j] < start[m + 1] and bins[at[j]] < low + n_rows:
                 row, k = bins[at[j]] - low, pattern_start[m] + pattern[at[j]]
                 for b in range(size):
@@ -89,6 +107,7 @@ def fisher_information(
     bias: Floats,
     weights: Floats,
     chosen: NDArray[np.bool_],
+    most_bins: int,
     metric: Metric,
 ) -> None:  # pragma: no cover - compiled
     """Write the information of some post neurons at given coefficients.
@@ -103,6 +122,8 @@ def fisher_information(
     weights : array, shape (post, pre, basis)
     chosen : array of bool, shape (post, pre)
         Pre neurons between which cross terms are kept, as many as the metric has room for.
+    most_bins : int
+        Of a recording with more, about so many bins, spread over it, stand for all.
     metric : Metric
         Changed in place.
     """
@@ -111,9 +132,10 @@ def fisher_information(
     for n in range(posts[0], posts[1]):
         write_psi(history, bias[n], weights[n], psi)
         score(law_of(likelihood, n), likelihood.counts[n], psi, slope, curvature)
+        every = _thin(curvature, most_bins)
         own = np.flatnonzero(chosen[n])
         metric.place[n] = -1
         for j in range(own.size):
             metric.place[n, own[j]] = j
-        _joint_information(history, curvature, own, metric.joint[n])
+        _joint_information(history, curvature, every, own, metric.joint[n])
         _own_information(history, curvature, metric.own[n])

@@ -22,6 +22,7 @@ __all__ = ["EdgeMetropolis"]
 _LOWEST = 0.1  # probability to propose an edge's presence, and its absence
 _MEMORY = 100  # iterations of the tuning over which presence and modes are averaged
 _SELDOM = 0.2  # probability to look at an edge that seems certain
+_MOST_VISITS = 64  # edges of a post neuron to look at in an iteration, on average
 _NEWTON_TUNING = 6  # most Newton steps before the starts have settled
 _NEWTON = 1  # and after
 _ALIKE = 0.02  # least overlap of the histories of two pre neurons that swap their edges
@@ -144,7 +145,7 @@ class EdgeMetropolis(NetworkStep):
         bias, adjacency, weights = self._state(point)
         n_post, n_pre, n_basis = weights.shape
         plan = EdgePlan(
-            np.ones((n_post, n_pre)) if self.tune else self._visits(),
+            self._visits(),
             self.inclusion.clip(_LOWEST, 1.0 - _LOWEST),
             self.modes,
             _NEWTON_TUNING if self.tune else _NEWTON,
@@ -177,8 +178,15 @@ class EdgeMetropolis(NetworkStep):
         return point | {names["adjacency"]: adjacency, names["weights"]: weights}, [stats]
 
     def _visits(self) -> NDArray:
-        """Look less often at edges that are nearly certain: their weights move by WeightHMC."""
-        return (10.0 * self.inclusion * (1.0 - self.inclusion)).clip(_SELDOM, 1.0)
+        """Return probabilities to look at edges, within what one iteration may cost.
+
+        After the tuning, less often at edges that are nearly certain: their weights move by
+        WeightHMC.
+        """
+        visits = np.ones(self.inclusion.shape)
+        if not self.tune:
+            visits = (10.0 * self.inclusion * (1.0 - self.inclusion)).clip(_SELDOM, 1.0)
+        return visits * (_MOST_VISITS / visits.sum(axis=1, keepdims=True)).clip(max=1.0)
 
     def _learn(self, adjacency: NDArray, modes: NDArray) -> None:
         """Average presence and modes over the recent past."""

@@ -23,6 +23,7 @@ _LENGTH = 1.5  # of a trajectory, in standard deviations
 _MOST_STEPS = 12
 _LARGEST_STEP = 1.2
 _MOST_JOINT = 100  # pre neurons of a post neuron between which the metric has cross terms
+_METRIC_BINS = 2**18  # bins that the metric is computed from, of a longer recording
 _OFTEN = 0.2  # least inclusion of those
 _DUE = (5, 20, 60, 180, 540, 1620)  # iterations of the tuning that compute the metric anew
 _MEMORY = 50  # iterations of the tuning over which coefficients are averaged
@@ -195,6 +196,7 @@ class WeightHMC(NetworkStep):
             self.mean_bias,
             self.mean_weights,
             chosen,
+            _METRIC_BINS,
             self.metric,
         )
 

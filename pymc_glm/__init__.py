@@ -42,6 +42,7 @@ from pymc_glm.models import (
     latent_distance_glm,
     sbm_glm,
 )
+from pymc_glm.observations import Binomial
 from pymc_glm.plots import (
     plot_blocks,
     plot_filters,
@@ -72,6 +73,7 @@ __all__ = [
     "AlignedPositions",
     "Baseline",
     "BernoulliEdges",
+    "Binomial",
     "BlockEdges",
     "BlockGibbs",
     "BlockLabels",

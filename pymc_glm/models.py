@@ -65,12 +65,12 @@ def _bias(
             f"bias_rate: got {bias_rate!r}; give one rate in Hz or one for each of the {n_neurons} "
             "neurons."
         ) from error
-    highest = 1.0 / design.bin_width
+    highest = observation.most / design.bin_width
     wrong = ~((rate > 0) & (rate < highest))
     if wrong.any():
         raise ValueError(
-            f"bias_rate: got {rate[wrong][0]:g} Hz, allowed are rates above 0 and below one spike "
-            f"a bin, {highest:g} Hz."
+            f"bias_rate: got {rate[wrong][0]:g} Hz, allowed are rates above 0 and below "
+            f"{highest:g} Hz, {observation.most:g} spikes a bin."
         )
     center = observation.activation(rate, design.bin_width)
     return Baseline("bias", center, BIAS_SIGMA, dims="post")
@@ -140,10 +140,11 @@ def build_glm(
     weights : Weights, optional
         Prior of the weights of present edges, by default ``GaussianWeights()``.
     observation : str or Observation
-        Law of the counts: "bernoulli".
+        Law of the counts: "bernoulli" or ``pymc_glm.Binomial(n_trials)``.
     bias : PyMC distribution, optional
         A normal prior of the biases (log-odds of a spike in a bin of a silent network), e.g.
-        ``pm.Normal.dist(-4, 1)``. By default Normal(logit(bias_rate * bin_width), 1).
+        ``pm.Normal.dist(-4, 1)``. By default around the one that gives bias_rate,
+        with standard deviation 1.
     bias_rate : float or array (neuron,)
         Rate in Hz around which the default prior of the biases stands.
 
@@ -152,8 +153,8 @@ def build_glm(
     pymc.Model
         Variables ``adjacency`` (post, pre), ``weights`` (post, pre, basis), ``bias`` (post), the
         learned hyperparameters, and the observed ``spikes`` (time, post); data containers
-        ``counts`` (time, post), ``basis_functions`` (lag, basis), ``bin_width`` and, where
-        known, ``position`` (post, space).
+        ``counts`` (time, post), ``basis_functions`` (lag, basis), ``bin_width``, the
+        law's ``n_trials`` if it has one and, where known, ``position`` (post, space).
 
     Raises
     ------
@@ -182,6 +183,8 @@ def build_glm(
     law.check(design.counts.values, design.counts["neuron"].values.tolist(), design.bin_width)
     with pm.Model(coords=_coords(design)) as model:
         spikes, functions = _data(design)
+        for name, value in law.containers().items():
+            pm.Data(name, value)
         baseline = _bias(bias, bias_rate, law, design)
         coupling = _network(edges, weights, design)
         psi = baseline + coupling_activation(spikes, functions, coupling)

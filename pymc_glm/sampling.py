@@ -56,8 +56,8 @@ def initial_points(
     known = {rv for rv in (network.adjacency, network.weights, network.bias) if rv is not None}
     hyper = [rv for rv in model.free_RVs if rv not in known and rv in ancestors(known)]
     draw_hyper = _hyperparameter_draw(model, hyper)
-    rates = (observed_counts(model, network.spikes).mean(axis=0)).clip(1e-4, 0.5)
-    center = network.observation.activation(rates, 1.0)
+    rates = observed_counts(model, network.spikes).mean(axis=0)
+    center = network.observation.activation(rates.clip(1e-4, network.observation.most / 2), 1.0)
     starts: list[dict[str, np.ndarray]] = []
     for density in np.linspace(0, 1, chains) if chains > 1 else [0.5]:
         point = draw_hyper(int(rng.integers(2**30)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import arviz as az
 import numpy as np
 import pymc as pm
+from scipy.special import expit
 
 import pymc_glm as pg
 from pymc_glm.distributions import BlockLabelsRV
@@ -16,7 +17,7 @@ from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
 from pymc_glm.kernels.simulate import run_bernoulli
 from pymc_glm.kernels.sparse_history import spike_history
-from pymc_glm.observations import Bernoulli
+from pymc_glm.observations import Bernoulli, Observation
 from pymc_glm.steps.data import SpikeData
 from pymc_glm.steps.shared import Shared
 
@@ -132,16 +133,18 @@ class JointModel:
     basis: np.ndarray  # (lag, basis)
     n_bins: int
     prior: dict  # names to draws, first axis draws: free variables of the prior
+    observation: Observation
 
     def set_counts(self, counts):
         """Condition the steps on these counts, (time, neuron)."""
-        b = 1 + 2 * KAPPA_SHIFT  # kappa = a - b / 2
-        likelihood = Bernoulli().likelihood(np.ascontiguousarray(counts.T, np.int8))
+        likelihood = self.observation.likelihood(np.ascontiguousarray(counts.T, np.int8))
+        a, b = self.observation.polya_gamma(counts.T)
+        shifted = b + 2 * KAPPA_SHIFT  # kappa = a - b / 2
         history = spike_history(counts, self.basis)
         for step in self.steps:
             if isinstance(step, pg.PolyaGammaGibbs):
-                data = augment(pack_rows(history), counts.T.astype(float), b, history.n_basis)
-                step._shared = Shared(data._replace(shape=1))
+                data = augment(pack_rows(history), a, shifted, history.n_basis)
+                step._shared = Shared(data._replace(shape=b))
             elif isinstance(step, pg.EdgeMetropolis | pg.WeightHMC):
                 step._shared = Shared(SpikeData(history, likelihood))
 
@@ -149,6 +152,8 @@ class JointModel:
         """Draw counts given parameters."""
         filters = np.einsum("nmb,lb->mln", weights, self.basis)
         silence = np.zeros((len(self.basis), bias.size), dtype=np.int64)
+        if isinstance(self.observation, pg.Binomial):
+            return _run_binomial(bias, filters, self.n_bins, self.observation.n_trials, rng)
         uniforms = rng.random((self.n_bins, bias.size))
         return run_bernoulli(bias, filters, silence, uniforms, self.n_bins)[0]
 
@@ -179,13 +184,32 @@ class JointModel:
         return {name: values[i] for name, values in self.prior.items()}
 
 
-def make_model(n_bins, n_basis, edges=None, weights=None, n_neurons=N_NEURONS, bias=None):
+def _run_binomial(bias, filters, n_bins, n_trials, rng):
+    psi = np.tile(bias, (n_bins + filters.shape[1], 1))
+    counts = np.empty((n_bins, bias.size), dtype=np.int64)
+    for t in range(n_bins):
+        counts[t] = rng.binomial(n_trials, expit(psi[t]))
+        psi[t + 1 : t + 1 + filters.shape[1]] += np.einsum("m,mln->ln", counts[t], filters)
+    return counts
+
+
+def make_model(
+    n_bins,
+    n_basis,
+    edges=None,
+    weights=None,
+    n_neurons=N_NEURONS,
+    bias=None,
+    observation="bernoulli",
+):
     """Build a model on counts that are of no interest."""
     basis = pg.basis.raised_cosine(n_basis, window=0.025, bin_width=0.005)
     counts = np.zeros((n_bins, n_neurons), dtype=int)
     counts[::7] = 1
     bias = pm.Normal.dist(-1.0, 1.0) if bias is None else bias
-    return pg.build_glm(counts, basis, edges=edges, weights=weights, bias=bias)
+    return pg.build_glm(
+        counts, basis, edges=edges, weights=weights, bias=bias, observation=observation
+    )
 
 
 def make_joint(
@@ -198,9 +222,11 @@ def make_joint(
     weights=None,
     bias=None,
     network_steps=(pg.PolyaGammaGibbs,),
+    observation=None,
 ):
     """Build the model, its steps and many draws of its prior."""
-    model = make_model(n_bins, n_basis, edges, weights, n_neurons, bias)
+    observation = Bernoulli() if observation is None else observation
+    model = make_model(n_bins, n_basis, edges, weights, n_neurons, bias, observation)
     rng = np.random.default_rng(seed)
     names = [rv.name for rv in model.free_RVs]
     kinds = [type(rv.owner.op) for rv in model.free_RVs]
@@ -215,7 +241,8 @@ def make_joint(
             n_prior, var_names=names, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"}
         )["prior"]
     prior = {name: draws[name].values[0] for name in names}
-    return JointModel(model, steps, model["basis_functions"].get_value(), n_bins, prior)
+    basis = model["basis_functions"].get_value()
+    return JointModel(model, steps, basis, n_bins, prior, observation)
 
 
 # --- functions of parameters and data ------------------------------------------------------------

@@ -27,10 +27,9 @@ def predicted_rates(
 ) -> xr.Dataset:
     r"""Predict firing rates one bin ahead, given the observed history.
 
-    The rate is the probability of a spike in a bin over its width,
-    :math:`\mathrm{sigmoid}(\psi_{tn}) / \Delta t` (Linderman, Adams & Pillow 2016, equation 1), in
-    every one of some draws of the posterior. This assumes the Bernoulli law of spikes, at most one
-    in a bin.
+    The rate is the mean count of a bin over its width, :math:`n\,\mathrm{sigmoid}(\psi_{tn}) /
+    \Delta t` (Linderman, Adams & Pillow 2016, equation 1) with n the trials of a binomial law and
+    1 for Bernoulli counts, in every one of some draws of the posterior.
 
     Parameters
     ----------
@@ -93,6 +92,7 @@ def predicted_rates(
     functions = variable(tree, "constant_data", "basis_functions").transpose("lag", "basis")
     basis = np.ascontiguousarray(functions.values, dtype=float)
     width = float(variable(tree, "constant_data", "bin_width"))
+    trials = float(tree["constant_data"].dataset.get("n_trials", 1.0))
     bias = variable(tree, "posterior", "bias").transpose("post", "chain", "draw").values
     keep = label_index(draws.neurons, neurons)
     window = time_slice(counts["time"].values, width, start, stop)
@@ -107,7 +107,7 @@ def predicted_rates(
     for column, post in enumerate(keep):
         weights = _chosen(draws.weights.isel(post=post), chains, index)
         psi = history_product(told, basis, weights)[before:].T + bias[post, chains, index][:, None]
-        rates = expit(psi) / width
+        rates = trials * expit(psi) / width
         bands[0, :, column] = rates.mean(axis=0)
         bands[1:, :, column] = hdi(rates, prob).T
     return xr.Dataset(

@@ -150,8 +150,8 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
                 f"{variable.name!r} given {child.name!r} alone and would ignore it. Remove it."
             )
     counts, basis = data_values(model)
-    probability = model.replace_rvs_by_values(spikes.owner.op.dist_params(spikes.owner))
-    inputs = [v for v in model.value_vars if v in ancestors(probability)]
+    means = model.replace_rvs_by_values([observation.mean(spikes)])
+    inputs = [v for v in model.value_vars if v in ancestors(means)]
     rng = np.random.default_rng(0)
     start = model.initial_point(0)
     # Small, so that psi is recovered from the probabilities to full precision.
@@ -161,7 +161,7 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
     window = np.ascontiguousarray(counts[first : first + _CHECKED_BINS])
     givens = {model["counts"]: pt.as_tensor(window)}
     try:
-        mean = pymc_compile(inputs, probability, mode=_INTERPRETED, givens=givens)(**point)[0]
+        mean = pymc_compile(inputs, means, mode=_INTERPRETED, givens=givens)(**point)[0]
     except ValueError:  # other terms have the length of the recording, not of the checked bins
         mean = np.full((len(window), len(coupling)), np.nan)
     expected = point[model.rvs_to_values[bias].name] + history_product(window, basis, coupling)

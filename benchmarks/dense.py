@@ -256,6 +256,8 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=4)
     options = parser.parse_args()
     samplers = installed(options.samplers)
+    if not samplers:
+        return
     print(
         "| case | sampler | compile, s | warm-up, s | sampling, s | bias ESS/s: min / median "
         "| R-hat | weights ESS/s: min / median | R-hat | divergences | z: largest, rms |"

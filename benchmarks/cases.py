@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 from scipy.special import expit, logit
 
 import pymc_glm as pg
@@ -36,6 +37,12 @@ class Case(NamedTuple):
     name: str
     counts: np.ndarray  # (time, neuron)
     basis: np.ndarray  # (lag, basis)
+    n_trials: int = 1  # most spikes in a bin
+
+    @property
+    def data(self) -> xr.DataArray:
+        """The counts as the builders take them."""
+        return xr.DataArray(self.counts, dims=("time", "neuron"), attrs={"bin_width": BIN_WIDTH})
 
     @property
     def history(self) -> np.ndarray:
@@ -74,6 +81,24 @@ def simulate(name: str, size: Size, seed: int = 1) -> Case:
     return Case(name, counts, basis)
 
 
+def dense_counts() -> Case:
+    """Simulate 12 neurons with binomial counts of about 1.5 in a bin, of at most 5."""
+    rng = np.random.default_rng(3)
+    n, n_bins, n_lags, n_trials = 12, 20_000, 10, 5
+    basis = pg.basis.raised_cosine(2, n_lags * BIN_WIDTH, BIN_WIDTH).values
+    weights = 0.05 * rng.standard_normal((n, n, 2)) * (rng.random((n, n, 1)) < EDGES_IN / n)
+    weights[np.arange(n), np.arange(n)] = -0.05
+    filters = np.einsum("lb,nmb->mln", basis, weights)  # (pre, lag, post)
+    p = rng.uniform(0.2, 0.4, n)
+    bias = logit(p) - np.einsum("mln,m->n", filters, n_trials * p)
+    psi = np.tile(bias, (n_bins + n_lags, 1))
+    counts = np.zeros((n_bins, n), dtype=np.int64)
+    for t in range(n_bins):
+        counts[t] = rng.binomial(n_trials, expit(psi[t]))
+        psi[t + 1 : t + 1 + n_lags] += np.tensordot(counts[t], filters, 1)
+    return Case("Dense", counts, basis, n_trials)
+
+
 def real_recording(name: str) -> Case:
     """Return a recording of the retina; a bin with several spikes counts as 1.
 
@@ -86,6 +111,8 @@ def real_recording(name: str) -> Case:
 
 
 def load(name: str) -> Case:
+    if name == "Dense":
+        return dense_counts()
     return real_recording(name) if name in RECORDINGS else simulate(name, SIMULATED[name])
 
 

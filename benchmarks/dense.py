@@ -21,12 +21,8 @@ largest and the root mean square, which should be about 1.
 """
 
 import argparse
-import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
-from itertools import cycle
-from multiprocessing import Queue, get_context
 from typing import Any, NamedTuple
 
 import arviz as az
@@ -34,6 +30,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 from cases import BIN_WIDTH, Case, load, names
+from processes import two_at_a_time
 from scipy.special import logit
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
@@ -42,7 +39,6 @@ import pymc_glm as pg
 from pymc_glm.sampling import initial_points
 
 BIAS_CENTER, BIAS_SIGMA = float(logit(5 * BIN_WIDTH)), 1.0
-PROCESSES = 2
 
 
 class Job(NamedTuple):
@@ -84,8 +80,9 @@ def run_default(case: Case, n_posts: int, job: Job) -> Chain:
     clock = [time.process_time()]
     prior = pg.GaussianWeights(0.0, 1.0, self_mean=0.0, self_cov=1.0)
     bias = pm.Normal.dist(BIAS_CENTER, BIAS_SIGMA)
-    counts = xr.DataArray(case.counts, dims=("time", "neuron"), attrs={"bin_width": BIN_WIDTH})
-    with pg.build_glm(counts, case.basis, edges=pg.DenseEdges(), weights=prior, bias=bias) as model:
+    with pg.build_glm(
+        case.data, case.basis, edges=pg.DenseEdges(), weights=prior, bias=bias
+    ) as model:
         step = pg.WeightHMC(threads=1)
         start = initial_points(model, step, job.chains, np.random.default_rng(5))[job.chain]
     step._threads.n_posts = n_posts  # post neurons that it moves; the others stay where they are
@@ -169,20 +166,9 @@ def run_chain(job: Job) -> Chain:
         return SAMPLERS[job.sampler](case, job.posts or case.counts.shape[1], job)
 
 
-def pin(cores: Queue) -> None:
-    """Keep this process to one core: JAX has no switch that keeps it to one thread."""
-    os.sched_setaffinity(0, {cores.get()})
-
-
 def sample(job: Job) -> list[Chain]:
     """Sample all chains, two at a time."""
-    context = get_context("spawn")
-    cores = context.Queue()
-    for _, core in zip(range(PROCESSES), cycle(sorted(os.sched_getaffinity(0))), strict=False):
-        cores.put(core)
-    jobs = [job._replace(chain=chain) for chain in range(job.chains)]
-    with ProcessPoolExecutor(PROCESSES, context, initializer=pin, initargs=(cores,)) as pool:
-        return list(pool.map(run_chain, jobs))
+    return two_at_a_time(run_chain, [job._replace(chain=chain) for chain in range(job.chains)])
 
 
 def gathered(chains: list[Chain], name: str) -> xr.Dataset:

@@ -29,11 +29,12 @@ class PeerTimes(NamedTuple):
 
 
 class PeerData(NamedTuple):
-    """[1, history], (time, D), and X' kappa, (post, D), of Bernoulli counts."""
+    """[1, history], (time, D), and X' kappa, (post, D)."""
 
     design: NDArray[np.float64]
     kappa_product: NDArray[np.float64]
     group_size: int
+    n_trials: int  # of the binomial counts
 
 
 class PostPrior(NamedTuple):
@@ -45,10 +46,10 @@ class PostPrior(NamedTuple):
     log_normaliser: NDArray[np.float64]  # (pre,): 1/2 log|P| - 1/2 m' P m of each slab
 
 
-def prepare(counts: NDArray, history: NDArray[np.float64]) -> PeerData:
+def prepare(counts: NDArray, history: NDArray[np.float64], n_trials: int = 1) -> PeerData:
     """Build the dense design of counts (time, neuron) and history (time, pre, basis)."""
     design = np.column_stack([np.ones(len(counts)), history.reshape(len(counts), -1)])
-    return PeerData(design, (counts.T - 0.5) @ design, history.shape[2])
+    return PeerData(design, (counts.T - 0.5 * n_trials) @ design, history.shape[2], n_trials)
 
 
 def post_prior(prior: NetworkPrior, post: int) -> PostPrior:
@@ -120,7 +121,7 @@ def sweep_posts(
         psi = data.design @ coefficients[post]
         clock.append(time.perf_counter())
         omega = polyagamma.random_polyagamma(
-            1, psi, method="devroye", disable_checks=True, random_state=rng
+            data.n_trials, psi, method="devroye", disable_checks=True, random_state=rng
         )
         clock.append(time.perf_counter())
         j = gram(data.design, omega) + own.precision

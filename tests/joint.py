@@ -114,12 +114,12 @@ def parts(edges, weights, n=N_NEURONS, share=True):
     return edge_kinds[edges](), weight_kinds[weights]()
 
 
-def learned_parts():
+def learned_parts(mean=0.5, sigma=0.7):
     """Learned edge probabilities, weight means and scale; self-edges share the scale."""
     return {
         "edges": pg.BernoulliEdges(pm.Beta.dist(2, 2), pm.Beta.dist(2, 3)),
         "weights": pg.GaussianWeights(
-            pm.Normal.dist(0.5, 0.7), None, self_mean=pm.Normal.dist(-1, 0.5), self_cov=None
+            pm.Normal.dist(mean, sigma), None, self_mean=pm.Normal.dist(-1, 0.5), self_cov=None
         ),
     }
 

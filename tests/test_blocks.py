@@ -393,11 +393,15 @@ def test_pm_sample_would_choose_it():
 @pytest.mark.parametrize("module", [pickle, cloudpickle])
 def test_travels_without_the_model_and_draws_the_same(module):
     counts = np.random.default_rng(0).integers(0, 2, (50_000, N))
-    model = pg.build_glm(counts, BASIS, edges=pg.BlockEdges(2), weights=pg.BlockWeights())
-    with model:
-        step = pg.BlockGibbs(rng=np.random.default_rng(3))
-    data = module.dumps(step)
-    assert len(data) < model["counts"].get_value().nbytes / 2
+    parts = {"edges": pg.BlockEdges(2), "weights": pg.BlockWeights()}
+    messages = []
+    for n_bins in (500, 50_000):
+        model = pg.build_glm(counts[:n_bins], BASIS, **parts)
+        with model:
+            step = pg.BlockGibbs(rng=np.random.default_rng(3))
+        messages.append(module.dumps(step))
+    data = messages[1]
+    assert len(data) - len(messages[0]) < 5000
     there = module.loads(data)
     point = random_point(model)
     for s in (step, there):

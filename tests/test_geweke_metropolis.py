@@ -12,14 +12,14 @@ N_PRIOR = 10_000
 METROPOLIS = (pg.EdgeMetropolis, pg.WeightHMC)
 
 
-def make(network_steps, n_basis=1):
+def make(network_steps, n_basis=1, **mean):
     return joint.make_joint(
         3,
         25,
         n_basis,
         N_PRIOR,
         seed=1,
-        **joint.learned_parts(),
+        **joint.learned_parts(**mean),
         network_steps=network_steps,
     )
 
@@ -30,23 +30,38 @@ def network():
     return make(METROPOLIS)
 
 
+@pytest.fixture
+def newton_alone(monkeypatch):
+    """Leave edges to Newton's steps, as those beyond the 100 most frequent of a neuron are."""
+    monkeypatch.setattr(pg.EdgeMetropolis, "_expand", lambda step: None)
+
+
 @pytest.fixture(scope="module")
 def independent(network):
     return joint.marginal_conditional(network, seed=2)
 
 
 def worst(network, independent, n_iterations=12_000, seed=3):
+    network.step_of(pg.EdgeMetropolis)._forget()
     chain = joint.successive_conditional(network, n_iterations, seed)
     return joint.worst(independent, chain)
 
 
 def test_edge_metropolis_and_weight_hmc(network, independent):
     name, score = worst(network, independent)
+    assert network.step_of(pg.EdgeMetropolis).expansion is not None
+    assert abs(score) < THRESHOLD, (name, score)
+
+
+def test_newton_steps_alone(network, independent, newton_alone):
+    name, score = worst(network, independent)
+    assert network.step_of(pg.EdgeMetropolis).expansion is None
     assert abs(score) < THRESHOLD, (name, score)
 
 
 def test_beside_polya_gamma_and_with_two_basis_functions():
-    model = make((*METROPOLIS, pg.PolyaGammaGibbs), n_basis=2)
+    """Less excitation: networks that fire in every bin are states that are seldom left."""
+    model = make((*METROPOLIS, pg.PolyaGammaGibbs), n_basis=2, mean=0.1, sigma=0.3)
     name, score = worst(model, joint.marginal_conditional(model, seed=4), 6000)
     assert abs(score) < THRESHOLD, (name, score)
 
@@ -156,8 +171,66 @@ def _too_little_momentum(monkeypatch, network):
         _too_little_momentum,
     ],
 )
-def test_planted_bugs_are_found(network, independent, monkeypatch, plant):
+def test_planted_bugs_are_found(network, independent, monkeypatch, newton_alone, plant):
     """Each of these mistakes, put into the sampler on purpose, must break the test."""
+    plant(monkeypatch, network)
+    _, score = worst(network, independent, 4000)
+    assert abs(score) > THRESHOLD
+
+
+def change_flips(monkeypatch, **changes):
+    """Change arguments of the kernel of flips, by name."""
+    original = edge_metropolis.flip_edges
+    names = ("posts", "history", "likelihood", "prior", "bias_prior", "expansion", "draws")
+
+    def changed(*arguments):
+        given = dict(zip(names, arguments, strict=False))
+        given |= {name: change(given[name]) for name, change in changes.items()}
+        return original(*given.values(), *arguments[len(names) :])
+
+    monkeypatch.setattr(edge_metropolis, "flip_edges", changed)
+
+
+def _flip_by_another_bias_prior(monkeypatch, network):
+    change_flips(monkeypatch, bias_prior=lambda prior: prior._replace(mean=prior.mean + 1.0))
+
+
+def _flip_without_the_edge_probability(monkeypatch, network):
+    change_flips(
+        monkeypatch, prior=lambda prior: prior._replace(log_odds=np.zeros_like(prior.log_odds))
+    )
+
+
+def _flip_on_the_surrogate_alone(monkeypatch, network):
+    def change(draws):
+        uniforms = draws.uniforms.copy()
+        uniforms[..., 1] = 1e-300
+        return draws._replace(uniforms=uniforms)
+
+    change_flips(monkeypatch, draws=change)
+
+
+def _swap_on_the_surrogate_alone(monkeypatch, network):
+    def change(draws):
+        uniforms = draws.swap_uniforms.copy()
+        uniforms[..., 3] = 1e-300
+        return draws._replace(swap_uniforms=uniforms)
+
+    change_flips(monkeypatch, draws=change)
+    monkeypatch.setattr(network.step_of(pg.EdgeMetropolis), "_swaps", 30)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        _flip_by_another_bias_prior,
+        _flip_without_the_edge_probability,
+        _flip_on_the_surrogate_alone,
+        _swap_on_the_surrogate_alone,
+    ],
+)
+def test_bugs_planted_into_flips_are_found(network, independent, monkeypatch, plant):
+    """As above, in the moves that the expansion proposes."""
     plant(monkeypatch, network)
     _, score = worst(network, independent, 4000)
     assert abs(score) > THRESHOLD

@@ -14,11 +14,14 @@ from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
 __all__ = [
     "FREEDOM",
     "EdgePrior",
+    "cholesky",
     "draw_weights",
     "edge_prior",
     "find_mode",
     "log_proposal",
     "log_slab",
+    "solve",
+    "solve_transposed",
 ]
 
 FREEDOM = 8.0  # of the t law that weights are proposed from: its tails are above the posterior's
@@ -51,7 +54,8 @@ def edge_prior(prior: NetworkPrior) -> EdgePrior:
 
 
 @numba.njit(cache=True, nogil=True)
-def _cholesky(matrix, lower):  # pragma: no cover - compiled
+def cholesky(matrix: Floats, lower: Floats) -> None:  # pragma: no cover - compiled
+    """Write the lower Cholesky factor of a small matrix."""
     for i in range(matrix.shape[0]):
         for j in range(i + 1):
             value = matrix[i, j]
@@ -66,14 +70,14 @@ def _log_determinants(precision):  # pragma: no cover - compiled
     out, lower = np.zeros((n_post, n_pre)), np.zeros((size, size))
     for n in range(n_post):
         for m in range(n_pre):
-            _cholesky(precision[n, m], lower)
+            cholesky(precision[n, m], lower)
             for i in range(size):
                 out[n, m] += 2.0 * math.log(lower[i, i])
     return out
 
 
 @numba.njit(cache=True, nogil=True)
-def _solve(lower, vector):  # pragma: no cover - compiled
+def solve(lower: Floats, vector: Floats) -> float:  # pragma: no cover - compiled
     """Solve (lower lower') x = vector in place; return the squared length of inv(lower) vector."""
     size = vector.size
     squared = 0.0
@@ -82,12 +86,13 @@ def _solve(lower, vector):  # pragma: no cover - compiled
             vector[i] -= lower[i, k] * vector[k]
         vector[i] /= lower[i, i]
         squared += vector[i] ** 2
-    _solve_transposed(lower, vector)
+    solve_transposed(lower, vector)
     return squared
 
 
 @numba.njit(cache=True, nogil=True)
-def _solve_transposed(lower, vector):  # pragma: no cover - compiled
+def solve_transposed(lower: Floats, vector: Floats) -> None:  # pragma: no cover - compiled
+    """Solve lower' x = vector in place."""
     for i in range(vector.size - 1, -1, -1):
         for k in range(i + 1, vector.size):
             vector[i] -= lower[k, i] * vector[k]
@@ -116,7 +121,7 @@ def draw_weights(
     """Write a draw of the t law around the mode, of precision lower lower'."""
     for i in range(w.size):
         w[i] = stretch * normals[i]
-    _solve_transposed(lower, w)
+    solve_transposed(lower, w)
     for i in range(w.size):
         w[i] += mode[i]
 
@@ -184,8 +189,8 @@ def find_mode(
                 step[b] += x * slopes[k]
                 for c in range(b + 1):
                     hessian[b, c] += x * patterns[first + k, c] * curvatures[k]
-        _cholesky(hessian, lower)
-        squared = _solve(lower, step)
+        cholesky(hessian, lower)
+        squared = solve(lower, step)
         scale = 1.0 if squared < _FARTHEST**2 else _FARTHEST / math.sqrt(squared)
         for b in range(size):
             mode[b] += scale * step[b]

@@ -1,4 +1,4 @@
-"""Fisher information of a post neuron's bias and weights, on sparse history."""
+"""Gradient and Fisher information of a post neuron's bias and weights, on sparse history."""
 
 import math
 from typing import NamedTuple
@@ -23,6 +23,7 @@ class Metric(NamedTuple):
     place: NDArray[np.int64]  # (post, pre): which block of the joint matrix, or -1
     joint: Floats  # (post, 1 + C B, 1 + C B): of the bias and C chosen pre neurons
     own: Floats  # (post, pre, B, B): of each edge alone
+    gradient: Floats  # (post, 1 + C B): of the log likelihood, in the order of the joint matrix
 
 
 def empty_metric(n_post: int, n_pre: int, n_basis: int, n_joint: int) -> Metric:
@@ -32,6 +33,7 @@ def empty_metric(n_post: int, n_pre: int, n_basis: int, n_joint: int) -> Metric:
         np.full((n_post, n_pre), -1),
         np.zeros((n_post, width, width)),
         np.zeros((n_post, n_pre, n_basis, n_basis)),
+        np.zeros((n_post, width)),
     )
 
 
@@ -100,6 +102,23 @@ def _joint_information(history, curvature, every, chosen, out):  # pragma: no co
 
 
 @numba.njit(cache=True, nogil=True)
+def _gradient(history, slope, chosen, out):  # pragma: no cover - compiled
+    start, bins, pattern, pattern_start, patterns, _ = history
+    size = patterns.shape[1]
+    out[:] = 0.0
+    out[0] = np.sum(slope)
+    for j in range(chosen.size):
+        m = chosen[j]
+        first = pattern_start[m]
+        total = np.zeros(pattern_start[m + 1] - first)
+        for i in range(start[m], start[m + 1]):
+            total[pattern[i]] += slope[bins[i]]
+        for k in range(total.size):
+            for b in range(size):
+                out[1 + j * size + b] += total[k] * patterns[first + k, b]
+
+
+@numba.njit(cache=True, nogil=True)
 def fisher_information(
     posts: tuple[int, int],
     history: SparseHistory,
@@ -110,7 +129,7 @@ def fisher_information(
     most_bins: int,
     metric: Metric,
 ) -> None:  # pragma: no cover - compiled
-    """Write the information of some post neurons at given coefficients.
+    """Write gradient and information of some post neurons at given coefficients.
 
     Parameters
     ----------
@@ -123,7 +142,8 @@ def fisher_information(
     chosen : array of bool, shape (post, pre)
         Pre neurons between which cross terms are kept, as many as the metric has room for.
     most_bins : int
-        Of a recording with more, about so many bins, spread over it, stand for all.
+        Of a recording with more, about so many bins, spread over it, stand for all in the
+        information; the gradient is of all bins.
     metric : Metric
         Changed in place.
     """
@@ -137,5 +157,6 @@ def fisher_information(
         metric.place[n] = -1
         for j in range(own.size):
             metric.place[n, own[j]] = j
+        _gradient(history, slope, own, metric.gradient[n])
         _joint_information(history, curvature, every, own, metric.joint[n])
         _own_information(history, curvature, metric.own[n])

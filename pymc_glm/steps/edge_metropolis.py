@@ -9,10 +9,14 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
+from pymc_glm.kernels.edge_flips import Expansion, draw_flips, flip_edges
 from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
-from pymc_glm.kernels.edge_proposal import edge_prior
+from pymc_glm.kernels.edge_proposal import EdgePrior, edge_prior
+from pymc_glm.kernels.hmc import BiasPrior
+from pymc_glm.kernels.polya_gamma import NetworkPrior
 from pymc_glm.kernels.sparse_history import overlap
 from pymc_glm.steps.data import SpikeData, read_spikes
+from pymc_glm.steps.expansion import Averages, expand
 from pymc_glm.steps.network_state import NetworkVariables
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 from pymc_glm.steps.shared import Shared
@@ -20,11 +24,13 @@ from pymc_glm.steps.shared import Shared
 __all__ = ["EdgeMetropolis"]
 
 _LOWEST = 0.1  # probability to propose an edge's presence, and its absence
-_MEMORY = 100  # iterations of the tuning over which presence and modes are averaged
+_MEMORY = 100  # iterations of the tuning over which presence and coefficients are averaged
 _SELDOM = 0.2  # probability to look at an edge that seems certain
 _MOST_VISITS = 64  # edges of a post neuron to look at in an iteration, on average
 _NEWTON_TUNING = 6  # most Newton steps before the starts have settled
 _NEWTON = 1  # and after
+_DUE = (20, 60, 180, 540, 1620)  # iterations of the tuning that expand the log likelihood anew
+_TUNING_VISITS = 0.2  # visits by Newton's steps of edges that an early expansion serves
 _ALIKE = 0.02  # least overlap of the histories of two pre neurons that swap their edges
 
 
@@ -33,24 +39,26 @@ class EdgeMetropolisState(NetworkStepState):
     """What proposals have learned in the tuning."""
 
     tune: bool
-    seen: int
-    inclusion: Any
+    averages: Any
+    expansion: Any
     modes: Any
 
 
 class EdgeMetropolis(NetworkStep):
     """Draw every edge together with its weights, without augmentation.
 
-    For each edge the mode and the curvature of its weights' conditional density are found on the
-    bins in which its pre neuron has any history. Presence and weights are proposed from there,
-    whatever the edge's state, and accepted by Metropolis-Hastings. Further proposals swap an edge
-    for an absent one whose pre neuron fires at similar times. Biases and the weights of edges that
-    stay move only through `WeightHMC`, which belongs beside it.
+    The log likelihood is expanded to second order in the tuning. Flips and swaps of edges are first
+    tried on the expansion, with weights and bias integrated out; what passes is weighed on the data
+    (delayed acceptance [1]_), with the bias moving along. Early in the tuning, and always for
+    edges beyond the 100 most frequent of a post neuron, the mode and the curvature of an edge's
+    weights are found by Newton's steps; presence and weights are proposed from there, whatever the
+    edge's state (an independence sampler [2]_). Biases and the weights of edges that stay move
+    mostly through `WeightHMC`, which belongs beside it.
 
     Parameters
     ----------
     vars : list of variables, optional
-        Adjacency, or nothing. Weights change along.
+        Adjacency, or nothing. Weights and biases change along.
     model : pymc.Model, optional
         By default the model in context.
     swaps : int
@@ -68,15 +76,16 @@ class EdgeMetropolis(NetworkStep):
 
     Notes
     -----
-    In the tuning an edge's probability to be proposed present follows how often it was present,
-    within 0.1 to 0.9, and Newton's steps begin at the mean of the modes found; afterwards both are
-    fixed. Statistics: ``edges_on``, ``edge_flips``, ``edge_acceptance`` (of the proposals other
-    than from absent to absent), ``edge_swaps``.
+    Where the expansion is made, how often edges are proposed present (within 0.1 to 0.9) and where
+    Newton's steps begin follow the past of the tuning; afterwards all are fixed. Statistics:
+    ``edges_on``, ``edge_flips``, ``edge_acceptance`` (of the proposals that were weighed on the
+    data), ``edge_swaps``.
 
     References
     ----------
-    .. [1] Tierney (1994), Annals of Statistics 22:1701 (independence samplers).
-    .. [2] Johndrow, Smith, Pillai & Dunson (2019), JASA 114:1394 (why not augmentation).
+    .. [1] Christen & Fox (2005), J. Comput. Graph. Statist. 14:795.
+    .. [2] Tierney (1994), Annals of Statistics 22:1701.
+    .. [3] Johndrow, Smith, Pillai & Dunson (2019), JASA 114:1394 (why not augmentation).
 
     Examples
     --------
@@ -131,8 +140,8 @@ class EdgeMetropolis(NetworkStep):
         history, likelihood = self.data
         n_post, n_pre = len(likelihood.counts), history.n_pre
         self.tune = True
-        self.seen = 0
-        self.inclusion = np.full((n_post, n_pre), 0.5)
+        self.averages: Any = None
+        self.expansion: Any = None
         self.modes = np.zeros((n_post, n_pre, history.n_basis))
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
@@ -140,34 +149,28 @@ class EdgeMetropolis(NetworkStep):
         super().setup_chain(rng, tune, draws)
         self._forget()
 
+    def stop_tuning(self) -> None:
+        """Fix what proposals are made from."""
+        if self.tune and self.averages is not None and self.averages.seen >= _DUE[0]:
+            self._expand()
+        super().stop_tuning()
+
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Visit every edge once and try swaps."""
-        bias, adjacency, weights = self._state(point)
-        n_post, n_pre, n_basis = weights.shape
-        plan = EdgePlan(
-            self._visits(),
-            self.inclusion.clip(_LOWEST, 1.0 - _LOWEST),
-            self.modes,
-            _NEWTON_TUNING if self.tune else _NEWTON,
-            self._partner,
-        )
-        draws = draw_edges(n_post, n_pre, n_basis, self._swaps, self.rng)
-        modes = np.full_like(weights, np.nan)
+        bias, adjacency, weights = state = self._state(point)
+        if self.averages is None:
+            self.averages = Averages.start(bias, adjacency, weights)
         before = adjacency.copy()
-        counted = self._threads.over_posts(
-            move_edges,
-            *self.data,
-            edge_prior(self._next_prior(point)),
-            plan,
-            draws,
-            bias,
-            adjacency,
-            weights,
-            modes,
-        )
-        proposed, accepted, swaps = np.sum(counted, axis=0)
+        network = self._next_prior(point)
+        prior = edge_prior(network)
+        counted = self._visit(prior, *state)
+        if self.expansion is not None:
+            counted = counted + self._flip(prior, network, *state)
+        proposed, accepted, swaps = counted
         if self.tune:
-            self._learn(adjacency, modes)
+            self.averages = self.averages.add(bias, adjacency, weights, _MEMORY)
+            if self.averages.seen in _DUE:
+                self._expand()
         stats = {
             "edges_on": int(adjacency.sum()),
             "edge_flips": int((adjacency != before).sum()),
@@ -175,26 +178,82 @@ class EdgeMetropolis(NetworkStep):
             "edge_swaps": int(swaps),
         }
         names = self._names
-        return point | {names["adjacency"]: adjacency, names["weights"]: weights}, [stats]
+        new = {names["adjacency"]: adjacency, names["weights"]: weights, names["bias"]: bias}
+        return point | new, [stats]
+
+    def _visit(
+        self, prior: EdgePrior, bias: NDArray, adjacency: NDArray, weights: NDArray
+    ) -> NDArray:
+        """Propose edges from Newton's steps, with the bias as it is."""
+        plan = EdgePlan(
+            self._visits(),
+            self._inclusion().clip(_LOWEST, 1.0 - _LOWEST),
+            self.modes,
+            _NEWTON_TUNING if self.tune else _NEWTON,
+            self._partner,
+        )
+        n_swaps = self._swaps if self.expansion is None else 0
+        n_post, n_pre, n_basis = weights.shape
+        draws = draw_edges(n_post, n_pre, n_basis, n_swaps, self.rng)
+        modes = np.full_like(weights, np.nan)
+        counted = self._threads.over_posts(
+            move_edges, *self.data, prior, plan, draws, bias, adjacency, weights, modes
+        )
+        if self.tune:
+            found = ~np.isnan(modes)
+            gain = max(1.0 / (self.averages.seen + 2), 0.1)
+            self.modes = np.where(found, self.modes + gain * (modes - self.modes), self.modes)
+        return np.sum(counted, axis=0)
+
+    def _flip(
+        self,
+        prior: EdgePrior,
+        network: NetworkPrior,
+        bias: NDArray,
+        adjacency: NDArray,
+        weights: NDArray,
+    ) -> NDArray:
+        """Propose edges from the expansion, with the bias moving along."""
+        n_post, n_pre, n_basis = weights.shape
+        draws = draw_flips(n_post, n_pre, n_basis, self._swaps, self.rng)
+        bias_prior = BiasPrior(network.bias_mean, network.bias_precision)
+        counted = self._threads.over_posts(
+            flip_edges,
+            *self.data,
+            prior,
+            bias_prior,
+            self.expansion,
+            draws,
+            bias,
+            adjacency,
+            weights,
+        )
+        return np.sum(counted, axis=0)
 
     def _visits(self) -> NDArray:
-        """Return probabilities to look at edges, within what one iteration may cost.
+        """Return probabilities to look at edges by Newton's steps, within what that may cost.
 
-        After the tuning, less often at edges that are nearly certain: their weights move by
-        WeightHMC.
+        After the tuning, less often at edges that are nearly certain, and not at those that the
+        expansion serves.
         """
-        visits = np.ones(self.inclusion.shape)
+        inclusion = self._inclusion()
+        visits = np.ones(inclusion.shape)
         if not self.tune:
-            visits = (10.0 * self.inclusion * (1.0 - self.inclusion)).clip(_SELDOM, 1.0)
-        return visits * (_MOST_VISITS / visits.sum(axis=1, keepdims=True)).clip(max=1.0)
+            visits = (10.0 * inclusion * (1.0 - inclusion)).clip(_SELDOM, 1.0)
+        if self.expansion is not None:
+            visits[self.expansion.metric.place >= 0] = _TUNING_VISITS if self.tune else 0.0
+        total = visits.sum(axis=1, keepdims=True)
+        return visits * (_MOST_VISITS / np.maximum(total, _MOST_VISITS))
 
-    def _learn(self, adjacency: NDArray, modes: NDArray) -> None:
-        """Average presence and modes over the recent past."""
-        self.seen += 1
-        gain = 1.0 / min(self.seen + 1, _MEMORY)
-        self.inclusion = self.inclusion + gain * (adjacency - self.inclusion)
-        found = ~np.isnan(modes)
-        self.modes = np.where(found, self.modes + max(gain, 0.1) * (modes - self.modes), self.modes)
+    def _inclusion(self) -> NDArray:
+        """Return how often edges were present, one half at first."""
+        seen, inclusion = self.averages.seen, self.averages.inclusion
+        return (seen * inclusion + 1.0) / (seen + 2.0)
+
+    def _expand(self) -> None:
+        """Expand the log likelihood at the averages."""
+        metric = expand(self._threads, self.data, self.averages, 0.0)
+        self.expansion = Expansion(self.averages.bias, self.averages.weights, metric)
 
     @staticmethod
     def _progressbar_config(n_chains=1):

@@ -10,9 +10,9 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
 from pymc_glm.kernels.edge_proposal import edge_prior
-from pymc_glm.kernels.fisher import empty_metric, fisher_information
 from pymc_glm.kernels.hmc import BiasPrior, Trajectories, move_weights
 from pymc_glm.steps.data import SpikeData, read_spikes
+from pymc_glm.steps.expansion import Averages, expand
 from pymc_glm.steps.network_state import NetworkVariables
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 from pymc_glm.steps.shared import Shared
@@ -22,9 +22,7 @@ __all__ = ["WeightHMC"]
 _LENGTH = 1.5  # of a trajectory, in standard deviations
 _MOST_STEPS = 12
 _LARGEST_STEP = 1.2
-_MOST_JOINT = 100  # pre neurons of a post neuron between which the metric has cross terms
-_METRIC_BINS = 2**18  # bins that the metric is computed from, of a longer recording
-_OFTEN = 0.2  # least inclusion of those
+_OFTEN = 0.2  # least inclusion of edges between which the metric has cross terms
 _DUE = (5, 20, 60, 180, 540, 1620)  # iterations of the tuning that compute the metric anew
 _MEMORY = 50  # iterations of the tuning over which coefficients are averaged
 
@@ -34,12 +32,9 @@ class WeightHMCState(NetworkStepState):
     """What the trajectories have learned in the tuning."""
 
     tune: bool
-    seen: int
     step_size: Any
     metric: Any
-    inclusion: Any
-    mean_bias: Any
-    mean_weights: Any
+    averages: Any
 
 
 class WeightHMC(NetworkStep):
@@ -119,12 +114,9 @@ class WeightHMC(NetworkStep):
 
     def _forget(self) -> None:
         self.tune = True
-        self.seen = 0
         self.step_size = np.full(len(self.data.likelihood.counts), 0.3)
         self.metric: Any = None
-        self.inclusion: Any = None
-        self.mean_bias: Any = None
-        self.mean_weights: Any = None
+        self.averages: Any = None
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a chain with nothing learned."""
@@ -158,7 +150,7 @@ class WeightHMC(NetworkStep):
             acceptance,
         )
         if self.tune:
-            gain = min(1.0, 3.0 / np.sqrt(self.seen))
+            gain = min(1.0, 3.0 / np.sqrt(self.averages.seen))
             larger = self.step_size * np.exp(gain * (acceptance - self._target))
             self.step_size = larger.clip(0.01, _LARGEST_STEP)
         stats = {
@@ -169,36 +161,13 @@ class WeightHMC(NetworkStep):
 
     def _learn(self, bias: NDArray, adjacency: NDArray, weights: NDArray) -> None:
         """Average coefficients over the recent past; compute the metric if it is time."""
-        if self.metric is None:
-            self.inclusion = adjacency.astype(float)
-            self.mean_bias, self.mean_weights = bias.copy(), weights.copy()
+        if self.averages is None:
+            self.averages = Averages.start(bias, adjacency, weights)
         elif not self.tune:
             return
-        gain = 1.0 / min(self.seen + 1, _MEMORY)
-        self.seen += 1
-        self.inclusion = self.inclusion + gain * (adjacency - self.inclusion)
-        self.mean_bias = self.mean_bias + gain * (bias - self.mean_bias)
-        self.mean_weights = self.mean_weights + gain * (weights - self.mean_weights)
-        if self.metric is None or self.seen in _DUE:
-            self._measure()
-
-    def _measure(self) -> None:
-        """Compute the Fisher information at the mean coefficients."""
-        n_post, n_pre, n_basis = self.mean_weights.shape
-        chosen = self.inclusion >= _OFTEN
-        if n_pre > _MOST_JOINT:
-            rank = np.argsort(np.argsort(-self.inclusion, axis=1), axis=1)
-            chosen &= rank < _MOST_JOINT
-        self.metric = empty_metric(n_post, n_pre, n_basis, int(chosen.sum(axis=1).max()))
-        self._threads.over_posts(
-            fisher_information,
-            *self.data,
-            self.mean_bias,
-            self.mean_weights,
-            chosen,
-            _METRIC_BINS,
-            self.metric,
-        )
+        self.averages = self.averages.add(bias, adjacency, weights, _MEMORY)
+        if self.metric is None or self.averages.seen in _DUE:
+            self.metric = expand(self._threads, self.data, self.averages, _OFTEN)
 
     @staticmethod
     def _progressbar_config(n_chains=1):

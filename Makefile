@@ -10,7 +10,8 @@ BIN := .venv/bin
 PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint notebooks bench bench-priors bench-retina clean venv pins
+.PHONY: help demo test test-slow lint notebooks bench bench-mixing bench-dense bench-scaling bench-priors \
+	bench-retina clean venv pins
 
 help:
 	@echo "make demo        simulate two networks, fit them, compare with the truth; results in demo-output/"
@@ -20,6 +21,9 @@ help:
 	@echo "make lint        ruff, mypy, and whether the pinned versions agree"
 	@echo "make notebooks   run the notebooks and keep their outputs"
 	@echo "make bench       seconds per sweep, beside the machine's floor and the published algorithm"
+	@echo "make bench-mixing   effective draws a second of the published algorithm and ours (an hour or more)"
+	@echo "make bench-dense    the same on the dense model, beside NUTS of nutpie and NumPyro (hours; ARGS)"
+	@echo "make bench-scaling  seconds and memory of an iteration by neurons and bins (half an hour)"
 	@echo "make bench-priors  block labels and positions: seconds a sweep, and a leapfrog step"
 	@echo "make bench-retina RECORDING=path  network priors on a recording of the retina (an hour or more)"
 	@echo "make pins        solve the pinned versions anew (constraints.txt, pyproject.toml)"
@@ -51,6 +55,16 @@ notebooks: venv
 
 bench: venv
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-mixing: venv
+	$(BIN)/python benchmarks/mixing.py --priors learned fixed $(ARGS)
+
+bench-dense: venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	$(BIN)/python benchmarks/dense.py $(ARGS)
+
+bench-scaling: venv
+	$(BIN)/python benchmarks/scaling.py $(ARGS)
 
 bench-priors: venv
 	$(BIN)/python benchmarks/blocks.py

@@ -1,6 +1,6 @@
 """Seconds per Pólya-gamma sweep, beside this machine's floor and the published algorithm.
 
-    python benchmarks/run.py [--cases N4 N27 ...] [--repeats 5] [--no-memory]
+    python benchmarks/run.py [--cases N4 N27 ...] [--repeats 5]
 
 Ours, the floor and the peer are timed in turn, repetition by repetition, so that a busy moment of
 the machine meets all of them; ratios are medians of the ratios within a repetition.
@@ -8,12 +8,9 @@ the machine meets all of them; ratios are medians of the ratios within a repetit
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
-import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -36,7 +33,6 @@ from pymc_glm.kernels.sparse_history import spike_history
 WARM_UP = 3  # sweeps before timing, from no edges but self-edges
 MOST_PEER_POSTS = 9  # the peer sweeps over so many post neurons; its time is scaled to all
 LEAST_SECONDS = 0.2  # of sweeps in one timed repetition
-MEMORY_CASES = ("N27", "N60")
 
 
 class Timed(NamedTuple):
@@ -148,38 +144,6 @@ def split_table(results: dict[str, Timed], title: str) -> Table:
     return table
 
 
-def measure_memory(name: str) -> dict[str, float]:
-    """Run memory.py's two processes."""
-    script = str(Path(__file__).with_name("memory.py"))
-    result: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        file = str(Path(folder) / "step.pickle")
-        for arguments in (["build", name, file], ["chain", file]):
-            done = subprocess.run(
-                [sys.executable, script, *arguments], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                raise RuntimeError(f"memory.py {' '.join(arguments)} failed:\n{done.stderr}")
-            result |= json.loads(done.stdout)
-    return result
-
-
-def memory_table(measured: dict[str, dict[str, float]]) -> Table:
-    table = Table("", *measured, title="Memory in MB (times the dense design)")
-    for key, what in (
-        ("design", "dense design, T (N B + 1) doubles"),
-        ("model", "parent: the model with its pm.Data, after build_glm"),
-        ("step_peak", "parent: building the step and 3 draws, highest, on top"),
-        ("step_held", "parent: held by the step after 3 draws, on top"),
-        ("pickle", "the step, pickled for a worker"),
-        ("chain_peak", "worker: pickle received, loaded, 3 draws, highest"),
-        ("chain_held", "worker: held after 3 draws, the pickle let go"),
-    ):
-        values = [f"{m[key]:.0f} ({m[key] / m['design']:.2f})" for m in measured.values()]
-        table.add_row(what, *values)
-    return table
-
-
 def n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -222,7 +186,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", nargs="+", choices=names(), default=names())
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--no-memory", action="store_true", help="times only")
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error(f"--repeats: got {options.repeats}, allowed are whole numbers of at least 1")
@@ -245,9 +208,6 @@ def main() -> None:
     console.print(split_table(one, "Where they go (median), 1 thread"))
     if many:
         console.print(sweep_table(many, f"Seconds per sweep, {n_cores()} threads"))
-    chosen = [name for name in MEMORY_CASES if name in options.cases]
-    if chosen and not options.no_memory:
-        console.print(memory_table({name: measure_memory(name) for name in chosen}))
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import logging
 import tracemalloc
 
 import arviz as az
@@ -49,6 +50,23 @@ def test_self_edges_can_be_left_out(network):
     table = edge_summary(network.tree, include_self=False)
     assert len(table) == 12
     assert (table["pre"] != table["post"]).all()
+
+
+def test_chains_that_disagree_are_named_in_the_log(caplog):
+    rng = np.random.default_rng(0)
+    adjacency = rng.random((4, 400, 3, 3)) < 0.5
+    adjacency[:2, :, 2, 0] = True
+    adjacency[2:, :, 2, 0] = False
+    with caplog.at_level(logging.WARNING, logger="pymc_glm"):
+        table = edge_summary(tree_of(adjacency.astype(float)))
+    wrong = table[table["status"] == "chains disagree"]
+    assert wrong[["post", "pre"]].values.tolist() == [["n2", "n0"]]
+    assert "disagree about 1 of 9 edges (n0 -> n2)" in caplog.text
+    caplog.clear()
+    adjacency[:, :, 2, 0] = rng.random((4, 400)) < 0.5
+    with caplog.at_level(logging.WARNING, logger="pymc_glm"):
+        edge_summary(tree_of(adjacency.astype(float)))
+    assert not caplog.text
 
 
 def test_frequencies_and_flips_counted_by_hand():

@@ -42,7 +42,9 @@ def independent(network):
 
 
 def worst(network, independent, n_iterations=12_000, seed=3):
-    network.step_of(pg.EdgeMetropolis)._forget()
+    for step in network.steps:
+        if isinstance(step, pg.EdgeMetropolis):
+            step._forget()
     chain = joint.successive_conditional(network, n_iterations, seed)
     return joint.worst(independent, chain)
 

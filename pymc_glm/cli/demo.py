@@ -19,6 +19,7 @@ from pymc_glm.cli.results import (
 from pymc_glm.cli.run import Posterior, build_model, sample_model
 from pymc_glm.cli.session import INTERRUPTED, Session, hold_interrupts, open_session
 from pymc_glm.cli.settings import FitSettings, PriorSettings, SampleSettings
+from pymc_glm.criticism.edges import edge_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -94,11 +95,9 @@ def _write(
     session: Session,
 ) -> "RenderableType":
     """Write tables and report; return what there is to say."""
-    import pymc_glm as pg
-
     with session.step("Summarising"):
         write_summary(posterior.tree, folder / "summary.csv")
-        edges = edges_with_truth(pg.edge_summary(posterior.tree), truth, network.neurons)
+        edges = edges_with_truth(edge_table(posterior.tree), truth, network.neurons)
         edges.to_csv(folder / "edges.csv", index=False)
         report = truth_report(posterior, edges, network.title)
         write_report(report, folder / "report.txt")

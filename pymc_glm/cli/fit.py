@@ -27,6 +27,7 @@ from pymc_glm.cli.settings import (
     WeightPrior,
 )
 from pymc_glm.cli.structure import Structure, block_table, find_structure, position_table
+from pymc_glm.criticism.edges import edge_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -176,12 +177,10 @@ def _write(
     recording: Recording, posterior: Posterior, folder: Path, session: Session
 ) -> tuple["RenderableType", Structure]:
     """Write tables and report; return what there is to say, and blocks and positions."""
-    import pymc_glm as pg
-
     with session.step("Summarising"):
         structure = find_structure(posterior.tree)
         write_summary(posterior.tree, folder / "summary.csv", structure)
-        edges = pg.edge_summary(posterior.tree)
+        edges = edge_table(posterior.tree)
         edges.to_csv(folder / "edges.csv", index=False)
         if structure.blocks is not None:
             block_table(structure.blocks).to_csv(folder / "blocks.csv", index=False)

@@ -18,7 +18,7 @@ from pymc_glm.criticism.diagnostics import (
     suggested_draws,
     worst,
 )
-from pymc_glm.criticism.edges import MIN_EDGE_ESS, edge_summary
+from pymc_glm.criticism.edges import MIN_EDGE_ESS, edge_table
 from pymc_glm.criticism.posterior import NetworkDraws, network_draws, variable
 from pymc_glm.criticism.structure import structure_diagnostics
 from pymc_glm.criticism.wording import counted, listed, wrapped
@@ -245,7 +245,7 @@ def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> 
     """
     draws = network_draws(tree)
     bias = variable(tree, "posterior", "bias")
-    edges = edge_summary(tree) if edges is None else _checked(edges, draws.neurons)
+    edges = edge_table(tree) if edges is None else _checked(edges, draws.neurons)
     edges = edges.assign(name=edges["pre"] + " -> " + edges["post"])
     structure = structure_diagnostics(tree)
     tables = {

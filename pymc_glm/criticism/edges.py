@@ -5,6 +5,7 @@ never flips has no R-hat (0/0), and one that is frozen at different values in di
 an infinite one, so edges get diagnostics of their own here.
 """
 
+import logging
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "Quantity",
     "edge_status",
     "edge_summary",
+    "edge_table",
     "indicator_columns",
     "network_matrix",
 ]
@@ -32,6 +34,8 @@ MIN_EDGE_ESS = 100
 _INTERVAL = 0.94
 _FALSE_ALARM = 0.01  # probability that converged chains are said to disagree on any edge
 _DENSE_R_HAT = (1.01, 1.05)
+_MOST_NAMED = 6
+_log = logging.getLogger("pymc_glm")
 
 
 def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFrame:
@@ -82,6 +86,8 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
 
     Notes
     -----
+    Edges about which the chains disagree are named in the log (logger "pymc_glm").
+
     Disagreement is tested by an analysis of variance of the chains' frequencies against their
     Monte Carlo error within chains, an F test with (chains - 1, within-chain effective draws -
     chains) degrees of freedom, at a family-wise level of 1% (Bonferroni, over edges that flip).
@@ -116,6 +122,31 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
     2   a    b          0.7        1.5       ok
     3   b    a          0.2        1.5       ok
     """
+    table = edge_table(tree)
+    _warn_of_disagreement(table)
+    if not include_self:
+        table = table[table["pre"] != table["post"]].reset_index(drop=True)
+    return table
+
+
+def _warn_of_disagreement(table: pd.DataFrame) -> None:
+    """Log the edges about which chains disagree."""
+    wrong = table[table["status"] == "chains disagree"]
+    if len(wrong):
+        names = [f"{pre} -> {post}" for pre, post in wrong[["pre", "post"]].values[:_MOST_NAMED]]
+        more = ", ..." if len(wrong) > _MOST_NAMED else ""
+        _log.warning(
+            "The chains disagree about %d of %d edges (%s%s): their probabilities are not to be "
+            "trusted; draw more, or look at the chains one by one.",
+            len(wrong),
+            len(table),
+            ", ".join(names),
+            more,
+        )
+
+
+def edge_table(tree: xr.DataTree) -> pd.DataFrame:
+    """Return the table of `edge_summary`, self-edges included, without a warning."""
     draws = network_draws(tree)
     tables = [_edges_onto(draws, post) for post in range(len(draws.neurons))]
     table = pd.concat(tables, ignore_index=True)
@@ -124,8 +155,6 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
     else:
         table["status"] = edge_status(table)
     table = table.drop(columns="p_value")
-    if not include_self:
-        table = table[table["pre"] != table["post"]]
     strength = table["peak_mean"].abs()
     order = table.assign(strength=strength).sort_values(
         ["probability", "strength"], ascending=False, kind="stable"

@@ -32,7 +32,7 @@ from pymc_glm.sampling import initial_points
 from pymc_glm.steps.network_state import PriorFunction, find_network
 
 CHAINS = 4
-LENGTHS = {"published": (100, 200), "augmented": (200, 500), "default": (500, 1000)}  # tune, draws
+LENGTHS = {"published": (50, 100), "augmented": (150, 300), "default": (300, 600)}  # tune, draws
 
 
 class Published:
@@ -93,16 +93,13 @@ def build(case: Case, prior: str) -> pm.Model:
 
 def steps_of(sampler: str, model: pm.Model, case: Case) -> list:
     """Return the steps of a sampler."""
-    augmented = [pg.PolyaGammaGibbs] if sampler == "augmented" else []
+    kinds = {
+        "published": [],
+        "augmented": [pg.PolyaGammaGibbs],
+        "default": [pg.EdgeMetropolis, pg.WeightHMC],
+    }[sampler]
     with model:
-        if sampler == "default":
-            claimed = (pg.PolyaGammaGibbs, pg.EdgeMetropolis, pg.WeightHMC)
-            best = {kind: kind.competence(model["bias"]) for kind in claimed}
-            moves = [pg.EdgeMetropolis, pg.WeightHMC]
-            augmented = (
-                moves if best[pg.WeightHMC] > best[pg.PolyaGammaGibbs] else [pg.PolyaGammaGibbs]
-            )
-        first = [kind(threads=1) for kind in augmented] or [Published(model, case)]
+        first = [kind(threads=1) for kind in kinds] or [Published(model, case)]
         learned = {rv.name for rv in model.free_RVs} - {"bias", "adjacency", "weights"}
         return [*first, *([pg.NetworkNUTS()] if learned else [])]
 

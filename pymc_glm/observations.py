@@ -65,16 +65,6 @@ class Observation(ABC):
         """Return the law as the kernels know it; counts have shape (post, time)."""
 
     @abstractmethod
-    def information_ratio(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the information about psi of a count, over that of a count with its omega.
-
-        Parameters
-        ----------
-        mean : array
-            Mean count in a bin.
-        """
-
-    @abstractmethod
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
         """Return the activation whose mean count is rate (Hz) times bin_width (s)."""
 
@@ -97,13 +87,6 @@ class _Logistic(Observation):
     def likelihood(self, counts: NDArray) -> Likelihood:
         """Return the logistic law with b = trials."""
         return Likelihood(LOGISTIC, counts, np.full(len(counts), float(self.trials)), 0.0)
-
-    def information_ratio(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return p (1 - p) over E[omega] = tanh(psi / 2) / (2 psi), psi = logit p, of a trial."""
-        p = np.clip(np.asarray(mean) / self.trials, 1e-6, 1 - 1e-6)
-        psi = logit(p)
-        half = np.where(np.abs(psi) < 1e-6, 0.25, np.tanh(psi / 2) / np.where(psi == 0, 1, 2 * psi))
-        return p * (1 - p) / half
 
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
         """Return logit(rate * bin_width / trials)."""

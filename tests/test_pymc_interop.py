@@ -5,7 +5,6 @@ import logging
 import arviz as az
 import cloudpickle
 import numpy as np
-import polyagamma
 import pymc as pm
 import pytensor.tensor as pt
 import pytest
@@ -101,24 +100,6 @@ def test_our_steps_are_assigned(model):
             "self_weight_mean",
         },
     }
-
-
-def test_augmentation_where_spikes_are_many(counts):
-    """Information of a count over that of an augmented one: 0.16 at 0.02 a bin, 0.9 at 0.3."""
-    often = counts.copy(data=np.random.default_rng(1).integers(0, 3, counts.shape).clip(0, 1))
-    assert assigned(build(often))["PolyaGammaGibbs"] == {"bias", "weights", "adjacency"}
-    law = pg.observations.Bernoulli()
-    np.testing.assert_allclose(
-        law.information_ratio(np.array([0.02, 0.3, 0.5])), [0.16, 0.89, 1.0], atol=5e-3
-    )
-    for p in (0.003, 0.1, 0.49, 0.7):
-        psi = np.log(p / (1 - p))
-        omega = polyagamma.random_polyagamma(
-            1, psi, size=200_000, random_state=np.random.default_rng(2)
-        )
-        expected = p * (1 - p) / omega.mean()
-        error = 4.2 * omega.std() / np.sqrt(omega.size) / omega.mean() * expected
-        assert abs(law.information_ratio(np.array(p)) - expected) < error
 
 
 def test_nothing_of_a_dense_model_is_left_to_nuts(counts):

@@ -24,7 +24,6 @@ from pymc_glm.steps.network_state import (
     reduce_without_model,
     relaxed,
 )
-from pymc_glm.steps.preference import prefers_augmentation
 from pymc_glm.steps.shared import Shared
 from pymc_glm.steps.threads import Threads
 
@@ -68,7 +67,7 @@ class NetworkStep(BlockedStep):
     """
 
     draws: ClassVar[tuple[str, ...]]  # fields of NetworkVariables
-    augments: ClassVar[bool] = False  # whether it draws Pólya-gamma variables
+    is_default: ClassVar[bool] = True  # whether it is chosen where the user chooses nothing
     _state_class: ClassVar[type]
 
     def __init__(
@@ -144,12 +143,7 @@ class NetworkStep(BlockedStep):
                 "call pm.sample inside the model's context (with model: ...): outside it the "
                 "hyperparameters go to pm.NUTS, which evaluates the likelihood of all spikes."
             )
-        return Competence.IDEAL if cls._is_default() else Competence.COMPATIBLE
-
-    @classmethod
-    def _is_default(cls) -> bool:
-        model = pm.Model.get_context(error_if_none=False)
-        return cls.augments == (model is not None and prefers_augmentation(model))
+        return Competence.IDEAL if cls.is_default else Competence.COMPATIBLE
 
     def _state(self, point: PointType) -> tuple[NDArray, NDArray, NDArray]:
         """Return copies of bias, adjacency and weights; the point may be shared with others."""

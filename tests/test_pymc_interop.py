@@ -297,8 +297,8 @@ def test_the_comparison_sees_a_difference(pymc_tree):
         assert_same_posterior(pymc_tree, shifted, ["bias"])
 
 
-def test_polya_gamma_agrees_with_nuts_on_a_dense_model():
-    """The same variables by another sampler: NUTS on the un-augmented likelihood."""
+def test_samplers_agree_with_nuts_on_a_dense_model():
+    """The same variables by another sampler: NUTS on the whole model."""
     rng = np.random.default_rng(8)
     values = (rng.random((250, 2)) < 0.2).astype(int)
     weights = pg.GaussianWeights(self_mean=None, self_cov=None)
@@ -306,12 +306,15 @@ def test_polya_gamma_agrees_with_nuts_on_a_dense_model():
     with model:
         run = {"draws": 1200, "tune": 300, "chains": 2, "cores": 1} | QUIET
         ours = pm.sample(random_seed=1, **run)
+        augmented = pm.sample(random_seed=3, step=[pg.PolyaGammaGibbs(), pg.NetworkNUTS()], **run)
         nuts = pm.sample(
             random_seed=2, step=pm.NUTS(model.free_RVs, target_accept=0.9, model=model), **run
         )
-    assert set(ours["sample_stats"].data_vars) > {"edges_on"}
-    assert "edges_on" not in nuts["sample_stats"]
-    assert_same_posterior(ours, nuts, ["weights", "bias", "weight_mean", "weight_scale"])
+    told = [set(tree["sample_stats"].data_vars) for tree in (ours, augmented, nuts)]
+    for own, name in zip(told, ("weight_acceptance", "edges_on", None), strict=True):
+        assert own & {"weight_acceptance", "edges_on"} == {name} - {None}
+    for tree in (ours, augmented):
+        assert_same_posterior(tree, nuts, ["weights", "bias", "weight_mean", "weight_scale"])
 
 
 # --- PyMC's tools on the model, ArviZ's on the posterior -----------------------------------------

@@ -7,10 +7,10 @@ Simulated networks (rates log-normal around 4 Hz, three edges into a neuron and 
 three basis functions over 100 ms), each size in a process of its own, one thread. The default
 priors. Steps are put where a warm-up would leave them: averages at the true network, then the
 expansions and metrics that follow from them. Printed for each size: the stored values of the
-history, seconds to build model and steps, median seconds of an iteration by its parts, the highest
-memory of the process that built all of it, and what a second process of a chain adds (memory that
-it has to itself; the rest is shared). Then the exponents of a fit of log seconds, and the largest
-ratio of seconds to stored values between sizes.
+history, seconds of processor time to build model and steps and of an iteration by its parts
+(median), nanoseconds of an iteration for each stored value, the highest memory of the process that
+built all of it, and what a second process of a chain adds (memory that it has to itself; the rest
+is shared). Then the exponents of a fit of log seconds.
 
 `--sample N T` runs `pymc_glm.sample` itself, two chains in two spawned processes, for one tuning
 iteration and one draw, and prints the highest memory of all its processes together.
@@ -116,20 +116,20 @@ def measure(n: int, n_bins: int) -> dict:
     """Build, time and weigh one size."""
     parameters = network(n)
     counts = simulate(parameters, n_bins)
-    start = time.perf_counter()
+    start = time.process_time()
     model = pg.build_glm(counts, parameters.basis)
     with threadpool_limits(1):
         steps, point = warmed_up(model, parameters)
-        built = time.perf_counter() - start
+        built = time.process_time() - start
         history = steps[0].data.history
         seconds = np.zeros((1 if n * n_bins > 5e7 else 4, len(steps)))
         for step in steps:
             if n * n_bins <= 5e7:
                 step.step(point)  # compiles
         for row, (i, step) in product(seconds, enumerate(steps)):
-            clock = time.perf_counter()
+            clock = time.process_time()
             point, _ = step.step(point)
-            row[i] = time.perf_counter() - clock
+            row[i] = time.process_time() - clock
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         context = get_context("spawn")
         queue = context.Queue()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.likelihood import Likelihood, law_of, score
-from pymc_glm.kernels.sparse_history import SparseHistory, write_psi
+from pymc_glm.kernels.sparse_history import SparseHistory, pattern_sums, write_psi
 
 __all__ = ["Metric", "empty_metric", "fisher_information"]
 
@@ -39,14 +39,11 @@ def empty_metric(n_post: int, n_pre: int, n_basis: int, n_joint: int) -> Metric:
 
 @numba.njit(cache=True, nogil=True)
 def _own_information(history, curvature, out):  # pragma: no cover - compiled
-    start, bins, pattern, pattern_start, patterns, _ = history
-    n_pre, size = start.size - 1, patterns.shape[1]
+    patterns, size = history.patterns, history.patterns.shape[1]
     out[:] = 0.0
-    for m in range(n_pre):
-        first = pattern_start[m]
-        total = np.zeros(pattern_start[m + 1] - first)
-        for i in range(start[m], start[m + 1]):
-            total[pattern[i]] += curvature[bins[i]]
+    for m in range(history.start.size - 1):
+        first = history.pattern_start[m]
+        total = pattern_sums(history, m, curvature)
         for k in range(total.size):
             for b in range(size):
                 for c in range(size):
@@ -103,16 +100,12 @@ def _joint_information(history, curvature, every, chosen, out):  # pragma: no co
 
 @numba.njit(cache=True, nogil=True)
 def _gradient(history, slope, chosen, out):  # pragma: no cover - compiled
-    start, bins, pattern, pattern_start, patterns, _ = history
-    size = patterns.shape[1]
+    patterns, size = history.patterns, history.patterns.shape[1]
     out[:] = 0.0
     out[0] = np.sum(slope)
     for j in range(chosen.size):
-        m = chosen[j]
-        first = pattern_start[m]
-        total = np.zeros(pattern_start[m + 1] - first)
-        for i in range(start[m], start[m + 1]):
-            total[pattern[i]] += slope[bins[i]]
+        first = history.pattern_start[chosen[j]]
+        total = pattern_sums(history, chosen[j], slope)
         for k in range(total.size):
             for b in range(size):
                 out[1 + j * size + b] += total[k] * patterns[first + k, b]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pymc_glm.kernels.edge_proposal import EdgePrior
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, score
-from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, write_psi
+from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, pattern_sums, write_psi
 
 __all__ = ["BiasPrior", "Trajectories", "move_weights"]
 
@@ -132,21 +132,17 @@ def _total(values):  # pragma: no cover - compiled
 def _gradient(history, law, counts, problem, q, psi, slope, curvature, out):
     # pragma: no cover - compiled
     """Write the gradient of the log posterior."""
-    start, bins, pattern, pattern_start, patterns, _ = history
     active, mean, precision = problem
     size = precision.shape[1]
     score(law, counts, psi, slope, curvature)
     out[0] = _total(slope) - precision[0, 0] * (q[0] - mean[0])
     for i in range(active.size):
-        m, at = active[i], 1 + i * size
-        first = pattern_start[m]
-        sums = np.zeros(pattern_start[m + 1] - first)
-        for r in range(start[m], start[m + 1]):
-            sums[pattern[r]] += slope[bins[r]]
+        at, first = 1 + i * size, history.pattern_start[active[i]]
+        sums = pattern_sums(history, active[i], slope)
         for b in range(size):
             value = 0.0
             for k in range(sums.size):
-                value += patterns[first + k, b] * sums[k]
+                value += history.patterns[first + k, b] * sums[k]
             for c in range(size):
                 value -= precision[at + b, c] * (q[at + c] - mean[at + c])
             out[at + b] = value

@@ -20,6 +20,7 @@ __all__ = [
     "add_edge",
     "longest",
     "overlap",
+    "pattern_sums",
     "pattern_values",
     "sparse_history",
     "spike_history",
@@ -105,6 +106,17 @@ def pattern_values(
         for b in range(weights.size):
             out[k] += history.patterns[first + k, b] * weights[b]
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def pattern_sums(
+    history: SparseHistory, m: int, values: Floats
+) -> Floats:  # pragma: no cover - compiled
+    """Return the sums of values (time,) over the bins of each pattern of pre neuron m."""
+    total = np.zeros(history.pattern_start[m + 1] - history.pattern_start[m])
+    for i in range(history.start[m], history.start[m + 1]):
+        total[history.pattern[i]] += values[history.bins[i]]
+    return total
 
 
 @numba.njit(cache=True, nogil=True)

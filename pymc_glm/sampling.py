@@ -23,6 +23,7 @@ from pymc_glm.steps.threads import available_cores
 
 __all__ = ["initial_points", "sample"]
 
+_MOST_EDGES = 30  # into a neuron at the start of a chain, on average
 _log = logging.getLogger("pymc_glm")
 
 
@@ -39,10 +40,10 @@ def initial_points(
 ) -> list[dict[str, np.ndarray]]:
     """Draw overdispersed starting values of bias, weights and adjacency, one dict a chain.
 
-    The chains start from networks between empty and full, with weights drawn small and biases
-    scattered by one unit of log-odds around the neurons' own rates; agreement between chains then
-    means something. Block labels start scattered over all blocks, other hyperparameters from their
-    prior.
+    The chains start from networks between empty and full (or some 30 edges into each of many
+    neurons), with weights drawn small and biases scattered by one unit of log-odds around the
+    neurons' own rates; agreement between chains then means something. Block labels start scattered
+    over all blocks, other hyperparameters from their prior.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ def initial_points(
     rates = observed_counts(model, network.spikes).mean(axis=0)
     center = network.observation.activation(rates.clip(1e-4, network.observation.most / 2), 1.0)
     starts: list[dict[str, np.ndarray]] = []
-    for density in np.linspace(0, 1, chains) if chains > 1 else [0.5]:
+    fullest = min(1.0, _MOST_EDGES / rates.size)
+    for density in fullest * np.linspace(0, 1, chains) if chains > 1 else [0.5 * fullest]:
         point = draw_hyper(int(rng.integers(2**30)))
         adjacency: np.ndarray = np.ones((rates.size, rates.size), dtype=np.int8)
         start = {name: point[name] for name in (model.rvs_to_values[rv].name for rv in hyper)}

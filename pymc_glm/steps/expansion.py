@@ -12,7 +12,7 @@ from pymc_glm.steps.threads import Threads
 __all__ = ["Averages", "expand"]
 
 _MOST_JOINT = 100  # pre neurons of a post neuron between which there are cross terms
-_MOST_BINS = 2**18  # bins that the information is computed from, of a longer recording
+_MOST_PRODUCTS = 2e10  # a post neuron's information may cost; more, and some bins stand for all
 
 
 class Averages(NamedTuple):
@@ -57,7 +57,8 @@ def expand(threads: Threads, data: SpikeData, averages: Averages, least_inclusio
         rank = np.argsort(np.argsort(-averages.inclusion, axis=1), axis=1)
         chosen &= rank < _MOST_JOINT
     metric = empty_metric(n_post, n_pre, n_basis, int(chosen.sum(axis=1).max()))
+    most_bins = int(_MOST_PRODUCTS / metric.gradient.shape[1] ** 2)
     threads.over_posts(
-        fisher_information, *data, averages.bias, averages.weights, chosen, _MOST_BINS, metric
+        fisher_information, *data, averages.bias, averages.weights, chosen, most_bins, metric
     )
     return metric

@@ -23,6 +23,7 @@ _LENGTH = 1.5  # of a trajectory, in standard deviations
 _MOST_STEPS = 12
 _LARGEST_STEP = 1.2
 _OFTEN = 0.2  # least inclusion of edges between which the metric has cross terms
+_NEVER = 2.0  # the first metric, at the start of a chain, has none
 _DUE = (5, 20, 60, 180, 540, 1620)  # iterations of the tuning that compute the metric anew
 _MEMORY = 50  # iterations of the tuning over which coefficients are averaged
 
@@ -166,7 +167,9 @@ class WeightHMC(NetworkStep):
         elif not self.tune:
             return
         self.averages = self.averages.add(bias, adjacency, weights, _MEMORY)
-        if self.metric is None or self.averages.seen in _DUE:
+        if self.metric is None:
+            self.metric = expand(self._threads, self.data, self.averages, _NEVER)
+        elif self.averages.seen in _DUE:
             self.metric = expand(self._threads, self.data, self.averages, _OFTEN)
 
     @staticmethod

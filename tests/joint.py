@@ -36,6 +36,7 @@ COVERING = [
     ("feature", "gaussian"),
 ]
 N_NEURONS = 4  # of the combinations
+DEFAULT = (pg.EdgeMetropolis, pg.WeightHMC)
 SCALES = ("scale", "cov")  # endings of the names of hyperparameters that are compared as logs
 
 
@@ -112,6 +113,11 @@ def parts(edges, weights, n=N_NEURONS, share=True):
         ),
     }
     return edge_kinds[edges](), weight_kinds[weights]()
+
+
+def default_steps(dense):
+    """Return the step methods that pm.sample chooses for edges, weights and biases."""
+    return DEFAULT[1:] if dense else DEFAULT
 
 
 def learned_parts(mean=0.5, sigma=0.7):

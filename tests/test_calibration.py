@@ -69,6 +69,8 @@ def rank(true, draws, rng):
 
 
 def calibrate(model, n_simulations, n_draws, thin, warm_up, seed):
+    """Return the ranks; what tunes itself to data does so in every warm-up, as a user's chain."""
+    tuned = [s for s in model.steps if isinstance(s, pg.EdgeMetropolis | pg.WeightHMC)]
     rng = np.random.default_rng(seed)
     ranks = {}
     point = model.model.initial_point(seed)
@@ -80,8 +82,12 @@ def calibrate(model, n_simulations, n_draws, thin, warm_up, seed):
         if i == n_simulations // 10:
             for step in model.steps:
                 step.stop_tuning()
+        for step in tuned:
+            step._forget()
         for _ in range(warm_up):
             point = model.advance(point)
+        for step in tuned:
+            step.stop_tuning()
         rows = []
         for _ in range(n_draws):
             for _ in range(thin):
@@ -107,7 +113,7 @@ def assert_calibrated(ranks, n_draws):
     assert p[worst] * len(p) > 1e-3, (worst, p[worst])
 
 
-def learned_model(n_prior, seed):
+def learned_model(n_prior, seed, network_steps):
     return joint.make_joint(
         3,
         150,
@@ -116,12 +122,20 @@ def learned_model(n_prior, seed):
         seed,
         edges=pg.BernoulliEdges(pm.Beta.dist(2, 2), pm.Beta.dist(2, 2)),
         weights=pg.GaussianWeights(self_mean=-1.0, self_cov=0.5),
+        network_steps=network_steps,
     )
 
 
 @pytest.fixture(scope="module")
 def short():
-    return learned_model(150, seed=5)
+    return learned_model(150, 5, (pg.PolyaGammaGibbs,))
+
+
+def test_short_of_the_default_samplers():
+    model = learned_model(150, 5, joint.DEFAULT)
+    ranks = calibrate(model, 150, n_draws=39, thin=4, warm_up=60, seed=6)
+    assert model.step_of(pg.EdgeMetropolis).expansion is not None
+    assert_calibrated(ranks, 39)
 
 
 def test_short(short):
@@ -145,7 +159,10 @@ def test_a_planted_bug_is_found(short, monkeypatch):
 def test_short_of_other_builders(edges, weights):
     """The builders' parts. Draws are few and far between: ranks need nearly independent ones."""
     n_basis = joint.n_basis_of(edges, weights)
-    model = joint.make_joint(4, 60, n_basis, 50, 7, *joint.parts(edges, weights))
+    steps = joint.default_steps(edges == "dense")
+    model = joint.make_joint(
+        4, 60, n_basis, 50, 7, *joint.parts(edges, weights), network_steps=steps
+    )
     ranks = calibrate(model, 50, n_draws=4, thin=20, warm_up=40, seed=8)
     assert_calibrated(ranks, 4)
 
@@ -162,8 +179,17 @@ def test_short_of_other_builders(edges, weights):
     ids=["bernoulli_glm", "dense_glm", "sbm_glm", "latent_distance_glm"],
 )
 def test_long(edges, weights, n_simulations):
-    """The parts of the builders with their default priors."""
+    """The parts of the builders with their default priors and samplers."""
     n_neurons, n_basis = (3, 2) if weights is None else (4, 1)
-    model = joint.make_joint(n_neurons, 300, n_basis, 300, seed=21, edges=edges, weights=weights)
+    model = joint.make_joint(
+        n_neurons,
+        300,
+        n_basis,
+        300,
+        seed=21,
+        edges=edges,
+        weights=weights,
+        network_steps=joint.default_steps(isinstance(edges, pg.DenseEdges)),
+    )
     ranks = calibrate(model, n_simulations, n_draws=19, thin=12, warm_up=80, seed=22)
     assert_calibrated(ranks, 19)

@@ -18,14 +18,16 @@ N_BINS, N_PRIOR = 8, 5000
 FEWEST = 100  # effective draws of the slowest function
 
 
-def make(parts, n_basis=1, seed=1):
-    return joint.make_joint(joint.N_NEURONS, N_BINS, n_basis, N_PRIOR, seed, *parts)
+def make(parts, n_basis=1, seed=1, steps=(pg.PolyaGammaGibbs,)):
+    return joint.make_joint(
+        joint.N_NEURONS, N_BINS, n_basis, N_PRIOR, seed, *parts, network_steps=steps
+    )
 
 
-def combination(edges, weights, share=True):
+def combination(edges, weights, share=True, **steps):
     parts = joint.parts(edges, weights, share=share)
     seed = joint.COMBINATIONS.index((edges, weights))
-    return make(parts, joint.n_basis_of(edges, weights), seed)
+    return make(parts, joint.n_basis_of(edges, weights), seed, **steps)
 
 
 def assert_same_law(model, n_iterations, seed=2):
@@ -47,6 +49,13 @@ def test_covering(edges, weights):
 def test_combination(edges, weights):
     slowly_mixing = edges in ("dense", "feature")
     assert_same_law(combination(edges, weights), 20_000 if slowly_mixing else 10_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("edges", "weights"), joint.COVERING)
+def test_covering_by_the_default_samplers(edges, weights):
+    steps = joint.default_steps(edges == "dense")
+    assert_same_law(combination(edges, weights, steps=steps), 20_000)
 
 
 @pytest.mark.slow

@@ -587,7 +587,7 @@ def test_debug_shows_the_traceback(recording):
 
 @pytest.mark.usefixtures("drawn")
 def test_a_failure_that_is_no_bad_input_has_code_1(recording, monkeypatch):
-    monkeypatch.setattr(pg, "edge_summary", lambda tree: 1 / 0)
+    monkeypatch.setattr(fit, "edge_table", lambda tree: 1 / 0)
     result, output = fitted(recording)
     assert result.exit_code == 1
     assert "Failed: ZeroDivisionError: division by zero (--debug shows where)" in said(result)
@@ -607,14 +607,14 @@ def test_an_error_of_sampling_does_not_look_like_bad_input(recording, monkeypatc
 
 @pytest.mark.usefixtures("drawn")
 def test_edges_are_summarised_once(recording, monkeypatch):
-    summarise, calls = pg.edge_summary, []
+    summarise, calls = fit.edge_table, []
 
     def count(tree):
         calls.append(tree)
         return summarise(tree)
 
-    monkeypatch.setattr(pg, "edge_summary", count)
-    monkeypatch.setattr(convergence, "edge_summary", count)
+    monkeypatch.setattr(fit, "edge_table", count)
+    monkeypatch.setattr(convergence, "edge_table", count)
     assert fitted(recording, "--no-pictures")[0].exit_code == 0
     assert len(calls) == 1
 

@@ -18,6 +18,7 @@ iteration and one draw, and prints the highest memory of all its processes toget
 
 import argparse
 import json
+import os
 import pickle
 import resource
 import subprocess
@@ -178,8 +179,6 @@ def tree_memory(parent: int) -> float:
 
 def run_sample(n: int, n_bins: int) -> dict:
     """Run the whole of `pymc_glm.sample` and watch its memory."""
-    import os
-
     parameters = network(n)
     counts = simulate(parameters, n_bins)
     highest, done = [0.0], threading.Event()

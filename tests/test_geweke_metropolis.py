@@ -156,7 +156,7 @@ def _too_little_momentum(monkeypatch, network):
         monkeypatch,
         lambda prior, trajectories: (
             prior,
-            trajectories._replace(normals=0.8 * trajectories.normals),
+            trajectories._replace(normals=0.6 * trajectories.normals),
         ),
     )
 

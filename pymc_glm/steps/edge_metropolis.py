@@ -163,10 +163,7 @@ class EdgeMetropolis(NetworkStep):
         before = adjacency.copy()
         network = self._next_prior(point)
         prior = edge_prior(network)
-        counted = self._visit(prior, *state)
-        if self.expansion is not None:
-            counted = counted + self._flip(prior, network, *state)
-        proposed, accepted, swaps = counted
+        proposed, accepted, swaps = self._visit(prior, *state) + self._flip(prior, network, *state)
         if self.tune:
             self.averages = self.averages.add(bias, adjacency, weights, _MEMORY)
             if self.averages.seen in _DUE:
@@ -185,8 +182,11 @@ class EdgeMetropolis(NetworkStep):
         self, prior: EdgePrior, bias: NDArray, adjacency: NDArray, weights: NDArray
     ) -> NDArray:
         """Propose edges from Newton's steps, with the bias as it is."""
+        visits = self._visits()
+        if not visits.any():
+            return np.zeros(3)
         plan = EdgePlan(
-            self._visits(),
+            visits,
             self._inclusion().clip(_LOWEST, 1.0 - _LOWEST),
             self.modes,
             _NEWTON_TUNING if self.tune else _NEWTON,
@@ -214,6 +214,8 @@ class EdgeMetropolis(NetworkStep):
         weights: NDArray,
     ) -> NDArray:
         """Propose edges from the expansion, with the bias moving along."""
+        if self.expansion is None:
+            return np.zeros(3)
         n_post, n_pre, n_basis = weights.shape
         draws = draw_flips(n_post, n_pre, n_basis, self._swaps, self.rng)
         bias_prior = BiasPrior(network.bias_mean, network.bias_precision)

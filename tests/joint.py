@@ -13,6 +13,7 @@ from scipy.special import expit
 
 import pymc_glm as pg
 from pymc_glm.distributions import BlockLabelsRV
+from pymc_glm.kernels.noncentred import mean_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
 from pymc_glm.kernels.simulate import run_bernoulli
@@ -153,6 +154,8 @@ class JointModel:
                 step._shared = Shared(data._replace(shape=b))
             elif isinstance(step, pg.EdgeMetropolis | pg.WeightHMC):
                 step._shared = Shared(SpikeData(history, likelihood))
+            if isinstance(step, pg.WeightHMC):
+                step._slab._mean_history = mean_history(history)
 
     def simulate(self, bias, weights, rng):
         """Draw counts given parameters."""

@@ -17,14 +17,14 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import EdgeRV, SpikeAndSlabRV
 from pymc_glm.kernels.blocks import EdgeList, list_edges, own_log_density
-from pymc_glm.steps.network_state import _INTERPRETED, children
+from pymc_glm.steps.network_state import INTERPRETED, children
 
 __all__ = ["BlockNetwork", "LabelGraph", "TableCells", "read_labels"]
 
 type Floats = NDArray[np.float64]
 
 # Interpreted, softplus is a Python call for each element.
-_BATCHED = _INTERPRETED.excluding(
+_BATCHED = INTERPRETED.excluding(
     "logsigm_to_softplus", "log1msigm_to_softplus", "log1p_neg_sigmoid"
 )
 
@@ -167,7 +167,7 @@ class BlockNetwork:
         compiled = model.replace_rvs_by_values(compiled)
         inputs = [v for v in model.value_vars if v in ancestors(compiled)]
         self._names = [v.name for v in inputs]
-        options = {"mode": _INTERPRETED} | (compile_kwargs or {})
+        options = {"mode": INTERPRETED} | (compile_kwargs or {})
         self._function = pymc_compile(inputs, compiled, trust_input=True, **options)
 
     def __call__(self, point: PointType) -> NetworkValues:

@@ -29,7 +29,7 @@ from pymc_glm.steps.block_graph import (
     read_labels,
     unknown_use,
 )
-from pymc_glm.steps.network_state import _INTERPRETED, children, reduce_without_model
+from pymc_glm.steps.network_state import INTERPRETED, children, reduce_without_model
 
 __all__ = ["BlockGibbs"]
 
@@ -188,7 +188,7 @@ def _check(
     drawn = [rv for rv in model.free_RVs if model.rvs_to_values[rv].name in cells.names]
     factors = model.logp(vars=[graph.labels, *graph.children, *drawn])
     inputs = [v for v in model.value_vars if v in ancestors([factors])]
-    function = pymc_compile(inputs, factors, mode=_INTERPRETED, trust_input=True)
+    function = pymc_compile(inputs, factors, mode=INTERPRETED, trust_input=True)
     theirs = np.array([function(*[p[v.name] for v in inputs]) for p in points])
     ours = np.array([log_density(p) for p in points])
     impossible = np.isneginf(ours) & np.isneginf(theirs)

@@ -26,6 +26,7 @@ from pymc_glm.kernels.polya_gamma import NetworkPrior
 from pymc_glm.observations import Observation, observation_of
 
 __all__ = [
+    "INTERPRETED",
     "NetworkVariables",
     "PriorFunction",
     "check_conditionals",
@@ -39,7 +40,7 @@ __all__ = [
 
 
 # Seldom evaluated and small: not worth the seconds that compiling each operation takes.
-_INTERPRETED = Mode(linker="py", optimizer="fast_run").excluding("fusion", "inplace")
+INTERPRETED = Mode(linker="py", optimizer="fast_run").excluding("fusion", "inplace")
 _CHECKED_BINS = 500
 
 
@@ -96,7 +97,7 @@ def observed_counts(model: pm.Model, spikes: TensorVariable) -> NDArray:
         (value,) = value.owner.inputs
     if isinstance(value, SharedVariable):
         return value.get_value(borrow=True)
-    return np.asarray(value.eval(mode=_INTERPRETED))
+    return np.asarray(value.eval(mode=INTERPRETED))
 
 
 def data_values(model: pm.Model) -> tuple[NDArray, NDArray[np.float64]]:
@@ -161,7 +162,7 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
     window = np.ascontiguousarray(counts[first : first + _CHECKED_BINS])
     givens = {model["counts"]: pt.as_tensor(window)}
     try:
-        mean = pymc_compile(inputs, means, mode=_INTERPRETED, givens=givens)(**point)[0]
+        mean = pymc_compile(inputs, means, mode=INTERPRETED, givens=givens)(**point)[0]
     except ValueError:  # other terms have the length of the recording, not of the checked bins
         mean = np.full((len(window), len(coupling)), np.nan)
     expected = point[model.rvs_to_values[bias].name] + history_product(window, basis, coupling)
@@ -232,7 +233,7 @@ class PriorFunction:
         self._has_edges = variables.adjacency is not None
         inputs = [v for v in model.value_vars if v in ancestors(outputs)]
         self._names = [v.name for v in inputs]
-        options = {"mode": _INTERPRETED} | (compile_kwargs or {})
+        options = {"mode": INTERPRETED} | (compile_kwargs or {})
         self._function = pymc_compile(inputs, outputs, trust_input=True, **options)
 
     def __call__(self, point: Mapping[str, NDArray]) -> NetworkPrior:

@@ -13,9 +13,10 @@ from pymc_glm.kernels.edge_proposal import edge_prior
 from pymc_glm.kernels.hmc import BiasPrior, Trajectories, move_weights
 from pymc_glm.steps.data import SpikeData, read_spikes
 from pymc_glm.steps.expansion import Averages, expand
-from pymc_glm.steps.network_state import NetworkVariables
+from pymc_glm.steps.network_state import NetworkVariables, find_network
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 from pymc_glm.steps.shared import Shared
+from pymc_glm.steps.slab_moves import SlabMoves, SlabTuning
 
 __all__ = ["WeightHMC"]
 
@@ -36,6 +37,7 @@ class WeightHMCState(NetworkStepState):
     step_size: Any
     metric: Any
     averages: Any
+    slab: Any
 
 
 class WeightHMC(NetworkStep):
@@ -43,6 +45,9 @@ class WeightHMC(NetworkStep):
 
     One trajectory for each post neuron and iteration, with the Fisher information at the
     coefficients' mean plus the prior precision, both restricted to the present edges, for a metric.
+    Now and then another trajectory, of the hyperparameters that shape the weights alone, such as
+    their mean and scale, with all weights carried along: where the spikes tell little of single
+    weights these mix slowly given the weights, whatever draws them (interweaving [3]_).
 
     Parameters
     ----------
@@ -52,6 +57,9 @@ class WeightHMC(NetworkStep):
         By default the model in context.
     target_accept : float
         Mean probability of acceptance that step sizes are tuned for, between 0 and 1.
+    interweave : float
+        Share of the iterations, 0 to 1, with a trajectory of hyperparameters; 0 where the prior of
+        the weights is fixed.
     threads : int, optional
         As for `PolyaGammaGibbs`.
     rng, initial_point, compile_kwargs
@@ -61,18 +69,20 @@ class WeightHMC(NetworkStep):
     ------
     ValueError
         The model has no network GLM, or terms that the kernel does not know; `threads` is below 1;
-        `target_accept` is not between 0 and 1.
+        `target_accept` is not between 0 and 1 or `interweave` not within 0 to 1.
 
     Notes
     -----
     In the tuning step sizes follow the acceptance and the metric is computed anew, at iterations
     that grow apart; afterwards both are fixed. Statistics: ``weight_acceptance`` (mean probability
-    over post neurons), ``weight_step_size`` (mean, in standard deviations).
+    over post neurons), ``weight_step_size`` (mean, in standard deviations), ``slab_acceptance`` (of
+    the trajectory of hyperparameters, NaN without one).
 
     References
     ----------
     .. [1] Neal (2011), Handbook of Markov Chain Monte Carlo, chapter 5.
     .. [2] Girolami & Calderhead (2011), JRSS B 73:123 (the Fisher information as a metric).
+    .. [3] Yu & Meng (2011), J. Comput. Graph. Statist. 20:531.
 
     Examples
     --------
@@ -91,6 +101,7 @@ class WeightHMC(NetworkStep):
     stats_dtypes_shapes: ClassVar[dict] = {
         "weight_acceptance": (np.float64, []),
         "weight_step_size": (np.float64, []),
+        "slab_acceptance": (np.float64, []),
     }
 
     def __init__(
@@ -99,6 +110,7 @@ class WeightHMC(NetworkStep):
         *,
         model: pm.Model | None = None,
         target_accept: float = 0.8,
+        interweave: float = 0.3,
         threads: int | None = None,
         rng: RandomGenerator = None,
         initial_point: PointType | None = None,
@@ -106,8 +118,14 @@ class WeightHMC(NetworkStep):
     ):
         if not 0 < target_accept < 1:
             raise ValueError(f"target_accept: got {target_accept!r}, allowed is between 0 and 1.")
+        if not 0 <= interweave <= 1:
+            raise ValueError(f"interweave: got {interweave!r}, allowed is from 0 to 1.")
         super().__init__(vars, model, threads, rng, compile_kwargs)
         self._target = target_accept
+        model = pm.modelcontext(model)
+        network = find_network(model)
+        self._slab = SlabMoves(model, network, self._threads, self.data, compile_kwargs)
+        self._interweave = interweave if self._slab.names else 0.0
         self._forget()
 
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
@@ -118,6 +136,7 @@ class WeightHMC(NetworkStep):
         self.step_size = np.full(len(self.data.likelihood.counts), 0.3)
         self.metric: Any = None
         self.averages: Any = None
+        self.slab: Any = None
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a chain with nothing learned."""
@@ -154,11 +173,43 @@ class WeightHMC(NetworkStep):
             gain = min(1.0, 3.0 / np.sqrt(self.averages.seen))
             larger = self.step_size * np.exp(gain * (acceptance - self._target))
             self.step_size = larger.clip(0.01, _LARGEST_STEP)
+        values, slab_acceptance = self._move_slab(point, bias, adjacency, weights)
         stats = {
             "weight_acceptance": float(acceptance.mean()),
             "weight_step_size": float(self.step_size.mean()),
+            "slab_acceptance": slab_acceptance,
         }
-        return point | {self._names["bias"]: bias, self._names["weights"]: weights}, [stats]
+        new = {self._names["bias"]: bias, self._names["weights"]: weights}
+        return point | values | new, [stats]
+
+    def _move_slab(
+        self, point: PointType, bias: NDArray, adjacency: NDArray, weights: NDArray
+    ) -> tuple[PointType, float]:
+        """Move hyperparameters with all weights."""
+        if not self._slab.names:
+            return {}, np.nan
+        slab = self._slab
+        if self.slab is None:
+            self.slab = SlabTuning.start(slab.values_at(point))
+        if self.tune:
+            self.slab = self.slab.see(slab.values_at(point))
+            if self.averages.seen in _DUE:
+                self.slab = slab.learn_metric(self.slab, self.metric, point, adjacency, weights)
+        if self.slab.lower is None or self.rng.random() >= self._interweave:
+            return {}, np.nan
+        values, acceptance = slab.run(
+            self.slab,
+            self.data,
+            point,
+            self.network_prior(point),
+            bias,
+            adjacency,
+            weights,
+            self.rng,
+        )
+        if self.tune:
+            self.slab = self.slab.accept(acceptance)
+        return values, acceptance
 
     def _learn(self, bias: NDArray, adjacency: NDArray, weights: NDArray) -> None:
         """Average coefficients over the recent past; compute the metric if it is time."""

@@ -1,0 +1,103 @@
+"""What the counts say of all biases and weights at once, for moves that change all of them."""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.fisher import Metric
+from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, score
+from pymc_glm.kernels.sparse_history import SparseHistory, pattern_sums, write_psi
+
+__all__ = ["mean_history", "network_gradient", "pulled_back"]
+
+type Floats = NDArray[np.float64]
+
+
+def mean_history(history: SparseHistory) -> Floats:
+    """Return the mean over all bins, (pre, basis)."""
+    out = np.empty((history.n_pre, history.n_basis))
+    ones = np.ones(history.n_bins)
+    for m in range(history.n_pre):
+        rows = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
+        out[m] = pattern_sums(history, m, ones) @ rows / history.n_bins
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def network_gradient(
+    posts: tuple[int, int],
+    history: SparseHistory,
+    likelihood: Likelihood,
+    bias: Floats,
+    adjacency: NDArray[np.int8],
+    weights: Floats,
+    value: Floats,
+    bias_gradient: Floats,
+    gradient: Floats,
+) -> None:  # pragma: no cover - compiled
+    """Write log likelihoods of some post neurons and their gradients.
+
+    Parameters
+    ----------
+    posts : tuple of int
+        The first post neuron and the one after the last.
+    history : SparseHistory
+    likelihood : Likelihood
+    bias : array, shape (post,)
+    adjacency : array of int8, shape (post, pre)
+    weights : array, shape (post, pre, basis)
+    value, bias_gradient : arrays, shape (post,)
+    gradient : array, shape (post, pre, basis)
+        Zero where there is no edge.
+    """
+    psi, slope = np.empty(history.n_bins), np.empty(history.n_bins)
+    curvature = np.empty(history.n_bins)
+    for n in range(posts[0], posts[1]):
+        law, counts = law_of(likelihood, n), likelihood.counts[n]
+        write_psi(history, bias[n], weights[n], psi)
+        value[n] = log_likelihood(law, counts, psi, slope)
+        score(law, counts, psi, slope, curvature)
+        bias_gradient[n] = slope.sum()
+        for m in range(weights.shape[1]):
+            for b in range(weights.shape[2]):
+                gradient[n, m, b] = 0.0
+            if adjacency[n, m]:
+                sums, first = pattern_sums(history, m, slope), history.pattern_start[m]
+                for k in range(sums.size):
+                    for b in range(weights.shape[2]):
+                        gradient[n, m, b] += history.patterns[first + k, b] * sums[k]
+
+
+def pulled_back(
+    metric: Metric, adjacency: NDArray[np.int8], bias_change: Floats, weight_change: Floats
+) -> Floats:
+    """Return the Fisher information of few parameters that biases and weights depend on.
+
+    Parameters
+    ----------
+    metric : Metric
+    adjacency : array of int8, shape (post, pre)
+    bias_change : array, shape (parameter, post)
+        Derivatives of the biases.
+    weight_change : array, shape (parameter, post, pre, basis)
+        Derivatives of the weights, zero where there is no edge.
+
+    Returns
+    -------
+    array, shape (parameter, parameter)
+    """
+    n_parameters, n_post, _, size = weight_change.shape
+    total = np.zeros((n_parameters, n_parameters))
+    for n in range(n_post):
+        place = metric.place[n]
+        change = weight_change[:, n]
+        joint = np.zeros((n_parameters, metric.joint.shape[1]))
+        joint[:, 0] = bias_change[:, n]
+        for m in np.flatnonzero(adjacency[n]):
+            if place[m] >= 0:
+                first = 1 + place[m] * size
+                joint[:, first : first + size] = change[:, m]
+            else:
+                total += change[:, m] @ metric.own[n, m] @ change[:, m].T
+        total += joint @ metric.joint[n] @ joint.T
+    return total

@@ -169,7 +169,7 @@ def test_flips_and_swaps_are_those_of_dense_algebra(law):
     center_bias, center = 0.3 * rng.normal(size=N), 0.2 * rng.normal(size=(N, M, B))
     metric = fisher.empty_metric(N, M, B, M)
     fisher.fisher_information((0, N), sparse, counts, center_bias, center, CHOSEN, 10**9, metric)
-    expansion = edge_flips.Expansion(center_bias, center, metric)
+    expansion = edge_flips.expansion_at(center_bias, center, metric)
     bias = rng.normal(size=N)
     adjacency = rng.integers(0, 2, (N, M)).astype(np.int8)
     adjacency[CERTAIN[0]], adjacency[CERTAIN[1]] = 1, 0
@@ -189,12 +189,12 @@ def test_flips_and_swaps_are_those_of_dense_algebra(law):
     ]
     flips = swaps = 0
     for sweep in range(40):
-        draws = edge_flips.draw_flips(N, M, B, 3, rng)
+        draws = edge_flips.draw_flips(np.full((N, M), 0.8), B, 3, rng)
         expected = []
         for n in range(N):
             beta, present = np.append(bias[n], weights[n]), adjacency[n].copy()
             for j in draws.order[n]:
-                if CHOSEN[n, j]:
+                if CHOSEN[n, j] and draws.visited[n, j]:
                     random = draws.uniforms[n, j], draws.normals[n, j]
                     beta, present = slow_flip(slow[n], beta, present, j, *random)
             for s in range(3):

@@ -302,7 +302,10 @@ def _leave_weights_where_they_are(monkeypatch):
 
 def _forget_the_jacobian(monkeypatch):
     """As if the density were one of weights: each present edge adds minus (half) the log scales."""
-    tilt(monkeypatch, lambda slab, adjacency: -0.5 * adjacency.sum() * flags(slab, "weight_scale_log__"))
+    tilt(
+        monkeypatch,
+        lambda slab, adjacency: -0.5 * adjacency.sum() * flags(slab, "weight_scale_log__"),
+    )
 
 
 @pytest.mark.parametrize(

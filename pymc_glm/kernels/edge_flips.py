@@ -26,7 +26,7 @@ from pymc_glm.kernels.hmc import BiasPrior
 from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood
 from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, write_psi
 
-__all__ = ["Expansion", "FlipDraws", "draw_flips", "flip_edges"]
+__all__ = ["Expansion", "FlipDraws", "draw_flips", "expansion_at", "flip_edges"]
 
 _LEAST = 0.02  # probability with which a flip that the surrogate forbids is looked at all the same
 
@@ -34,17 +34,17 @@ type Floats = NDArray[np.float64]
 
 
 class Expansion(NamedTuple):
-    """Where the log likelihood is expanded, and its derivatives there."""
+    """The log likelihood to second order: linear . beta - beta' joint beta / 2."""
 
-    bias: Floats  # (post,)
-    weights: Floats  # (post, pre, basis)
     metric: Metric  # of the pre neurons whose edges are moved here
+    linear: Floats  # (post, 1 + C B), in the order of the joint matrix
 
 
 class FlipDraws(NamedTuple):
     """All randomness of one sweep."""
 
     order: NDArray[np.int64]  # (post, pre)
+    visited: NDArray[np.bool_]  # (post, pre)
     uniforms: Floats  # (post, pre, 2): of each stage
     normals: Floats  # (post, pre, basis)
     swap_uniforms: Floats  # (post, swaps, 4): edge out, edge in, of each stage
@@ -57,7 +57,8 @@ class _Surrogate(NamedTuple):
     pre: NDArray[np.int64]  # (C,)
     linear: Floats  # (D,), D = 1 + C B
     quadratic: Floats  # (D, D)
-    precision: Floats  # (D, D): of the posterior, given bias + shift . weights
+    own: Floats  # (C, B, B): prior precisions
+    row: Floats  # (D,): of the bias in the posterior precision
     information: Floats  # (D,)
     shift: Floats  # (D,): how much of the bias a weight stands for
     constant: Floats  # (C,): log prior odds and normalising constant of each slab
@@ -73,13 +74,39 @@ class _State(NamedTuple):
     residual: Floats  # (B,)
 
 
-def draw_flips(
-    n_post: int, n_pre: int, n_basis: int, n_swaps: int, rng: np.random.Generator
-) -> FlipDraws:
-    """Draw all that `flip_edges` needs for a sweep."""
+def expansion_at(bias: Floats, weights: Floats, metric: Metric) -> Expansion:
+    """Return the expansion whose derivatives at bias and weights are those of the metric.
+
+    Parameters
+    ----------
+    bias : array, shape (post,)
+    weights : array, shape (post, pre, basis)
+    metric : Metric
+    """
+    size = weights.shape[2]
+    center = np.zeros_like(metric.gradient)
+    center[:, 0] = bias
+    for n, place in enumerate(metric.place):
+        for m in np.flatnonzero(place >= 0):
+            center[n, 1 + place[m] * size : 1 + (place[m] + 1) * size] = weights[n, m]
+    return Expansion(metric, metric.gradient + np.einsum("nij,nj->ni", metric.joint, center))
+
+
+def draw_flips(visits: Floats, n_basis: int, n_swaps: int, rng: np.random.Generator) -> FlipDraws:
+    """Draw all that `flip_edges` needs for a sweep.
+
+    Parameters
+    ----------
+    visits : array, shape (post, pre)
+        Probabilities to look at an edge.
+    n_basis, n_swaps : int
+    rng : numpy.random.Generator
+    """
+    n_post, n_pre = visits.shape
     order = np.broadcast_to(np.arange(n_pre), (n_post, n_pre))
     return FlipDraws(
         rng.permuted(order, axis=1),
+        rng.random((n_post, n_pre)) < visits,
         rng.random((n_post, n_pre, 2)),
         rng.standard_normal((n_post, n_pre, n_basis)),
         rng.random((n_post, n_swaps, 4)),
@@ -92,32 +119,24 @@ def _surrogate(n, prior, bias_prior, expansion):  # pragma: no cover - compiled
     metric, size = expansion.metric, prior.mean.shape[2]
     pre = np.flatnonzero(metric.place[n] >= 0)
     width = 1 + pre.size * size
-    quadratic = metric.joint[n, :width, :width].copy()
-    center = np.empty(width)
-    center[0] = expansion.bias[n]
-    for j in range(pre.size):
-        center[1 + j * size : 1 + (j + 1) * size] = expansion.weights[n, pre[j]]
-    linear = metric.gradient[n, :width] + np.dot(quadratic, center)
-    precision, information = quadratic.copy(), linear.copy()
-    precision[0, 0] += bias_prior.precision[n]
+    quadratic, linear = metric.joint[n], expansion.linear[n]
+    row, information = np.empty(width), np.empty(width)
+    for i in range(width):
+        row[i], information[i] = quadratic[0, i], linear[i]
+    row[0] += bias_prior.precision[n]
     information[0] += bias_prior.precision[n] * bias_prior.mean[n]
-    constant = np.empty(pre.size)
+    constant, own = np.empty(pre.size), np.empty((pre.size, size, size))
     for j in range(pre.size):
         m, at = pre[j], 1 + j * size
         constant[j] = prior.log_odds[n, m] + 0.5 * prior.log_det[n, m]
         for b in range(size):
             for c in range(size):
-                p = prior.precision[n, m, b, c]
-                precision[at + b, at + c] += p
+                p = own[j, b, c] = prior.precision[n, m, b, c]
                 information[at + b] += p * prior.mean[n, m, c]
                 constant[j] -= 0.5 * prior.mean[n, m, b] * p * prior.mean[n, m, c]
-    shift = precision[0] / precision[0, 0]
+    shift = row / row[0]
     information -= shift * information[0]
-    row = precision[0].copy()
-    for i in range(width):
-        for j in range(width):
-            precision[i, j] -= row[i] * shift[j]
-    return _Surrogate(pre, linear, quadratic, precision, information, shift, constant)
+    return _Surrogate(pre, linear, quadratic, own, row, information, shift, constant)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -126,21 +145,27 @@ def _log_odds(surrogate, state, j):  # pragma: no cover - compiled
 
     Leaves the factor of the weights' precision and their mean in the state.
     """
-    precision, beta, size = surrogate.precision, state.beta, state.residual.size
-    at = 1 + j * size
-    mean = state.residual
-    mean[:] = surrogate.information[at : at + size]
+    quadratic, beta, size = surrogate.quadratic, state.beta, state.residual.size
+    row, shift, at = surrogate.row, surrogate.shift, 1 + j * size
+    mean, factor = state.residual, state.factor
+    for b in range(size):
+        mean[b] = surrogate.information[at + b]
     for k in range(state.present.size):
         if k != j and state.present[k] == 1:
             other = 1 + k * size
             for b in range(size):
                 for c in range(size):
-                    mean[b] -= precision[at + b, other + c] * beta[other + c]
-    cholesky(precision[at : at + size, at : at + size], state.factor)
-    squared = solve(state.factor, mean)
+                    cross = quadratic[at + b, other + c] - row[at + b] * shift[other + c]
+                    mean[b] -= cross * beta[other + c]
+    for b in range(size):
+        for c in range(size):
+            own = surrogate.own[j, b, c] + quadratic[at + b, at + c]
+            factor[b, c] = own - row[at + b] * shift[at + c]
+    cholesky(factor, factor)
+    squared = solve(factor, mean)
     log_det = 0.0
     for b in range(size):
-        log_det += 2.0 * math.log(state.factor[b, b])
+        log_det += 2.0 * math.log(factor[b, b])
     return surrogate.constant[j] + 0.5 * (squared - log_det)
 
 
@@ -291,7 +316,7 @@ def flip_edges(
     adjacency: NDArray[np.int8],
     weights: Floats,
 ) -> tuple[int, int, int]:  # pragma: no cover - compiled
-    """Try to flip every edge that the expansion has of some post neurons once, then swaps.
+    """Try to flip the visited edges that the expansion has of some post neurons, then swaps.
 
     Parameters
     ----------
@@ -337,7 +362,7 @@ def flip_edges(
         data = (history, law, counts, surrogate, state, psi, room)
         for m in draws.order[n]:
             j = expansion.metric.place[n, m]
-            if j >= 0:
+            if j >= 0 and draws.visited[n, m]:
                 result = _flip(j, n, draws, *data)
                 proposed += result > 0
                 accepted += result == 2

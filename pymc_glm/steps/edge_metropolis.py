@@ -9,7 +9,7 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
-from pymc_glm.kernels.edge_flips import Expansion, draw_flips, flip_edges
+from pymc_glm.kernels.edge_flips import draw_flips, expansion_at, flip_edges
 from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
 from pymc_glm.kernels.edge_proposal import EdgePrior, edge_prior
 from pymc_glm.kernels.hmc import BiasPrior
@@ -42,6 +42,17 @@ class EdgeMetropolisState(NetworkStepState):
     averages: Any
     expansion: Any
     modes: Any
+
+
+def _uncertain(inclusion: NDArray) -> NDArray:
+    """Return probabilities to look at edges, low where they are nearly certain."""
+    return (10.0 * inclusion * (1.0 - inclusion)).clip(_SELDOM, 1.0)
+
+
+def _affordable(visits: NDArray) -> NDArray:
+    """Return probabilities to look at edges that are within what an iteration may cost."""
+    total = visits.sum(axis=1, keepdims=True)
+    return visits * (_MOST_VISITS / np.maximum(total, _MOST_VISITS))
 
 
 class EdgeMetropolis(NetworkStep):
@@ -216,8 +227,7 @@ class EdgeMetropolis(NetworkStep):
         """Propose edges from the expansion, with the bias moving along."""
         if self.expansion is None:
             return np.zeros(3)
-        n_post, n_pre, n_basis = weights.shape
-        draws = draw_flips(n_post, n_pre, n_basis, self._swaps, self.rng)
+        draws = draw_flips(self._flip_visits(), weights.shape[2], self._swaps, self.rng)
         bias_prior = BiasPrior(network.bias_mean, network.bias_precision)
         counted = self._threads.over_posts(
             flip_edges,
@@ -233,7 +243,7 @@ class EdgeMetropolis(NetworkStep):
         return np.sum(counted, axis=0)
 
     def _visits(self) -> NDArray:
-        """Return probabilities to look at edges by Newton's steps, within what that may cost.
+        """Return probabilities to look at edges by Newton's steps.
 
         After the tuning, less often at edges that are nearly certain, and not at those that the
         expansion serves.
@@ -241,11 +251,15 @@ class EdgeMetropolis(NetworkStep):
         inclusion = self._inclusion()
         visits = np.ones(inclusion.shape)
         if not self.tune:
-            visits = (10.0 * inclusion * (1.0 - inclusion)).clip(_SELDOM, 1.0)
+            visits = _uncertain(inclusion)
         if self.expansion is not None:
             visits[self.expansion.metric.place >= 0] = _TUNING_VISITS if self.tune else 0.0
-        total = visits.sum(axis=1, keepdims=True)
-        return visits * (_MOST_VISITS / np.maximum(total, _MOST_VISITS))
+        return _affordable(visits)
+
+    def _flip_visits(self) -> NDArray:
+        """Return probabilities to look at edges by the expansion."""
+        served = self.expansion.metric.place >= 0
+        return _affordable(np.where(served, _uncertain(self._inclusion()), 0.0))
 
     def _inclusion(self) -> NDArray:
         """Return how often edges were present, one half at first."""
@@ -255,7 +269,7 @@ class EdgeMetropolis(NetworkStep):
     def _expand(self) -> None:
         """Expand the log likelihood at the averages."""
         metric = expand(self._threads, self.data, self.averages, 0.0)
-        self.expansion = Expansion(self.averages.bias, self.averages.weights, metric)
+        self.expansion = expansion_at(self.averages.bias, self.averages.weights, metric)
 
     @staticmethod
     def _progressbar_config(n_chains=1):

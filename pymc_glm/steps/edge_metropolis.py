@@ -27,6 +27,7 @@ _LOWEST = 0.1  # probability to propose an edge's presence, and its absence
 _MEMORY = 100  # iterations of the tuning over which presence and coefficients are averaged
 _SELDOM = 0.2  # probability to look at an edge that seems certain
 _MOST_VISITS = 64  # edges of a post neuron to look at in an iteration, on average
+_MOST_BESIDE = 20  # of them by Newton's steps, beside the flips on the expansion
 _NEWTON_TUNING = 6  # most Newton steps before the starts have settled
 _NEWTON = 1  # and after
 _DUE = (20, 60, 180, 540, 1620)  # iterations of the tuning that expand the log likelihood anew
@@ -49,10 +50,10 @@ def _uncertain(inclusion: NDArray) -> NDArray:
     return (10.0 * inclusion * (1.0 - inclusion)).clip(_SELDOM, 1.0)
 
 
-def _affordable(visits: NDArray) -> NDArray:
-    """Return probabilities to look at edges that are within what an iteration may cost."""
+def _affordable(visits: NDArray, most: int) -> NDArray:
+    """Return probabilities to look at edges that add up to what an iteration may cost."""
     total = visits.sum(axis=1, keepdims=True)
-    return visits * (_MOST_VISITS / np.maximum(total, _MOST_VISITS))
+    return visits * (most / np.maximum(total, most))
 
 
 class EdgeMetropolis(NetworkStep):
@@ -254,12 +255,13 @@ class EdgeMetropolis(NetworkStep):
             visits = _uncertain(inclusion)
         if self.expansion is not None:
             visits[self.expansion.metric.place >= 0] = _TUNING_VISITS if self.tune else 0.0
-        return _affordable(visits)
+            return _affordable(visits, _MOST_BESIDE)
+        return _affordable(visits, _MOST_VISITS)
 
     def _flip_visits(self) -> NDArray:
         """Return probabilities to look at edges by the expansion."""
         served = self.expansion.metric.place >= 0
-        return _affordable(np.where(served, _uncertain(self._inclusion()), 0.0))
+        return _affordable(np.where(served, _uncertain(self._inclusion()), 0.0), _MOST_VISITS)
 
     def _inclusion(self) -> NDArray:
         """Return how often edges were present, one half at first."""

@@ -232,7 +232,7 @@ class SlabMoves:
                 momentum += 0.5 * step * self._scaled(tuning, here.gradient)
                 if not np.isfinite(momentum).all():
                     return {}, 0.0
-        energy -= 0.5 * momentum @ momentum - here.log_density
+            energy -= 0.5 * momentum @ momentum - here.log_density
         acceptance = float(np.exp(np.minimum(energy, 0.0))) if np.isfinite(energy) else 0.0
         if rng.random() >= acceptance:
             return {}, acceptance

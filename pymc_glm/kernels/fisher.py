@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.likelihood import Likelihood, law_of, score
-from pymc_glm.kernels.sparse_history import SparseHistory, pattern_sums, write_psi
+from pymc_glm.kernels.sparse_history import SparseHistory, add_projection, pattern_sums, write_psi
 
 __all__ = ["Metric", "empty_metric", "fisher_information"]
 
@@ -100,15 +100,11 @@ def _joint_information(history, curvature, every, chosen, out):  # pragma: no co
 
 @numba.njit(cache=True, nogil=True)
 def _gradient(history, slope, chosen, out):  # pragma: no cover - compiled
-    patterns, size = history.patterns, history.patterns.shape[1]
+    size = history.patterns.shape[1]
     out[:] = 0.0
     out[0] = np.sum(slope)
     for j in range(chosen.size):
-        first = history.pattern_start[chosen[j]]
-        total = pattern_sums(history, chosen[j], slope)
-        for k in range(total.size):
-            for b in range(size):
-                out[1 + j * size + b] += total[k] * patterns[first + k, b]
+        add_projection(history, chosen[j], slope, out[1 + j * size : 1 + (j + 1) * size])
 
 
 @numba.njit(cache=True, nogil=True)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, score
-from pymc_glm.kernels.sparse_history import SparseHistory, pattern_sums, write_psi
+from pymc_glm.kernels.sparse_history import SparseHistory, add_projection, write_psi
 
 __all__ = ["mean_history", "network_gradient", "pulled_back"]
 
@@ -15,12 +15,11 @@ type Floats = NDArray[np.float64]
 
 def mean_history(history: SparseHistory) -> Floats:
     """Return the mean over all bins, (pre, basis)."""
-    out = np.empty((history.n_pre, history.n_basis))
+    out = np.zeros((history.n_pre, history.n_basis))
     ones = np.ones(history.n_bins)
     for m in range(history.n_pre):
-        rows = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
-        out[m] = pattern_sums(history, m, ones) @ rows / history.n_bins
-    return out
+        add_projection(history, m, ones, out[m])
+    return out / history.n_bins
 
 
 @numba.njit(cache=True, nogil=True)
@@ -62,10 +61,7 @@ def network_gradient(
             for b in range(weights.shape[2]):
                 gradient[n, m, b] = 0.0
             if adjacency[n, m]:
-                sums, first = pattern_sums(history, m, slope), history.pattern_start[m]
-                for k in range(sums.size):
-                    for b in range(weights.shape[2]):
-                        gradient[n, m, b] += history.patterns[first + k, b] * sums[k]
+                add_projection(history, m, slope, gradient[n, m])
 
 
 def pulled_back(

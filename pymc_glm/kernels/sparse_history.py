@@ -18,6 +18,7 @@ from pymc_glm.kernels.history import convolve_history
 __all__ = [
     "SparseHistory",
     "add_edge",
+    "add_projection",
     "longest",
     "overlap",
     "pattern_sums",
@@ -117,6 +118,17 @@ def pattern_sums(
     for i in range(history.start[m], history.start[m + 1]):
         total[history.pattern[i]] += values[history.bins[i]]
     return total
+
+
+@numba.njit(cache=True, nogil=True)
+def add_projection(
+    history: SparseHistory, m: int, values: Floats, out: Floats
+) -> None:  # pragma: no cover - compiled
+    """Add the products of the history of pre neuron m and values (time,) to out (basis,)."""
+    first, sums = history.pattern_start[m], pattern_sums(history, m, values)
+    for k in range(sums.size):
+        for b in range(out.size):
+            out[b] += sums[k] * history.patterns[first + k, b]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -154,7 +154,8 @@ class SlabMoves:
 
     def _given(self, point: PointType, values: NDArray) -> list[NDArray]:
         """Return what the compiled functions take."""
-        return [(point | self._named(values))[name] for name in self._inputs]
+        here = point | self._named(values)
+        return [here[name] for name in self._inputs]
 
     def learn_metric(
         self,
@@ -218,10 +219,10 @@ class SlabMoves:
         """
         values = self.values_at(point)
         z = self._whiten(*self._given(point, values), weights)
-        place = (data, point, prior, z, bias.copy(), adjacency, weights.copy())
-        here = start = self._look(values, *place)
+        place = (data, point, prior, z, bias, adjacency, weights)
+        here = self._look(values, *place)
         momentum = rng.standard_normal(values.size)
-        energy = 0.5 * momentum @ momentum - start.log_density
+        energy = 0.5 * momentum @ momentum - here.log_density
         step = tuning.step_size * rng.uniform(0.8, 1.2)
         n_steps = int(np.clip(np.rint(_LENGTH / tuning.step_size), 1, _MOST_STEPS))
         with np.errstate(all="ignore"):  # what a step too long overflows is rejected

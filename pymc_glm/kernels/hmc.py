@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pymc_glm.kernels.edge_proposal import EdgePrior
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, score
-from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, pattern_sums, write_psi
+from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, add_projection, write_psi
 
 __all__ = ["BiasPrior", "Trajectories", "move_weights"]
 
@@ -137,15 +137,12 @@ def _gradient(history, law, counts, problem, q, psi, slope, curvature, out):
     score(law, counts, psi, slope, curvature)
     out[0] = _total(slope) - precision[0, 0] * (q[0] - mean[0])
     for i in range(active.size):
-        at, first = 1 + i * size, history.pattern_start[active[i]]
-        sums = pattern_sums(history, active[i], slope)
-        for b in range(size):
-            value = 0.0
-            for k in range(sums.size):
-                value += history.patterns[first + k, b] * sums[k]
+        at = 1 + i * size
+        for b in range(at, at + size):
+            out[b] = 0.0
             for c in range(size):
-                value -= precision[at + b, c] * (q[at + c] - mean[at + c])
-            out[at + b] = value
+                out[b] -= precision[b, c] * (q[at + c] - mean[at + c])
+        add_projection(history, active[i], slope, out[at : at + size])
 
 
 @numba.njit(cache=True, nogil=True)

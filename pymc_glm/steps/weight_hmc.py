@@ -125,7 +125,7 @@ class WeightHMC(NetworkStep):
         model = pm.modelcontext(model)
         network = find_network(model)
         self._slab = SlabMoves(model, network, self._threads, self.data, compile_kwargs)
-        self._interweave = interweave if self._slab.names else 0.0
+        self._interweave = interweave
         self._forget()
 
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:

@@ -26,6 +26,7 @@ from rich.table import Table
 from scipy.special import logit
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import pymc_glm as pg
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import SweepTimes, augment, sweep
 from pymc_glm.kernels.sparse_history import spike_history
@@ -54,8 +55,7 @@ class Runner:
         self.prior = network_prior(n, group_size)
         self.data = augment(
             pack_rows(spike_history(case.counts, case.basis)),
-            case.counts.T.astype(float),
-            1,
+            pg.Bernoulli().likelihood(np.ascontiguousarray(case.counts.T)),
             group_size,
         )
         self.peer_data = peer.prepare(case.counts, history)

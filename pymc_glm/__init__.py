@@ -42,7 +42,7 @@ from pymc_glm.models import (
     latent_distance_glm,
     sbm_glm,
 )
-from pymc_glm.observations import Binomial
+from pymc_glm.observations import Bernoulli, Binomial, NegativeBinomial, Poisson
 from pymc_glm.plots import (
     plot_blocks,
     plot_filters,
@@ -57,6 +57,7 @@ from pymc_glm.simulation import NetworkParameters, simulate
 from pymc_glm.spikes import SpikeTrains, bin_spikes
 from pymc_glm.steps import (
     BlockGibbs,
+    DispersionGibbs,
     EdgeMetropolis,
     NetworkNUTS,
     PolyaGammaGibbs,
@@ -72,6 +73,7 @@ except PackageNotFoundError:  # run from a checkout that is not installed
 __all__ = [
     "AlignedPositions",
     "Baseline",
+    "Bernoulli",
     "BernoulliEdges",
     "Binomial",
     "BlockEdges",
@@ -81,6 +83,7 @@ __all__ = [
     "BlockWeights",
     "ConvergenceReport",
     "DenseEdges",
+    "DispersionGibbs",
     "DistanceEdges",
     "DistanceWeights",
     "Edge",
@@ -89,8 +92,10 @@ __all__ = [
     "FeatureEdges",
     "FeatureWeights",
     "GaussianWeights",
+    "NegativeBinomial",
     "NetworkNUTS",
     "NetworkParameters",
+    "Poisson",
     "PolyaGammaGibbs",
     "SpikeAndSlab",
     "SpikeTrains",

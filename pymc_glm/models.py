@@ -68,9 +68,10 @@ def _bias(
     highest = observation.most / design.bin_width
     wrong = ~((rate > 0) & (rate < highest))
     if wrong.any():
+        below = f" and below {highest:g} Hz, {observation.most:g} spikes a bin"
         raise ValueError(
-            f"bias_rate: got {rate[wrong][0]:g} Hz, allowed are rates above 0 and below "
-            f"{highest:g} Hz, {observation.most:g} spikes a bin."
+            f"bias_rate: got {rate[wrong][0]:g} Hz, allowed are rates above 0"
+            f"{below if np.isfinite(highest) else ''}."
         )
     center = observation.activation(rate, design.bin_width)
     return Baseline("bias", center, BIAS_SIGMA, dims="post")
@@ -140,9 +141,11 @@ def build_glm(
     weights : Weights, optional
         Prior of the weights of present edges, by default ``GaussianWeights()``.
     observation : str or Observation
-        Law of the counts: "bernoulli" or ``pymc_glm.Binomial(n_trials)``.
+        Law of the counts: "bernoulli", "negative_binomial", "poisson", or an observation model with
+        parameters such as ``pymc_glm.Binomial(n_trials)``.
     bias : PyMC distribution, optional
-        A normal prior of the biases (log-odds of a spike in a bin of a silent network), e.g.
+        A normal prior of the biases (log-odds of a spike in a bin of a silent network; log rates
+        for the laws without a largest count), e.g.
         ``pm.Normal.dist(-4, 1)``. By default around the one that gives bias_rate,
         with standard deviation 1.
     bias_rate : float or array (neuron,)
@@ -153,8 +156,9 @@ def build_glm(
     pymc.Model
         Variables ``adjacency`` (post, pre), ``weights`` (post, pre, basis), ``bias`` (post), the
         learned hyperparameters, and the observed ``spikes`` (time, post); data containers
-        ``counts`` (time, post), ``basis_functions`` (lag, basis), ``bin_width``, the
-        law's ``n_trials`` if it has one and, where known, ``position`` (post, space).
+        ``counts`` (time, post), ``basis_functions`` (lag, basis), ``bin_width``,
+        ``observation_law``, whose coordinate ``observation`` names the law, its ``n_trials`` or
+        fixed ``dispersion`` and, where known, ``position`` (post, space).
 
     Raises
     ------
@@ -183,6 +187,8 @@ def build_glm(
     law.check(design.counts.values, design.counts["neuron"].values.tolist(), design.bin_width)
     with pm.Model(coords=_coords(design)) as model:
         spikes, functions = _data(design)
+        model.add_coord("observation", [law.name])
+        pm.Data("observation_law", [1], dims="observation")
         for name, value in law.containers().items():
             pm.Data(name, value)
         baseline = _bias(bias, bias_rate, law, design)

@@ -13,6 +13,7 @@ from scipy.special import expit
 
 import pymc_glm as pg
 from pymc_glm.distributions import BlockLabelsRV
+from pymc_glm.kernels.dispersion import count_tables
 from pymc_glm.kernels.noncentred import mean_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
@@ -38,7 +39,11 @@ COVERING = [
 ]
 N_NEURONS = 4  # of the combinations
 DEFAULT = (pg.EdgeMetropolis, pg.WeightHMC)
-SCALES = ("scale", "cov")  # endings of the names of hyperparameters that are compared as logs
+SCALES = (
+    "scale",
+    "cov",
+    "dispersion",
+)  # endings of the names of hyperparameters that are compared as logs
 
 
 def features(n):
@@ -144,25 +149,30 @@ class JointModel:
 
     def set_counts(self, counts):
         """Condition the steps on these counts, (time, neuron)."""
-        likelihood = self.observation.likelihood(np.ascontiguousarray(counts.T, np.int8))
-        a, b = self.observation.polya_gamma(counts.T)
-        shifted = b + 2 * KAPPA_SHIFT  # kappa = a - b / 2
+        bounded = np.isfinite(self.observation.most)
+        counts_type = np.int8 if bounded else np.int32
+        likelihood = self.observation.likelihood(np.ascontiguousarray(counts.T, counts_type))
         history = spike_history(counts, self.basis)
         for step in self.steps:
             if isinstance(step, pg.PolyaGammaGibbs):
-                data = augment(pack_rows(history), a, shifted, history.n_basis)
-                step._shared = Shared(data._replace(shape=b))
-            elif isinstance(step, pg.EdgeMetropolis | pg.WeightHMC):
+                data = augment(pack_rows(history), likelihood, history.n_basis)
+                shifted = data.counts_product - KAPPA_SHIFT * data.total
+                step._shared = Shared(data._replace(counts_product=shifted))
+            elif isinstance(step, pg.EdgeMetropolis | pg.WeightHMC | pg.DispersionGibbs):
                 step._shared = Shared(SpikeData(history, likelihood))
+            if isinstance(step, pg.DispersionGibbs):
+                step._at_least = count_tables(likelihood.counts)
             if isinstance(step, pg.WeightHMC):
                 step._slab._mean_history = mean_history(history)
 
-    def simulate(self, bias, weights, rng):
+    def simulate(self, bias, weights, rng, dispersion=None):
         """Draw counts given parameters."""
         filters = np.einsum("nmb,lb->mln", weights, self.basis)
         silence = np.zeros((len(self.basis), bias.size), dtype=np.int64)
-        if isinstance(self.observation, pg.Binomial):
-            return _run_binomial(bias, filters, self.n_bins, self.observation.n_trials, rng)
+        if not isinstance(self.observation, Bernoulli):
+            law = self.observation
+            own = dispersion if dispersion is not None else getattr(law, "dispersion", None)
+            return _run(bias, filters, self.n_bins, lambda psi: draw_counts(law, psi, own, rng))
         uniforms = rng.random((self.n_bins, bias.size))
         return run_bernoulli(bias, filters, silence, uniforms, self.n_bins)[0]
 
@@ -193,11 +203,21 @@ class JointModel:
         return {name: values[i] for name, values in self.prior.items()}
 
 
-def _run_binomial(bias, filters, n_bins, n_trials, rng):
+def draw_counts(law, psi, dispersion, rng):
+    """Draw the counts of one bin."""
+    if isinstance(law, pg.Binomial):
+        return rng.binomial(law.n_trials, expit(psi))
+    mean = np.exp(np.minimum(psi, 10.0))  # what runs away need not do so faster
+    if isinstance(law, pg.Poisson):
+        return rng.poisson(mean)
+    return rng.poisson(rng.gamma(np.broadcast_to(dispersion, psi.shape)) * mean)
+
+
+def _run(bias, filters, n_bins, draw):
     psi = np.tile(bias, (n_bins + filters.shape[1], 1))
     counts = np.empty((n_bins, bias.size), dtype=np.int64)
     for t in range(n_bins):
-        counts[t] = rng.binomial(n_trials, expit(psi[t]))
+        counts[t] = draw(psi[t])
         psi[t + 1 : t + 1 + filters.shape[1]] += np.einsum("m,mln->ln", counts[t], filters)
     return counts
 
@@ -239,9 +259,11 @@ def make_joint(
     rng = np.random.default_rng(seed)
     names = [rv.name for rv in model.free_RVs]
     kinds = [type(rv.owner.op) for rv in model.free_RVs]
-    hyperparameters = set(names) - {"bias", "adjacency", "weights"}
+    hyperparameters = set(names) - {"bias", "adjacency", "weights", "dispersion"}
     with model:
         steps = [kind(threads=1, rng=rng.spawn(1)[0]) for kind in network_steps]
+        if "dispersion" in names:
+            steps.append(pg.DispersionGibbs(threads=1, rng=rng.spawn(1)[0]))
         if BlockLabelsRV in kinds:
             steps.append(pg.BlockGibbs(rng=rng.spawn(1)[0]))
         if len(hyperparameters) > kinds.count(BlockLabelsRV):
@@ -260,11 +282,11 @@ def make_joint(
 def summaries(free, counts):
     """Return the functions of parameters and data whose laws are compared, by name.
 
-    Weights and scales have heavy tails under some priors: tanh and log give them moments.
+    Weights, scales and counts have heavy tails under some priors: tanh and log give them moments.
     """
     n = len(free["bias"])
     own = np.eye(n, dtype=bool)
-    weights = np.tanh(free["weights"])
+    weights, counts = np.tanh(free["weights"]), np.log1p(counts)
     result = {
         "bias": free["bias"].mean(),
         "bias^2": (free["bias"] ** 2).mean(),
@@ -381,7 +403,7 @@ def successive_conditional(model, n_iterations, seed):
         step.tune = True
     for i in range(warm_up + n_iterations):
         free = model.untransformed(point)
-        counts = model.simulate(free["bias"], free["weights"], rng)
+        counts = model.simulate(free["bias"], free["weights"], rng, free.get("dispersion"))
         if i >= warm_up:
             rows.append(summaries(free, counts))
         if i == warm_up:
@@ -398,7 +420,8 @@ def marginal_conditional(model, seed):
     rows = []
     for i in range(len(model.prior["bias"])):
         free = model.prior_draw(i)
-        rows.append(summaries(free, model.simulate(free["bias"], free["weights"], rng)))
+        counts = model.simulate(free["bias"], free["weights"], rng, free.get("dispersion"))
+        rows.append(summaries(free, counts))
     return {key: np.array([row[key] for row in rows], dtype=float) for key in rows[0]}
 
 

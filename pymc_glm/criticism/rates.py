@@ -5,10 +5,10 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from pymc_glm.criticism.posterior import check_prob, hdi, network_draws, variable
 from pymc_glm.kernels.history import history_product
+from pymc_glm.observations import Bernoulli, Observation, law_named
 from pymc_glm.seeds import random_generator
 from pymc_glm.spikes.checks import as_number, label_index
 
@@ -27,9 +27,9 @@ def predicted_rates(
 ) -> xr.Dataset:
     r"""Predict firing rates one bin ahead, given the observed history.
 
-    The rate is the mean count of a bin over its width, :math:`n\,\mathrm{sigmoid}(\psi_{tn}) /
-    \Delta t` (Linderman, Adams & Pillow 2016, equation 1) with n the trials of a binomial law and
-    1 for Bernoulli counts, in every one of some draws of the posterior.
+    The rate is the mean count of a bin over its width, for Bernoulli counts
+    :math:`\mathrm{sigmoid}(\psi_{tn}) / \Delta t` (Linderman, Adams & Pillow 2016, equation 1), in
+    every one of some draws of the posterior.
 
     Parameters
     ----------
@@ -92,7 +92,10 @@ def predicted_rates(
     functions = variable(tree, "constant_data", "basis_functions").transpose("lag", "basis")
     basis = np.ascontiguousarray(functions.values, dtype=float)
     width = float(variable(tree, "constant_data", "bin_width"))
-    trials = float(tree["constant_data"].dataset.get("n_trials", 1.0))
+    constants = tree["constant_data"].dataset
+    law = law_named(
+        str(constants["observation"].item()) if "observation" in constants else Bernoulli.name
+    )
     bias = variable(tree, "posterior", "bias").transpose("post", "chain", "draw").values
     keep = label_index(draws.neurons, neurons)
     window = time_slice(counts["time"].values, width, start, stop)
@@ -107,7 +110,8 @@ def predicted_rates(
     for column, post in enumerate(keep):
         weights = _chosen(draws.weights.isel(post=post), chains, index)
         psi = history_product(told, basis, weights)[before:].T + bias[post, chains, index][:, None]
-        rates = trials * expit(psi) / width
+        own = _parameter(tree, law, post, chains, index)
+        rates = law.mean_counts(psi, own) / width
         bands[0, :, column] = rates.mean(axis=0)
         bands[1:, :, column] = hdi(rates, prob).T
     return xr.Dataset(
@@ -121,6 +125,25 @@ def predicted_rates(
         },
         attrs={"hdi_prob": prob, "bin_width": width, "n_draws": len(chosen)},
     )
+
+
+def _parameter(
+    tree: xr.DataTree,
+    law: type[Observation],
+    post: int,
+    chains: NDArray[np.intp],
+    index: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Return the law's own parameter in some draws, (sample, 1); 1 where it has none."""
+    name = law.parameter_name
+    for group in ("posterior", "constant_data"):
+        data = tree[group].dataset
+        if name in data:
+            own = data[name].isel(post=post) if "post" in data[name].dims else data[name]
+            if "chain" not in own.dims:
+                return np.full((len(index), 1), float(own))
+            return own.transpose("chain", "draw").values[chains, index][:, None]
+    return np.ones((len(index), 1))
 
 
 def _chosen(

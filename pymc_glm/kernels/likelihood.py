@@ -2,7 +2,8 @@
 
 One family covers the logistic laws, p(y | psi) proportional to exp(a psi) / (1 + exp psi)^b with
 a = y and b = shape + slope y: Bernoulli (1, 0), binomial (n_trials, 0), negative binomial
-(dispersion, 1). Another family is one more branch in each of the two functions.
+(dispersion, 1). Another holds Poisson counts with mean exp(psi). A family is one branch in each of
+the two functions.
 """
 
 import math
@@ -16,6 +17,7 @@ from pymc_glm.kernels.exponential import exponential
 
 __all__ = [
     "LOGISTIC",
+    "POISSON",
     "Likelihood",
     "Workspace",
     "law_of",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 LOGISTIC = 0
+POISSON = 1
 
 _STEEP = 40.0  # psi beyond which log(1 + exp psi) is psi to double precision
 _FLAT = -700.0
@@ -77,7 +80,13 @@ def score(
         Family, shape and slope of one post neuron, see `Likelihood`.
     counts, psi, slope, curvature : arrays, shape (n,)
     """
-    _, shape, steepness = law
+    family, shape, steepness = law
+    if family == POISSON:
+        for i in range(psi.size):
+            mean = exponential(min(max(psi[i], _FLAT), -_FLAT))
+            slope[i] = counts[i] - mean
+            curvature[i] = mean
+        return
     for i in range(psi.size):
         e = exponential(min(max(psi[i], -_STEEP), _STEEP))
         q = 1.0 / (1.0 + e)
@@ -90,9 +99,13 @@ def score(
 def log_likelihood(
     law: tuple[int, float, float], counts: NDArray, psi: Floats, buffer: Floats
 ) -> float:  # pragma: no cover - compiled
-    """Return the log density of counts (n,) given psi (n,), up to a constant of the counts."""
-    _, shape, steepness = law
+    """Return the log density of counts (n,) given psi (n,), up to terms of counts and shape."""
+    family, shape, steepness = law
     linear, beyond, n = 0.0, 0.0, psi.size
+    if family == POISSON:
+        for i in range(n):
+            linear += counts[i] * psi[i] - exponential(min(max(psi[i], _FLAT), -_FLAT))
+        return linear
     for i in range(n):
         linear += counts[i] * psi[i]
         beyond += max(psi[i] - _STEEP, 0.0)

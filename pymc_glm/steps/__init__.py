@@ -3,14 +3,29 @@
 from pymc.step_methods import STEP_METHODS
 
 from pymc_glm.steps.blocks import BlockGibbs
+from pymc_glm.steps.dispersion import DispersionGibbs
 from pymc_glm.steps.edge_metropolis import EdgeMetropolis
 from pymc_glm.steps.network_nuts import NetworkNUTS
 from pymc_glm.steps.polya_gamma import PolyaGammaGibbs
 from pymc_glm.steps.weight_hmc import WeightHMC
 
-__all__ = ["BlockGibbs", "EdgeMetropolis", "NetworkNUTS", "PolyaGammaGibbs", "WeightHMC"]
+__all__ = [
+    "BlockGibbs",
+    "DispersionGibbs",
+    "EdgeMetropolis",
+    "NetworkNUTS",
+    "PolyaGammaGibbs",
+    "WeightHMC",
+]
 
 # What makes pm.sample() choose them by itself; each claims only variables of a network GLM.
-for _method in (EdgeMetropolis, WeightHMC, PolyaGammaGibbs, BlockGibbs, NetworkNUTS):
+for _method in (
+    EdgeMetropolis,
+    WeightHMC,
+    PolyaGammaGibbs,
+    DispersionGibbs,
+    BlockGibbs,
+    NetworkNUTS,
+):
     if _method not in STEP_METHODS:
         STEP_METHODS.append(_method)

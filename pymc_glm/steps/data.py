@@ -1,10 +1,11 @@
 """The spikes as step methods read them: one copy for all steps and all chains of a model."""
 
 import weakref
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pymc as pm
+from numpy.typing import NDArray
 
 from pymc_glm.kernels.likelihood import Likelihood
 from pymc_glm.kernels.sparse_history import SparseHistory, spike_history
@@ -21,6 +22,10 @@ class SpikeData(NamedTuple):
 
     history: SparseHistory
     likelihood: Likelihood
+
+    def with_shape(self, shape: NDArray[np.float64]) -> Self:
+        """Return the data under another shape of the law."""
+        return self._replace(likelihood=self.likelihood._replace(shape=shape))
 
 
 def read_history(model: pm.Model) -> SparseHistory:

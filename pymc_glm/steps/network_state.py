@@ -29,6 +29,7 @@ __all__ = [
     "INTERPRETED",
     "NetworkVariables",
     "PriorFunction",
+    "ShapeFunction",
     "check_conditionals",
     "children",
     "data_values",
@@ -52,6 +53,7 @@ class NetworkVariables(NamedTuple):
     adjacency: TensorVariable | None  # (post, pre); None: every edge is present
     spikes: TensorVariable  # (time, post), observed
     observation: Observation
+    dispersion: TensorVariable | None = None  # (post,) or (), where the law has one to learn
 
 
 def _only(variables: list, kind: str, model: pm.Model) -> TensorVariable:
@@ -87,7 +89,15 @@ def find_network(model: pm.Model) -> NetworkVariables:
             f"the observed variable {spikes.name!r} follows {spikes.owner.op}, which is no known "
             "observation model of a network GLM."
         )
-    return NetworkVariables(bias, weights, adjacency, spikes, observation)
+    dispersion = getattr(observation, "dispersion", None)
+    return NetworkVariables(
+        bias,
+        weights,
+        adjacency,
+        spikes,
+        observation,
+        dispersion if dispersion in model.free_RVs else None,
+    )
 
 
 def observed_counts(model: pm.Model, spikes: TensorVariable) -> NDArray:
@@ -141,7 +151,7 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
         Something else in the model depends on edges, weights or biases, or the activation is not
         ``bias + coupling_activation(counts, basis_functions, weights)``.
     """
-    bias, weights, adjacency, spikes, observation = network
+    bias, weights, adjacency, spikes, observation, _ = network
     edges = [] if adjacency is None else [(adjacency, weights)]
     for variable, child in (*edges, (weights, spikes), (bias, spikes)):
         strangers = [c for c in children(variable, model) if c != child]
@@ -151,8 +161,8 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
                 f"{variable.name!r} given {child.name!r} alone and would ignore it. Remove it."
             )
     counts, basis = data_values(model)
-    means = model.replace_rvs_by_values([observation.mean(spikes)])
-    inputs = [v for v in model.value_vars if v in ancestors(means)]
+    psi = model.replace_rvs_by_values([observation.psi(spikes)])
+    inputs = [v for v in model.value_vars if v in ancestors(psi)]
     rng = np.random.default_rng(0)
     start = model.initial_point(0)
     # Small, so that psi is recovered from the probabilities to full precision.
@@ -162,11 +172,11 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
     window = np.ascontiguousarray(counts[first : first + _CHECKED_BINS])
     givens = {model["counts"]: pt.as_tensor(window)}
     try:
-        mean = pymc_compile(inputs, means, mode=INTERPRETED, givens=givens)(**point)[0]
+        found = pymc_compile(inputs, psi, mode=INTERPRETED, givens=givens)(**point)[0]
     except ValueError:  # other terms have the length of the recording, not of the checked bins
-        mean = np.full((len(window), len(coupling)), np.nan)
+        found = np.full((len(window), len(coupling)), np.nan)
     expected = point[model.rvs_to_values[bias].name] + history_product(window, basis, coupling)
-    if not np.allclose(observation.activation(mean, 1.0), expected, atol=1e-4):
+    if not np.allclose(found, expected, atol=1e-4):
         raise ValueError(
             f"the activation of {spikes.name!r} is not bias + coupling_activation(counts, "
             f"basis_functions, weights); {step} would ignore what else is in it. Remove it."
@@ -240,6 +250,36 @@ class PriorFunction:
         """Evaluate at a point (names of value variables to arrays)."""
         mean, precision, mu, tau, *edges = self._function(*[point[name] for name in self._names])
         return NetworkPrior(edges[0] if self._has_edges else None, mean, precision, mu, tau)
+
+
+class ShapeFunction:
+    """The shape of the observation law as a function of a point, (post,).
+
+    Parameters
+    ----------
+    model : pymc.Model
+    variables : NetworkVariables
+        Their law learns its shape.
+    compile_kwargs : dict, optional
+        For ``pymc.pytensorf.compile``.
+    """
+
+    def __init__(
+        self, model: pm.Model, variables: NetworkVariables, compile_kwargs: dict | None = None
+    ):
+        shape = variables.observation.parameter(variables.spikes)
+        if shape is None:
+            raise AssertionError("the shape of this law is not learned")
+        start = model.initial_point(0)[model.rvs_to_values[variables.bias].name]
+        outputs = model.replace_rvs_by_values([pt.broadcast_to(shape, start.shape)])
+        inputs = [v for v in model.value_vars if v in ancestors(outputs)]
+        self._names = [v.name for v in inputs]
+        options = {"mode": INTERPRETED} | (compile_kwargs or {})
+        self._function = pymc_compile(inputs, outputs, trust_input=True, **options)
+
+    def __call__(self, point: Mapping[str, NDArray]) -> NDArray[np.float64]:
+        """Evaluate at a point (names of value variables to arrays)."""
+        return self._function(*[point[name] for name in self._names])[0].astype(np.float64)
 
 
 def _blank(kind: type) -> BlockedStep:

@@ -19,6 +19,7 @@ from pymc_glm.kernels.polya_gamma import NetworkPrior
 from pymc_glm.steps.network_state import (
     NetworkVariables,
     PriorFunction,
+    ShapeFunction,
     check_conditionals,
     find_network,
     reduce_without_model,
@@ -86,7 +87,7 @@ class NetworkStep(BlockedStep):
         check_conditionals(model, network, type(self).__name__)
         self._names = {
             kind: model.rvs_to_values[rv].name
-            for kind in ("bias", "weights", "adjacency")
+            for kind in ("bias", "weights", "adjacency", "dispersion")
             if (rv := getattr(network, kind)) is not None
         }
         self._prior = PriorFunction(model, network, compile_kwargs)
@@ -95,6 +96,9 @@ class NetworkStep(BlockedStep):
         self.rng = get_random_generator(rng)
         self.warm_up = self.iteration = 0
         self._shared = self._read(model, network)
+        self._shape: NDArray | None = None
+        learned = network.observation.parameter(network.spikes) is not None
+        self._shape_at = ShapeFunction(model, network, compile_kwargs) if learned else None
 
     @abstractmethod
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared:
@@ -103,7 +107,8 @@ class NetworkStep(BlockedStep):
     @property
     def data(self) -> Any:
         """What the kernel reads of counts and history."""
-        return self._shared.value
+        data = self._shared.value
+        return data if self._shape is None else data.with_shape(self._shape)
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a chain."""
@@ -146,7 +151,12 @@ class NetworkStep(BlockedStep):
         return Competence.IDEAL if cls.is_default else Competence.COMPATIBLE
 
     def _state(self, point: PointType) -> tuple[NDArray, NDArray, NDArray]:
-        """Return copies of bias, adjacency and weights; the point may be shared with others."""
+        """Return copies of bias, adjacency and weights; the point may be shared with others.
+
+        The data are those of the point from here on: their law may have a learned shape.
+        """
+        if self._shape_at is not None:
+            self._shape = self._shape_at(point)
         bias, weights = (np.array(point[self._names[kind]]) for kind in ("bias", "weights"))
         if "adjacency" in self._names:
             return bias, np.array(point[self._names["adjacency"]]), weights

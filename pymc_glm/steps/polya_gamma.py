@@ -8,10 +8,11 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
+from pymc_glm.kernels.likelihood import LOGISTIC
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import AugmentedData, augment, sweep
-from pymc_glm.steps.data import read_history
-from pymc_glm.steps.network_state import NetworkVariables, observed_counts
+from pymc_glm.steps.data import read_spikes
+from pymc_glm.steps.network_state import NetworkVariables
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 from pymc_glm.steps.shared import Shared
 
@@ -88,9 +89,13 @@ class PolyaGammaGibbs(NetworkStep):
         super().__init__(vars, model, threads, rng, compile_kwargs)
 
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[AugmentedData]:
-        history = read_history(model)
-        a, b = network.observation.polya_gamma(observed_counts(model, network.spikes).T)
-        return Shared(augment(pack_rows(history), a, b, history.n_basis))
+        history, likelihood = read_spikes(model, network).value
+        if likelihood.family != LOGISTIC:
+            raise ValueError(
+                f"{network.observation.name} counts have no Pólya-gamma augmentation; draw edges "
+                "by EdgeMetropolis and biases and weights by WeightHMC, as pg.sample() does."
+            )
+        return Shared(augment(pack_rows(history), likelihood, history.n_basis))
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Draw all of bias, weights and adjacency once."""
@@ -111,7 +116,7 @@ class PolyaGammaGibbs(NetworkStep):
             "weights": result.coefficients[:, 1:].reshape(weights.shape),
             "adjacency": result.adjacency,
         }
-        new = {name: np.ascontiguousarray(new[kind]) for kind, name in self._names.items()}
+        new = {self._names[k]: np.ascontiguousarray(new[k]) for k in new if k in self._names}
         stats = {"edges_on": int(result.adjacency.sum()), "edge_flips": result.flips}
         return point | new, [stats]
 

@@ -1,78 +1,21 @@
-"""Observation models: how the activation psi makes counts.
+"""Counts of a bin that are bounded: Bernoulli and binomial."""
 
-Adding one is one class here; steps and builders recognise it by its `rv_type`.
-"""
-
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.graph.basic import Constant
 from pytensor.tensor.random.basic import BernoulliRV, BinomialRV
 from pytensor.tensor.variable import TensorVariable
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from pymc_glm.kernels.likelihood import LOGISTIC, Likelihood
+from pymc_glm.observations.law import Observation, first_bin
 
-__all__ = ["Bernoulli", "Binomial", "Observation", "observation_model", "observation_of"]
-
-
-class Observation(ABC):
-    """Law of the counts given the activation."""
-
-    name: ClassVar[str]
-    rv_type: ClassVar[type]
-    most: float  # largest mean count of a bin
-
-    @classmethod
-    @abstractmethod
-    def read(cls, variable: TensorVariable) -> Self | None:
-        """Return the law of a PyMC variable of `rv_type`, None if its parameters are not known."""
-
-    @abstractmethod
-    def check(self, counts: NDArray, neurons: list[str], bin_width: float) -> None:
-        """Raise ValueError if some counts are impossible under this law.
-
-        Parameters
-        ----------
-        counts : array of int, shape (time, neuron)
-        neurons : list of str
-        bin_width : float
-            Seconds.
-        """
-
-    @abstractmethod
-    def distribution(self, name: str, psi: TensorVariable, **kwargs: Any) -> TensorVariable:
-        """Return the PyMC variable of the counts."""
-
-    def containers(self) -> dict[str, float]:
-        """Return what of the law's parameters the model holds as data."""
-        return {}
-
-    @abstractmethod
-    def mean(self, variable: TensorVariable) -> TensorVariable:
-        """Return the mean counts of a variable that `distribution` made."""
-
-    @abstractmethod
-    def polya_gamma(self, counts: NDArray) -> tuple[NDArray[np.float64], int | NDArray[np.int64]]:
-        """Return (a, b) of p(y | psi) proportional to exp(a psi) / (1 + exp psi)^b."""
-
-    @abstractmethod
-    def likelihood(self, counts: NDArray) -> Likelihood:
-        """Return the law as the kernels know it; counts have shape (post, time)."""
-
-    @abstractmethod
-    def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
-        """Return the activation whose mean count is rate (Hz) times bin_width (s)."""
-
-
-def _first(wrong: NDArray[np.bool_], counts: NDArray, neurons: list[str]) -> str:
-    """Say where the first wrong bin is."""
-    where, who = np.argwhere(wrong)[0]
-    return f"(first: neuron {neurons[who]!r}, bin {where}, {counts[where, who]} spikes)"
+__all__ = ["Bernoulli", "Binomial"]
 
 
 class _Logistic(Observation):
@@ -80,13 +23,14 @@ class _Logistic(Observation):
 
     trials: int
 
-    def polya_gamma(self, counts: NDArray) -> tuple[NDArray[np.float64], int]:
-        """Return a = y, b = trials (Polson, Scott & Windle 2013, section 2)."""
-        return counts.astype(np.float64), self.trials
-
     def likelihood(self, counts: NDArray) -> Likelihood:
-        """Return the logistic law with b = trials."""
+        """Return the logistic law with b = trials (Polson, Scott & Windle 2013, section 2)."""
         return Likelihood(LOGISTIC, counts, np.full(len(counts), float(self.trials)), 0.0)
+
+    @staticmethod
+    def mean_counts(psi: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return trials sigmoid(psi)."""
+        return parameter * expit(psi)
 
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
         """Return logit(rate * bin_width / trials)."""
@@ -95,7 +39,18 @@ class _Logistic(Observation):
 
 @dataclass(frozen=True)
 class Bernoulli(_Logistic):
-    """At most one spike in a bin, with probability sigmoid(psi)."""
+    """At most one spike in a bin, with probability sigmoid(psi).
+
+    The default, ``observation="bernoulli"``. Weights are changes of the log odds of a spike.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> counts = np.random.default_rng(1).poisson(0.05, (300, 2)).clip(0, 1)
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> pg.build_glm(counts, basis, observation=pg.Bernoulli())["spikes"].owner.op.name
+    'bernoulli'
+    """
 
     name: ClassVar[str] = "bernoulli"
     rv_type: ClassVar[type] = BernoulliRV
@@ -113,7 +68,7 @@ class Bernoulli(_Logistic):
         if several.any():
             raise ValueError(
                 f"counts: {several.sum()} of {several.size} bins hold more than one spike "
-                f"{_first(several, counts, neurons)} and observation='bernoulli' allows at most "
+                f"{first_bin(several, counts, neurons)} and observation='bernoulli' allows at most "
                 f"one; use a bin_width below {bin_width:g} s, count such bins as one spike by "
                 "counts.clip(max=1) where they are few, or model several spikes in a bin by a "
                 f"binomial law, observation=pymc_glm.Binomial({counts.max()})."
@@ -123,9 +78,10 @@ class Bernoulli(_Logistic):
         """Return pm.Bernoulli with logit_p = psi."""
         return pm.Bernoulli(name, logit_p=psi, **kwargs)
 
-    def mean(self, variable: TensorVariable) -> TensorVariable:
-        """Return p."""
-        return variable.owner.op.dist_params(variable.owner)[0]
+    def psi(self, variable: TensorVariable) -> TensorVariable:
+        """Return logit p."""
+        (p,) = variable.owner.op.dist_params(variable.owner)
+        return pt.log(p) - pt.log1p(-p)
 
 
 @dataclass(frozen=True)
@@ -157,6 +113,7 @@ class Binomial(_Logistic):
 
     n_trials: int
     name: ClassVar[str] = "binomial"
+    parameter_name: ClassVar[str] = "n_trials"
     rv_type: ClassVar[type] = BinomialRV
 
     def __post_init__(self) -> None:
@@ -189,7 +146,7 @@ class Binomial(_Logistic):
         if above.any():
             raise ValueError(
                 f"counts: {above.sum()} of {above.size} bins hold more than n_trials = "
-                f"{self.n_trials} spikes {_first(above, counts, neurons)}; give n_trials of at "
+                f"{self.n_trials} spikes {first_bin(above, counts, neurons)}; give n_trials of at "
                 f"least {counts.max()}, or a smaller bin_width than {bin_width:g} s."
             )
 
@@ -201,38 +158,7 @@ class Binomial(_Logistic):
         """Return n_trials."""
         return {"n_trials": self.trials}
 
-    def mean(self, variable: TensorVariable) -> TensorVariable:
-        """Return n_trials p."""
-        return self.trials * variable.owner.op.dist_params(variable.owner)[1]
-
-
-LAWS: tuple[type[Observation], ...] = (Bernoulli, Binomial)
-
-
-def observation_model(observation: str | Observation) -> Observation:
-    """Return an observation model by name, or the one given.
-
-    Parameters
-    ----------
-    observation : str or Observation
-
-    Raises
-    ------
-    ValueError
-        The name is not known, or is that of a law with parameters.
-    """
-    if isinstance(observation, Observation):
-        return observation
-    if observation == Bernoulli.name:
-        return Bernoulli()
-    raise ValueError(
-        f"observation: got {observation!r}, allowed are 'bernoulli' and "
-        "pymc_glm.Binomial(n_trials)."
-    )
-
-
-def observation_of(variable: TensorVariable) -> Observation | None:
-    """Return the observation model of a PyMC variable, None if it is of no known kind."""
-    op = None if variable.owner is None else variable.owner.op
-    law = next((law for law in LAWS if isinstance(op, law.rv_type)), None)
-    return None if law is None else law.read(variable)
+    def psi(self, variable: TensorVariable) -> TensorVariable:
+        """Return logit p."""
+        _, p = variable.owner.op.dist_params(variable.owner)
+        return pt.log(p) - pt.log1p(-p)

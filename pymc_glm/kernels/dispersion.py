@@ -1,0 +1,126 @@
+r"""The dispersion of negative binomial counts given their activation.
+
+.. math:: p(y \mid r, \psi) \propto \frac{\Gamma(y + r)}{\Gamma(r)} (1 + \exp \psi)^{-r}
+
+The ratio of gamma functions is the sum over tables l of r^l times Stirling numbers, so that given
+Chinese restaurant tables l(y, r) of every bin a gamma prior of r is conjugate (Zhou & Carin 2015,
+IEEE TPAMI 37:307, equations 8 and 9).
+"""
+
+import math
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood
+from pymc_glm.kernels.sparse_history import SparseHistory, write_psi
+
+__all__ = [
+    "count_tables",
+    "draw_tables",
+    "log_likelihoods",
+    "log_rising_factorials",
+    "softplus_sums",
+]
+
+type Floats = NDArray[np.float64]
+
+
+def count_tables(counts: NDArray) -> NDArray[np.int64]:
+    """Return how many bins of each neuron hold j spikes or more, (post, j - 1).
+
+    Parameters
+    ----------
+    counts : array of int, shape (post, time)
+    """
+    most = int(counts.max(initial=0))
+    bins = np.array([np.bincount(own, minlength=most + 1) for own in counts])
+    return np.cumsum(bins[:, ::-1], axis=1)[:, ::-1][:, 1:]
+
+
+def draw_tables(
+    at_least: NDArray[np.int64], dispersion: Floats, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw the number of tables of all bins of each neuron, (post,).
+
+    Spike j of a bin opens a table with probability r / (r + j - 1).
+
+    Parameters
+    ----------
+    at_least : array, shape (post, j - 1)
+        See `count_tables`.
+    dispersion : array, shape (post,)
+    rng : numpy.random.Generator
+    """
+    before = np.arange(at_least.shape[1])
+    return rng.binomial(at_least, dispersion[:, None] / (dispersion[:, None] + before)).sum(axis=1)
+
+
+def log_rising_factorials(at_least: NDArray[np.int64], dispersion: Floats) -> Floats:
+    """Return the sums over bins of log(Gamma(y + r) / Gamma(r)) of each neuron, (post,).
+
+    Parameters
+    ----------
+    at_least : array, shape (post, j - 1)
+        See `count_tables`.
+    dispersion : array, shape (post,)
+    """
+    logs = np.log(dispersion[:, None] + np.arange(at_least.shape[1]))
+    return np.einsum("nj,nj->n", at_least, logs)
+
+
+@numba.njit(cache=True, nogil=True)
+def log_likelihoods(
+    posts: tuple[int, int],
+    history: SparseHistory,
+    likelihood: Likelihood,
+    bias: Floats,
+    weights: Floats,
+    out: Floats,
+) -> None:  # pragma: no cover - compiled
+    """Write log likelihoods of some post neurons, up to terms of counts and shape.
+
+    Parameters
+    ----------
+    posts : tuple of int
+        The first post neuron and the one after the last.
+    history : SparseHistory
+    likelihood : Likelihood
+    bias : array, shape (post,)
+    weights : array, shape (post, pre, basis)
+    out : array, shape (post,)
+    """
+    psi, buffer = np.empty(history.n_bins), np.empty(history.n_bins)
+    for n in range(posts[0], posts[1]):
+        write_psi(history, bias[n], weights[n], psi)
+        out[n] = log_likelihood(law_of(likelihood, n), likelihood.counts[n], psi, buffer)
+
+
+@numba.njit(cache=True, nogil=True)
+def softplus_sums(
+    posts: tuple[int, int],
+    history: SparseHistory,
+    likelihood: Likelihood,
+    bias: Floats,
+    weights: Floats,
+    out: Floats,
+) -> None:  # pragma: no cover - compiled
+    """Write the sums over bins of log(1 + exp psi) of some post neurons.
+
+    Parameters
+    ----------
+    posts : tuple of int
+        The first post neuron and the one after the last.
+    history : SparseHistory
+    likelihood : Likelihood
+    bias : array, shape (post,)
+    weights : array, shape (post, pre, basis)
+    out : array, shape (post,)
+    """
+    psi = np.empty(history.n_bins)
+    for n in range(posts[0], posts[1]):
+        write_psi(history, bias[n], weights[n], psi)
+        out[n] = 0.0
+        for t in range(psi.size):
+            out[n] += max(psi[t], 0.0) + math.log1p(math.exp(-abs(psi[t])))

@@ -1,0 +1,78 @@
+"""Observation models: how the activation psi makes counts.
+
+Adding one is one class in one file, and its row in `LAWS`; steps and builders recognise it by its
+`rv_type`.
+"""
+
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.observations.law import Observation
+from pymc_glm.observations.logistic import Bernoulli, Binomial
+from pymc_glm.observations.negative_binomial import NegativeBinomial
+from pymc_glm.observations.poisson import Poisson
+
+__all__ = [
+    "Bernoulli",
+    "Binomial",
+    "NegativeBinomial",
+    "Observation",
+    "Poisson",
+    "law_named",
+    "observation_model",
+    "observation_of",
+]
+
+LAWS: tuple[type[Observation], ...] = (Bernoulli, Binomial, NegativeBinomial, Poisson)
+
+
+def observation_model(observation: str | Observation) -> Observation:
+    """Return an observation model by name, or the one given.
+
+    Parameters
+    ----------
+    observation : str or Observation
+
+    Raises
+    ------
+    ValueError
+        The name is not known, or is that of a law whose parameters have to be given.
+    """
+    if isinstance(observation, Observation):
+        return observation
+    if observation == Binomial.name:
+        raise ValueError(
+            "observation: got 'binomial', which needs its number of trials; give "
+            "pymc_glm.Binomial(n_trials)."
+        )
+    known = {law.name: law for law in LAWS if law is not Binomial}
+    if isinstance(observation, str) and observation in known:
+        return known[observation]()
+    raise ValueError(
+        f"observation: got {observation!r}, allowed are {', '.join(map(repr, known))}, "
+        "pymc_glm.Binomial(n_trials), and other observation models."
+    )
+
+
+def law_named(name: str) -> type[Observation]:
+    """Return the class of an observation model.
+
+    Parameters
+    ----------
+    name : str
+
+    Raises
+    ------
+    ValueError
+        The name is not known.
+    """
+    for law in LAWS:
+        if law.name == name:
+            return law
+    raise ValueError(f"observation: got {name!r}, known are {[law.name for law in LAWS]}.")
+
+
+def observation_of(variable: TensorVariable) -> Observation | None:
+    """Return the observation model of a PyMC variable, None if it is of no known kind."""
+    op = None if variable.owner is None else variable.owner.op
+    law = next((law for law in LAWS if isinstance(op, law.rv_type)), None)
+    return None if law is None else law.read(variable)

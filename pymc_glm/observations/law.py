@@ -1,0 +1,90 @@
+"""What an observation model tells builders, steps and criticism."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.kernels.likelihood import Likelihood
+
+__all__ = ["Observation", "first_bin"]
+
+
+class Observation(ABC):
+    """Law of the counts given the activation."""
+
+    name: ClassVar[str]
+    rv_type: ClassVar[type]
+    parameter_name: ClassVar[str | None] = None  # of the law's own parameter, in model and tree
+    most: float = np.inf  # largest mean count of a bin
+
+    @classmethod
+    @abstractmethod
+    def read(cls, variable: TensorVariable) -> Self | None:
+        """Return the law of a PyMC variable of `rv_type`, None if its parameters are not known."""
+
+    def check(self, counts: NDArray, neurons: list[str], bin_width: float) -> None:
+        """Raise ValueError if some counts are impossible under this law.
+
+        Parameters
+        ----------
+        counts : array of int, shape (time, neuron)
+        neurons : list of str
+        bin_width : float
+            Seconds.
+        """
+        above = counts > self.most
+        if above.any():
+            raise ValueError(
+                f"counts: {above.sum()} of {above.size} bins hold more than {self.most:g} spikes "
+                f"{first_bin(above, counts, neurons)}, the most that {self.name} counts can be; "
+                f"use a smaller bin_width than {bin_width:g} s."
+            )
+
+    @abstractmethod
+    def distribution(self, name: str, psi: TensorVariable, **kwargs: Any) -> TensorVariable:
+        """Return the PyMC variable of the counts, its parameters registered with the model."""
+
+    def containers(self) -> dict[str, Any]:
+        """Return what of the law's parameters the model holds as data, by name."""
+        return {}
+
+    @abstractmethod
+    def psi(self, variable: TensorVariable) -> TensorVariable:
+        """Return the activation of a variable that `distribution` made."""
+
+    def parameter(self, variable: TensorVariable) -> TensorVariable | None:
+        """Return the shape of `likelihood` as the model learns it, None if it is fixed."""
+        return None
+
+    @abstractmethod
+    def likelihood(self, counts: NDArray) -> Likelihood:
+        """Return the law as the kernels know it; counts have shape (post, time)."""
+
+    @staticmethod
+    @abstractmethod
+    def mean_counts(psi: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return mean counts.
+
+        Parameters
+        ----------
+        psi : array
+            Activation.
+        parameter : float or array that broadcasts to psi
+            The law's own parameter, see `parameter_name`.
+        """
+
+    @abstractmethod
+    def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
+        """Return the activation whose mean count is rate (Hz) times bin_width (s).
+
+        Where parameters of the law are learned, for a typical value of them.
+        """
+
+
+def first_bin(wrong: NDArray[np.bool_], counts: NDArray, neurons: list[str]) -> str:
+    """Say where the first wrong bin is."""
+    where, who = np.argwhere(wrong)[0]
+    return f"(first: neuron {neurons[who]!r}, bin {where}, {counts[where, who]} spikes)"

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pymc_glm import basis
 from pymc_glm.activation import coupling_activation
+from pymc_glm.covariates import CovariatePrior, covariate_design
 from pymc_glm.criticism import (
     AlignedPositions,
     BlockSummary,
@@ -26,7 +27,7 @@ from pymc_glm.criticism import (
     predicted_rates,
 )
 from pymc_glm.design import history_design
-from pymc_glm.distributions import Baseline, BlockLabels, Edge, SpikeAndSlab
+from pymc_glm.distributions import Baseline, BlockLabels, CovariateWeights, Edge, SpikeAndSlab
 from pymc_glm.edges import (
     BernoulliEdges,
     BlockEdges,
@@ -82,6 +83,8 @@ __all__ = [
     "BlockSummary",
     "BlockWeights",
     "ConvergenceReport",
+    "CovariatePrior",
+    "CovariateWeights",
     "DenseEdges",
     "DispersionGibbs",
     "DistanceEdges",
@@ -108,6 +111,7 @@ __all__ = [
     "build_glm",
     "convergence_report",
     "coupling_activation",
+    "covariate_design",
     "dense_glm",
     "edge_summary",
     "filter_bands",

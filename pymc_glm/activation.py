@@ -18,20 +18,35 @@ from pytensor.tensor.signal.conv import convolve1d
 from pytensor.tensor.symbolic import TensorSymbolicOp
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.kernels.history import history_product, history_transpose_product
+from pymc_glm.kernels.history import (
+    history_product_kernel,
+    history_transpose_product_kernel,
+)
 
 __all__ = ["HistoryProduct", "HistoryTransposeProduct", "coupling_activation"]
 
 
-def _history(counts: TensorVariable, basis: TensorVariable) -> TensorVariable:
+def _history(
+    counts: TensorVariable, basis: TensorVariable, starts: TensorVariable
+) -> TensorVariable:
     """Return the history, (pre, basis, time)."""
-    convolved = convolve1d(pt.cast(counts, "float64").T[:, None, :], basis.T[None], mode="full")
-    causal = convolved[..., : counts.shape[0] - 1]
-    return pt.concatenate([pt.zeros_like(convolved[..., :1]), causal], axis=-1)
+    (n_bins, n_pre), n_lags = counts.shape, basis.shape[0]
+    spread, place = pt.cast(counts, "float64"), pt.arange(n_bins)
+    if starts.type.shape != (1,):  # silence between segments, as long as the window
+        segment = pt.zeros(n_bins, dtype="int64")[starts].set(1).cumsum() - 1
+        place += n_lags * segment
+        silent = pt.zeros((n_bins + n_lags * (starts.shape[0] - 1), n_pre))
+        spread = silent[place].set(spread)
+    convolved = convolve1d(spread.T[:, None, :], basis.T[None], mode="full")
+    causal = pt.concatenate([pt.zeros_like(convolved[..., :1]), convolved], axis=-1)
+    return causal[..., :n_bins] if starts.type.shape == (1,) else causal[..., place]
 
 
 class _HistoryOp(TensorSymbolicOp):
-    """An operation on counts (time, pre), basis (lag, basis) and one more array, linear in that."""
+    """An operation on counts, basis and one more array, linear in that, and starts of segments.
+
+    Of shapes (time, pre), (lag, basis), and (segment,) at the end.
+    """
 
     __props__ = ()
     kernel: Callable
@@ -55,32 +70,33 @@ class _HistoryOp(TensorSymbolicOp):
 
     def pullback(self, inputs: Sequence, outputs: Sequence, output_grads: Sequence) -> list:
         """Return the gradient in the basis and the third input."""
-        counts, basis, third = inputs
+        counts, basis, third, starts = inputs
         (cotangent,) = output_grads
         if isinstance(cotangent.type, DisconnectedType):
             return [disconnected_type() for _ in inputs]
         weights, values = self.weights_and_values(third, cotangent)
-        by_lag = HistoryTransposeProduct()(counts, pt.eye(basis.shape[0]), values)
+        by_lag = HistoryTransposeProduct()(counts, pt.eye(basis.shape[0]), values, starts)
         return [
             disconnected_type(),
             pt.tensordot(by_lag, weights, axes=[[0, 1], [0, 1]]),
-            self.adjoint()(counts, basis, cotangent),
+            self.adjoint()(counts, basis, cotangent, starts),
+            disconnected_type(),
         ]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        """Return which inputs have a gradient: all but the counts."""
-        return [[False], [True], [True]]
+        """Return which inputs have a gradient: not the integers."""
+        return [[False], [True], [True], [False]]
 
 
 class HistoryProduct(_HistoryOp):
     """History times weights (post, pre, basis): (time, post)."""
 
-    kernel = staticmethod(history_product)
+    kernel = staticmethod(history_product_kernel)
 
     def build_inner_graph(self, *inputs: Any) -> list:
         """Write it with the whole history."""
-        counts, basis, weights = inputs
-        return [pt.tensordot(_history(counts, basis), weights, axes=[[0, 1], [1, 2]])]
+        counts, basis, weights, starts = inputs
+        return [pt.tensordot(_history(counts, basis, starts), weights, axes=[[0, 1], [1, 2]])]
 
     def adjoint(self) -> _HistoryOp:
         """Return the product with the transposed history."""
@@ -94,12 +110,12 @@ class HistoryProduct(_HistoryOp):
 class HistoryTransposeProduct(_HistoryOp):
     """History, transposed, times values (time, post): (post, pre, basis)."""
 
-    kernel = staticmethod(history_transpose_product)
+    kernel = staticmethod(history_transpose_product_kernel)
 
     def build_inner_graph(self, *inputs: Any) -> list:
         """Write it with the whole history."""
-        counts, basis, values = inputs
-        return [pt.tensordot(values, _history(counts, basis), axes=[[0], [2]])]
+        counts, basis, values, starts = inputs
+        return [pt.tensordot(values, _history(counts, basis, starts), axes=[[0], [2]])]
 
     def adjoint(self) -> _HistoryOp:
         """Return the product with the history."""
@@ -123,7 +139,9 @@ def _register_kernels() -> None:
         return op.kernel, default_hash_key_from_props(op, node=node)
 
 
-def coupling_activation(counts: Any, basis: Any, weights: TensorVariable) -> TensorVariable:
+def coupling_activation(
+    counts: Any, basis: Any, weights: TensorVariable, segment_start: Any = None
+) -> TensorVariable:
     r"""Return what the spikes of all neurons add to the activation.
 
     .. math:: \sum_{m,b} w_{nmb} \sum_{l=1}^{L} \phi_{lb}\, y_{t-l,m}
@@ -138,11 +156,14 @@ def coupling_activation(counts: Any, basis: Any, weights: TensorVariable) -> Ten
     basis : tensor (lag, basis)
         The data container ``basis_functions``.
     weights : tensor (post, pre, basis)
+    segment_start : tensor of int (segment,), optional
+        First bins of trials or epochs, over whose borders no history goes, the first of them 0:
+        the data container ``segment_start``. By default the recording is one segment.
 
     Returns
     -------
     TensorVariable (time, post)
-        Bins before the recording count as silent.
+        Bins before a segment count as silent.
 
     Examples
     --------
@@ -152,5 +173,6 @@ def coupling_activation(counts: Any, basis: Any, weights: TensorVariable) -> Ten
     >>> pg.coupling_activation(counts, basis, np.full((1, 1, 1), -3.0)).eval().ravel()
     array([ 0. , -3. , -1.5,  0. ])
     """
+    starts = np.zeros(1, np.int64) if segment_start is None else segment_start
     inputs = [pt.as_tensor(value) for value in (counts, basis, weights)]
-    return HistoryProduct()(*inputs)
+    return HistoryProduct()(*inputs, pt.cast(pt.as_tensor(starts), "int64"))

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.basis import as_basis
 from pymc_glm.kernels.history import convolve_history
+from pymc_glm.segments import data_bins, segment_starts
 
 __all__ = ["Design", "check_counts", "history_design", "make_design"]
 
@@ -20,6 +21,17 @@ class Design(NamedTuple):
     counts: xr.DataArray  # (time, neuron), of an integer type
     basis: xr.DataArray  # (lag, basis)
     bin_width: float  # s
+    starts: NDArray[np.int64]  # (segment,): first bins of trials, epochs and the like
+    data_bins: NDArray[np.int64] | None = None  # bins that are data; None: all of them
+
+    @property
+    def observed(self) -> NDArray:
+        """Counts (time, neuron), zero in bins that are no data."""
+        if self.data_bins is None:
+            return self.counts.values
+        observed = np.zeros_like(self.counts.values)
+        observed[self.data_bins] = self.counts.values[self.data_bins]
+        return observed
 
 
 def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = None) -> xr.DataArray:
@@ -36,7 +48,7 @@ def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = Non
     Raises
     ------
     ValueError
-        Wrong dimensions, trials, no bin width, empty, NaN, negative or fractional counts,
+        Wrong dimensions, no bin width, empty, NaN, negative or fractional counts,
         duplicate neurons.
     """
     if not isinstance(counts, xr.DataArray):
@@ -48,11 +60,6 @@ def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = Non
         counts = xr.DataArray(values, dims=("time", "neuron"))
     if set(counts.dims) != {"time", "neuron"}:
         raise ValueError(f"counts: got the dims {counts.dims}, allowed are ('time', 'neuron').")
-    if "trial" in counts.coords:
-        raise ValueError(
-            "counts: got a trial coordinate, and history would run on from one trial into the "
-            "next; give the counts of one trial, or drop_vars('trial') if time is unbroken."
-        )
     counts = counts.transpose("time", "neuron")
     width = counts.attrs.get("bin_width", bin_width)
     if width is None:
@@ -125,13 +132,20 @@ def _warn_of_constant_regressors(counts: xr.DataArray) -> None:
             )
 
 
-def make_design(counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLike) -> Design:
+def make_design(
+    counts: xr.DataArray | ArrayLike,
+    basis: xr.DataArray | ArrayLike,
+    exclude: Any = None,
+    unknown_history: str = "recorded",
+) -> Design:
     """Check counts and basis.
 
     Parameters
     ----------
     counts : DataArray or array, (time, neuron)
     basis : DataArray or array, (lag, basis)
+    exclude, unknown_history
+        See `pymc_glm.segments.data_bins`.
 
     Returns
     -------
@@ -140,8 +154,8 @@ def make_design(counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLik
     Raises
     ------
     ValueError
-        See `check_counts` and `pymc_glm.basis.as_basis`; or the window is longer than the
-        recording.
+        See `check_counts`, `pymc_glm.basis.as_basis`, `pymc_glm.segments.segment_starts` and
+        `data_bins`; or the window is longer than the recording.
     """
     width = getattr(basis, "attrs", {}).get("bin_width")
     counts = check_counts(counts, width)
@@ -154,7 +168,9 @@ def make_design(counts: xr.DataArray | ArrayLike, basis: xr.DataArray | ArrayLik
             f"the recording of {n_bins} bins ({n_bins * bin_width:g} s); use a shorter window."
         )
     _warn_of_constant_regressors(counts)
-    return Design(counts, basis, bin_width)
+    starts = segment_starts(counts)
+    kept = data_bins(counts, starts, n_lags, exclude, unknown_history)
+    return Design(counts, basis, bin_width, starts, kept)
 
 
 def history_design(
@@ -172,7 +188,8 @@ def history_design(
     Returns
     -------
     DataArray, dims (time, pre, basis)
-        Strictly causal: a spike acts from the next bin on; bins before the recording are silent.
+        Strictly causal: a spike acts from the next bin on; bins before a segment (trial, epoch) are
+        silent.
 
     Raises
     ------
@@ -192,7 +209,7 @@ def history_design(
     """
     design = make_design(counts, basis)
     return xr.DataArray(
-        convolve_history(design.counts.values, design.basis.values),
+        convolve_history(design.counts.values, design.basis.values, design.starts),
         dims=("time", "pre", "basis"),
         coords={
             "time": design.counts["time"].values,

@@ -11,6 +11,7 @@ from pytensor.tensor.random.basic import NormalRV
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.activation import coupling_activation
+from pymc_glm.covariates import CovariatePrior, Covariates, read_covariates
 from pymc_glm.design import Design, make_design
 from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
 from pymc_glm.edges import BernoulliEdges, BlockEdges, DenseEdges, DistanceEdges, Edges
@@ -98,16 +99,52 @@ def _network(edges: Edges, weights: Weights, design: Design) -> TensorVariable:
     )
 
 
-def _data(design: Design) -> tuple[TensorVariable, TensorVariable]:
-    """Register the data containers; return counts and basis functions."""
+def _data(design: Design) -> tuple[TensorVariable, TensorVariable, TensorVariable | None]:
+    """Register the data containers; return counts, basis functions and starts of segments."""
     counts = pm.Data("counts", design.counts.values, dims=("time", "post"))
     basis = pm.Data("basis_functions", design.basis.values, dims=("lag", "basis"))
     pm.Data("bin_width", design.bin_width)
     position = neuron_positions(design.counts)
+    model = pm.modelcontext(None)
     if position is not None:
-        pm.modelcontext(None).add_coord("space", position["space"].values)
+        model.add_coord("space", position["space"].values)
         pm.Data("position", position.values, dims=("post", "space"))
-    return counts, basis
+    starts = None
+    if design.starts.size > 1:
+        model.add_coord("segment", np.arange(design.starts.size))
+        starts = pm.Data("segment_start", design.starts, dims="segment")
+    return counts, basis, starts
+
+
+def _observed(
+    design: Design, law: Observation, counts: TensorVariable, psi: TensorVariable
+) -> None:
+    """Register the observed spikes, in the bins that are data."""
+    model = pm.modelcontext(None)
+    model.add_coord("observation", [law.name])
+    pm.Data("observation_law", [1], dims="observation")
+    for name, value in law.containers().items():
+        pm.Data(name, value)
+    dims = ("time", "post")
+    if design.data_bins is not None:
+        model.add_coord("observed_time", design.counts["time"].values[design.data_bins])
+        bins = pm.Data("data_bins", design.data_bins, dims="observed_time")
+        psi, counts, dims = psi[bins], counts[bins], ("observed_time", "post")
+    law.distribution("spikes", psi, observed=counts, dims=dims)
+
+
+def _covariate_activation(
+    covariates: Covariates, prior: CovariatePrior | None, n_neurons: int
+) -> TensorVariable:
+    """Register covariates and their weights; return what they add to psi."""
+    prior = CovariatePrior() if prior is None else prior
+    if not isinstance(prior, CovariatePrior):
+        raise TypeError(
+            f"covariate_prior: got {prior!r}; give an instance of pg.CovariatePrior, or None."
+        )
+    pm.modelcontext(None).add_coord("covariate", covariates.values["covariate"].values)
+    values = pm.Data("covariates", covariates.values.values, dims=("time", "covariate"))
+    return values @ prior.weights(covariates, n_neurons).T
 
 
 def build_glm(
@@ -119,12 +156,16 @@ def build_glm(
     observation: str | Observation = "bernoulli",
     bias: TensorVariable | None = None,
     bias_rate: ArrayLike = 5.0,
+    covariates: xr.DataArray | ArrayLike | None = None,
+    covariate_prior: CovariatePrior | None = None,
+    exclude: ArrayLike | None = None,
+    unknown_history: str = "recorded",
 ) -> pm.Model:
     r"""Build a Bayesian network GLM as an ordinary PyMC model.
 
     .. math::
 
-        \psi_{tn} = b_n + \sum_{m,k} w_{nmk} x_{tmk}, \qquad
+        \psi_{tn} = b_n + \sum_{m,k} w_{nmk} x_{tmk} + \sum_c v_{nc} z_{tc}, \qquad
         y_{tn} \sim \mathrm{observation}(\psi_{tn}), \qquad
         w_{nm} \mid A_{nm} = 1 \sim \mathrm{Normal}, \; w_{nm} \mid A_{nm} = 0 \sim \delta_0
 
@@ -133,7 +174,8 @@ def build_glm(
     Parameters
     ----------
     counts : DataArray (time, neuron), or array with a basis that knows its bin width
-        Spike counts, e.g. from `pymc_glm.bin_spikes`.
+        Spike counts, e.g. from `pymc_glm.bin_spikes`. No history goes over the borders of trials,
+        epochs and gaps: where a coordinate ``segment`` or ``trial`` (time) changes, or time jumps.
     basis : DataArray or array, (lag, basis)
         Basis functions of the coupling filters, e.g. from `pymc_glm.basis.raised_cosine`.
     edges : Edges, optional
@@ -150,6 +192,16 @@ def build_glm(
         with standard deviation 1.
     bias_rate : float or array (neuron,)
         Rate in Hz around which the default prior of the biases stands.
+    covariates : DataArray or array (time, covariate), optional
+        What else is known in each bin, e.g. from `pymc_glm.covariate_design`; biases are those at
+        zero.
+    covariate_prior : CovariatePrior, optional
+        Prior of their weights, by default ``CovariatePrior()``.
+    exclude : array of bool (time,) or of seconds (interval, 2), optional
+        Bins that are no data, such as artefacts; or intervals [start, stop).
+    unknown_history : {"recorded", "exclude"}
+        Bins whose history reaches into excluded bins, or before the start of a segment: either
+        history is as the counts have it, silent before the start; or such bins are no data either.
 
     Returns
     -------
@@ -158,7 +210,10 @@ def build_glm(
         learned hyperparameters, and the observed ``spikes`` (time, post); data containers
         ``counts`` (time, post), ``basis_functions`` (lag, basis), ``bin_width``,
         ``observation_law``, whose coordinate ``observation`` names the law, its ``n_trials`` or
-        fixed ``dispersion`` and, where known, ``position`` (post, space).
+        fixed ``dispersion`` and, where known, ``position`` (post, space). With covariates,
+        ``covariate_weights`` (post, covariate) and ``covariates`` (time, covariate); with several
+        segments, ``segment_start`` (segment); where bins are excluded, ``data_bins``, and
+        ``spikes`` has the dims (observed_time, post).
 
     Raises
     ------
@@ -183,18 +238,19 @@ def build_glm(
         if not isinstance(part, kind):
             raise TypeError(f"{name}: got {part!r}; give an instance such as {example}.")
     law = observation_model(observation)
-    design = make_design(counts, basis)
-    law.check(design.counts.values, design.counts["neuron"].values.tolist(), design.bin_width)
+    design = make_design(counts, basis, exclude, unknown_history)
+    law.check(design.observed, design.counts["neuron"].values.tolist(), design.bin_width)
+    known = None if covariates is None else read_covariates(covariates, design.counts)
+    if known is None and covariate_prior is not None:
+        raise ValueError("covariate_prior: there are no covariates; give covariates= too.")
     with pm.Model(coords=_coords(design)) as model:
-        spikes, functions = _data(design)
-        model.add_coord("observation", [law.name])
-        pm.Data("observation_law", [1], dims="observation")
-        for name, value in law.containers().items():
-            pm.Data(name, value)
+        spikes, functions, starts = _data(design)
         baseline = _bias(bias, bias_rate, law, design)
         coupling = _network(edges, weights, design)
-        psi = baseline + coupling_activation(spikes, functions, coupling)
-        law.distribution("spikes", psi, observed=spikes, dims=("time", "post"))
+        psi = baseline + coupling_activation(spikes, functions, coupling, starts)
+        if known is not None:
+            psi += _covariate_activation(known, covariate_prior, design.counts.sizes["neuron"])
+        _observed(design, law, spikes, psi)
     return model
 
 

@@ -54,9 +54,11 @@ def initial_points(
     rng : numpy.random.Generator
     """
     network = find_network(model)
-    known = {rv for rv in (network.adjacency, network.weights, network.bias) if rv is not None}
+    drawn = (network.adjacency, network.weights, network.bias, network.covariates)
+    known = {rv for rv in drawn if rv is not None}
     hyper = [rv for rv in model.free_RVs if rv not in known and rv in ancestors(known)]
-    draw_hyper = _hyperparameter_draw(model, hyper)
+    regressors = [] if network.covariates is None else [network.covariates]
+    draw_hyper = _hyperparameter_draw(model, hyper + regressors)
     rates = observed_counts(model, network.spikes).mean(axis=0)
     center = network.observation.activation(rates.clip(1e-4, network.observation.most / 2), 1.0)
     starts: list[dict[str, np.ndarray]] = []
@@ -77,6 +79,8 @@ def initial_points(
             if isinstance(rv.owner.op, BlockLabelsRV):  # spread: one block is hard to split
                 n_blocks = rv.owner.op.dist_params(rv.owner)[0].type.shape[0]
                 start[str(rv.name)] = rng.permutation(rates.size) % n_blocks
+        for rv in regressors:
+            start[str(rv.name)] = 0.3 * point[str(rv.name)]
         start[str(network.bias.name)] = center + rng.standard_normal(rates.size)
         starts.append(start)
     return starts

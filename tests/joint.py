@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import arviz as az
 import numpy as np
 import pymc as pm
+import xarray as xr
 from scipy.special import expit
 
 import pymc_glm as pg
@@ -18,9 +19,10 @@ from pymc_glm.kernels.noncentred import mean_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
 from pymc_glm.kernels.simulate import run_bernoulli
-from pymc_glm.kernels.sparse_history import spike_history
 from pymc_glm.observations import Bernoulli, Observation
-from pymc_glm.steps.data import SpikeData
+from pymc_glm.steps.covariates import CovariateLayout
+from pymc_glm.steps.data import SpikeData, network_history
+from pymc_glm.steps.network_state import NetworkData, data_values, find_network
 from pymc_glm.steps.shared import Shared
 
 KAPPA_SHIFT = 0.0  # moved by the tests that plant a bug
@@ -146,13 +148,17 @@ class JointModel:
     n_bins: int
     prior: dict  # names to draws, first axis draws: free variables of the prior
     observation: Observation
+    data: NetworkData
+    layout: CovariateLayout | None
 
     def set_counts(self, counts):
         """Condition the steps on these counts, (time, neuron)."""
         bounded = np.isfinite(self.observation.most)
         counts_type = np.int8 if bounded else np.int32
-        likelihood = self.observation.likelihood(np.ascontiguousarray(counts.T, counts_type))
-        history = spike_history(counts, self.basis)
+        kept = slice(None) if self.data.bins is None else self.data.bins
+        observed = np.ascontiguousarray(counts[kept].T, counts_type)
+        likelihood = self.observation.likelihood(observed)
+        history = network_history(self.data._replace(counts=counts), self.layout)
         for step in self.steps:
             if isinstance(step, pg.PolyaGammaGibbs):
                 data = augment(pack_rows(history), likelihood, history.n_basis)
@@ -163,18 +169,28 @@ class JointModel:
             if isinstance(step, pg.DispersionGibbs):
                 step._at_least = count_tables(likelihood.counts)
             if isinstance(step, pg.WeightHMC):
-                step._slab._mean_history = mean_history(history)
+                step._slab._mean_history = mean_history(history)[: counts.shape[1]]
 
-    def simulate(self, bias, weights, rng, dispersion=None):
+    def simulate(self, free, rng):
         """Draw counts given parameters."""
-        filters = np.einsum("nmb,lb->mln", weights, self.basis)
-        silence = np.zeros((len(self.basis), bias.size), dtype=np.int64)
-        if not isinstance(self.observation, Bernoulli):
-            law = self.observation
-            own = dispersion if dispersion is not None else getattr(law, "dispersion", None)
-            return _run(bias, filters, self.n_bins, lambda psi: draw_counts(law, psi, own, rng))
-        uniforms = rng.random((self.n_bins, bias.size))
-        return run_bernoulli(bias, filters, silence, uniforms, self.n_bins)[0]
+        bias, law = free["bias"], self.observation
+        filters = np.einsum("nmb,lb->mln", free["weights"], self.basis)
+        starts = self.data.starts
+        if isinstance(law, Bernoulli) and self.layout is None and starts.size == 1:
+            silence = np.zeros((len(self.basis), bias.size), dtype=np.int64)
+            uniforms = rng.random((self.n_bins, bias.size))
+            return run_bernoulli(bias, filters, silence, uniforms, self.n_bins)[0]
+        psi = np.tile(bias, (self.n_bins, 1))
+        if self.layout is not None:
+            psi += self.data.covariates @ free["covariate_weights"].T
+        own = free.get("dispersion", getattr(law, "dispersion", None))
+        ends = [*starts[1:], self.n_bins]
+        return np.concatenate(
+            [
+                _run(psi[first:end], filters, lambda now: draw_counts(law, now, own, rng))
+                for first, end in zip(starts, ends, strict=True)
+            ]
+        )
 
     def untransformed(self, point):
         """Map a point of value variables to the free variables' own space."""
@@ -205,20 +221,21 @@ class JointModel:
 
 def draw_counts(law, psi, dispersion, rng):
     """Draw the counts of one bin."""
-    if isinstance(law, pg.Binomial):
-        return rng.binomial(law.n_trials, expit(psi))
+    if isinstance(law, pg.Binomial | Bernoulli):
+        return rng.binomial(law.trials, expit(psi))
     mean = np.exp(np.minimum(psi, 10.0))  # what runs away need not do so faster
     if isinstance(law, pg.Poisson):
         return rng.poisson(mean)
     return rng.poisson(rng.gamma(np.broadcast_to(dispersion, psi.shape)) * mean)
 
 
-def _run(bias, filters, n_bins, draw):
-    psi = np.tile(bias, (n_bins + filters.shape[1], 1))
-    counts = np.empty((n_bins, bias.size), dtype=np.int64)
+def _run(psi, filters, draw):
+    n_bins, n_lags = len(psi), filters.shape[1]
+    psi = np.concatenate([psi, np.zeros((n_lags, psi.shape[1]))])
+    counts = np.empty((n_bins, psi.shape[1]), dtype=np.int64)
     for t in range(n_bins):
         counts[t] = draw(psi[t])
-        psi[t + 1 : t + 1 + filters.shape[1]] += np.einsum("m,mln->ln", counts[t], filters)
+        psi[t + 1 : t + 1 + n_lags] += np.einsum("m,mln->ln", counts[t], filters)
     return counts
 
 
@@ -230,14 +247,26 @@ def make_model(
     n_neurons=N_NEURONS,
     bias=None,
     observation="bernoulli",
+    segment=None,
+    **recording,
 ):
     """Build a model on counts that are of no interest."""
     basis = pg.basis.raised_cosine(n_basis, window=0.025, bin_width=0.005)
     counts = np.zeros((n_bins, n_neurons), dtype=int)
     counts[::7] = 1
+    if segment is not None:
+        attrs = {"bin_width": 0.005}
+        counts = xr.DataArray(counts, dims=("time", "neuron"), attrs=attrs)
+        counts = counts.assign_coords(segment=("time", segment))
     bias = pm.Normal.dist(-1.0, 1.0) if bias is None else bias
     return pg.build_glm(
-        counts, basis, edges=edges, weights=weights, bias=bias, observation=observation
+        counts,
+        basis,
+        edges=edges,
+        weights=weights,
+        bias=bias,
+        observation=observation,
+        **recording,
     )
 
 
@@ -252,14 +281,21 @@ def make_joint(
     bias=None,
     network_steps=(pg.PolyaGammaGibbs,),
     observation=None,
+    **recording,
 ):
     """Build the model, its steps and many draws of its prior."""
     observation = Bernoulli() if observation is None else observation
-    model = make_model(n_bins, n_basis, edges, weights, n_neurons, bias, observation)
+    model = make_model(n_bins, n_basis, edges, weights, n_neurons, bias, observation, **recording)
     rng = np.random.default_rng(seed)
     names = [rv.name for rv in model.free_RVs]
     kinds = [type(rv.owner.op) for rv in model.free_RVs]
-    hyperparameters = set(names) - {"bias", "adjacency", "weights", "dispersion"}
+    hyperparameters = set(names) - {
+        "bias",
+        "adjacency",
+        "weights",
+        "dispersion",
+        "covariate_weights",
+    }
     with model:
         steps = [kind(threads=1, rng=rng.spawn(1)[0]) for kind in network_steps]
         if "dispersion" in names:
@@ -273,7 +309,12 @@ def make_joint(
         )["prior"]
     prior = {name: draws[name].values[0] for name in names}
     basis = model["basis_functions"].get_value()
-    return JointModel(model, steps, basis, n_bins, prior, observation)
+    network = find_network(model)
+    layout = None
+    if network.covariates is not None:
+        layout = CovariateLayout.of_network(model, network)
+    data = data_values(model)
+    return JointModel(model, steps, basis, n_bins, prior, observation, data, layout)
 
 
 # --- functions of parameters and data ------------------------------------------------------------
@@ -302,6 +343,10 @@ def summaries(free, counts):
         result["edges"] = free["adjacency"][~own].mean()
         result["self edges"] = free["adjacency"][own].mean()
         result["edges * spikes"] = free["adjacency"].mean() * counts.mean()
+    if "covariate_weights" in free:
+        pull = (free["covariate_weights"] * np.arange(1, 1 + len(free["bias"]))[:, None]).T
+        result["covariate weights * spikes"] = (pull * counts.mean(axis=0)).mean()
+        result["covariate weights * last"] = (pull * counts[-10:].mean(axis=0)).mean()
     for name, value in free.items():
         if name not in ("bias", "weights", "adjacency"):
             value = np.log(value) if name.endswith(SCALES) else value
@@ -403,7 +448,7 @@ def successive_conditional(model, n_iterations, seed):
         step.tune = True
     for i in range(warm_up + n_iterations):
         free = model.untransformed(point)
-        counts = model.simulate(free["bias"], free["weights"], rng, free.get("dispersion"))
+        counts = model.simulate(free, rng)
         if i >= warm_up:
             rows.append(summaries(free, counts))
         if i == warm_up:
@@ -420,7 +465,7 @@ def marginal_conditional(model, seed):
     rows = []
     for i in range(len(model.prior["bias"])):
         free = model.prior_draw(i)
-        counts = model.simulate(free["bias"], free["weights"], rng, free.get("dispersion"))
+        counts = model.simulate(free, rng)
         rows.append(summaries(free, counts))
     return {key: np.array([row[key] for row in rows], dtype=float) for key in rows[0]}
 

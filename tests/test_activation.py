@@ -33,42 +33,74 @@ SIZES = st.tuples(*(st.integers(1, most) for most in (30, 4, 4, 40, 3, 99)))
 @settings(deadline=None, max_examples=50)
 def test_kernels_are_products_with_the_dense_history(sizes):
     counts, basis, weights, values = example(*sizes)
-    history = convolve_history(counts, basis)
-    product = np.einsum("tmb,nmb->tn", history, weights)
-    np.testing.assert_allclose(history_product(counts, basis, weights), product, atol=1e-12)
-    transposed = np.einsum("tmb,tn->nmb", history, values)
-    ours = history_transpose_product(counts, basis, values)
-    np.testing.assert_allclose(ours, transposed, atol=1e-12)
+    for starts in (None, np.unique([0, len(counts) // 3, len(counts) // 2])):
+        history = convolve_history(counts, basis, starts)
+        product = np.einsum("tmb,nmb->tn", history, weights)
+        ours = history_product(counts, basis, weights, starts)
+        np.testing.assert_allclose(ours, product, atol=1e-12)
+        transposed = np.einsum("tmb,tn->nmb", history, values)
+        ours = history_transpose_product(counts, basis, values, starts)
+        np.testing.assert_allclose(ours, transposed, atol=1e-12)
 
 
+@given(SIZES, st.sets(st.integers(1, 29), max_size=6))
+@settings(deadline=None, max_examples=50)
+def test_no_history_goes_over_the_borders_of_segments(sizes, cuts):
+    """The history of all is that of each segment alone."""
+    counts, basis, *_ = example(*sizes)
+    starts = np.array([0, *sorted(cut for cut in cuts if cut < len(counts))])
+    alone = [convolve_history(part, basis) for part in np.split(counts, starts[1:])]
+    np.testing.assert_array_equal(convolve_history(counts, basis, starts), np.concatenate(alone))
+
+
+@pytest.mark.parametrize("starts", [[0], [0, 7, 8, 30]])
 @pytest.mark.parametrize("mode", [None, Mode("py", "fast_run"), Mode("numba", "fast_run")])
-def test_operations_in_every_backend(mode):
+def test_operations_in_every_backend(mode, starts):
     counts, basis, weights, values = example()
-    history = convolve_history(counts, basis)
-    inputs = pt.lmatrix("counts"), pt.dmatrix("basis"), pt.dtensor3("weights"), pt.dmatrix("values")
-    outputs = [HistoryProduct()(*inputs[:3]), HistoryTransposeProduct()(*inputs[:2], inputs[3])]
+    history = convolve_history(counts, basis, starts)
+    inputs = (
+        pt.lmatrix("counts"),
+        pt.dmatrix("basis"),
+        pt.dtensor3("weights"),
+        pt.dmatrix("values"),
+        pt.lvector("starts"),
+    )
+    data, third, fourth, first_bins = inputs[:2], inputs[2], inputs[3], inputs[4]
+    outputs = [
+        HistoryProduct()(*data, third, first_bins),
+        HistoryTransposeProduct()(*data, fourth, first_bins),
+    ]
     function = pytensor.function(inputs, outputs, mode=mode)
-    product, transposed = function(counts, basis, weights, values)
+    product, transposed = function(counts, basis, weights, values, starts)
     np.testing.assert_allclose(product, np.einsum("tmb,nmb->tn", history, weights), atol=1e-13)
     expected = np.einsum("tmb,tn->nmb", history, values)
     np.testing.assert_allclose(transposed, expected, atol=1e-13)
 
 
-@pytest.mark.parametrize("n_bins", [40, 4, 1])
+@pytest.mark.parametrize(
+    ("n_bins", "starts"), [(40, [0]), (4, [0]), (1, [0]), (40, [0, 3, 4, 20]), (4, [0, 2])]
+)
 @pytest.mark.parametrize("op", [HistoryProduct, HistoryTransposeProduct])
-def test_graphs_for_other_backends_say_the_same(op, n_bins):
+def test_graphs_for_other_backends_say_the_same(op, n_bins, starts):
     counts, basis, weights, values = example(n_bins)
-    third = weights if op is HistoryProduct else values
-    inputs = [pt.as_tensor(x) for x in (counts, basis, third)]
-    (plain,) = op().build_inner_graph(*inputs)
-    np.testing.assert_allclose(plain.eval(), op.kernel(counts, basis, third), atol=1e-13)
+    given = counts, basis, weights if op is HistoryProduct else values, np.array(starts)
+    (plain,) = op().build_inner_graph(*map(pt.as_tensor, given))
+    np.testing.assert_allclose(plain.eval(), op.kernel(*given), atol=1e-13)
 
 
 def test_gradients_are_those_of_finite_differences():
     counts, basis, weights, values = example()
     rng = np.random.default_rng(1)
-    verify_grad(lambda b, w: HistoryProduct()(counts, b, w), [basis, weights], rng=rng)
-    verify_grad(lambda b, v: HistoryTransposeProduct()(counts, b, v), [basis, values], rng=rng)
+    for starts in (np.zeros(1, int), np.array([0, 11, 13])):
+
+        def product(b, w, starts=starts):
+            return HistoryProduct()(counts, b, w, starts)
+
+        def transposed(b, v, starts=starts):
+            return HistoryTransposeProduct()(counts, b, v, starts)
+
+        verify_grad(product, [basis, weights], rng=rng)
+        verify_grad(transposed, [basis, values], rng=rng)
     given_counts = pt.lmatrix()
     psi = pg.coupling_activation(given_counts, basis, weights)
     with pytest.raises(DisconnectedInputError):

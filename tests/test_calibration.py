@@ -78,7 +78,7 @@ def calibrate(model, n_simulations, n_draws, thin, warm_up, seed):
         step.tune = True
     for i in range(n_simulations):
         true = model.prior_draw(i)
-        model.set_counts(model.simulate(true["bias"], true["weights"], rng))
+        model.set_counts(model.simulate(true, rng))
         if i == n_simulations // 10:
             for step in model.steps:
                 step.stop_tuning()

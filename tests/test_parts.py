@@ -593,15 +593,3 @@ def test_extreme_data_have_a_proper_posterior(kind):
     if kind == "silent":  # nothing is known of what a silent neuron does
         unknown = posterior["adjacency"].sel(post="0", pre="1")
         assert abs(unknown.mean() - 0.5) < 0.1
-
-
-def test_trials_are_refused():
-    """History would run on from one trial into the next."""
-    counts = xr.DataArray(
-        np.eye(20, 2, dtype=int),
-        dims=("time", "neuron"),
-        coords={"trial": ("time", np.repeat([0, 1], 10))},
-        attrs={"bin_width": 0.005},
-    )
-    with pytest.raises(ValueError, match=r"counts: got a trial coordinate.*one trial"):
-        pg.build_glm(counts, pg.basis.identity(0.01, 0.005))

@@ -101,6 +101,7 @@ def predicted_rates(
     window = time_slice(counts["time"].values, width, start, stop)
     before = min(window.start, len(basis))
     told = np.ascontiguousarray(counts.values[window.start - before : window.stop])
+    starts = _starts(constants, window.start - before, window.stop)
 
     total = draws.n_chains * draws.n_draws
     rng = random_generator(random_seed)
@@ -109,7 +110,9 @@ def predicted_rates(
     bands = np.empty((3, window.stop - window.start, len(keep)))
     for column, post in enumerate(keep):
         weights = _chosen(draws.weights.isel(post=post), chains, index)
-        psi = history_product(told, basis, weights)[before:].T + bias[post, chains, index][:, None]
+        psi = history_product(told, basis, weights, starts)[before:].T
+        psi += bias[post, chains, index][:, None]
+        psi += _covariate_activation(tree, window, post, chains, index)
         own = _parameter(tree, law, post, chains, index)
         rates = law.mean_counts(psi, own) / width
         bands[0, :, column] = rates.mean(axis=0)
@@ -125,6 +128,25 @@ def predicted_rates(
         },
         attrs={"hdi_prob": prob, "bin_width": width, "n_draws": len(chosen)},
     )
+
+
+def _starts(constants: xr.Dataset, first: int, end: int) -> NDArray[np.int64]:
+    """Return the starts of segments among some bins, counted from the first of them."""
+    starts = np.asarray(constants["segment_start"]) if "segment_start" in constants else np.zeros(1)
+    inside = starts[(starts > first) & (starts < end)].astype(np.int64)
+    return np.concatenate([np.zeros(1, np.int64), inside - first])
+
+
+def _covariate_activation(
+    tree: xr.DataTree, window: slice, post: int, chains: NDArray[np.intp], index: NDArray[np.intp]
+) -> NDArray[np.float64] | float:
+    """Return what covariates add to psi of a neuron in some draws, (sample, time)."""
+    if "covariates" not in tree["constant_data"].dataset:
+        return 0.0
+    values = variable(tree, "constant_data", "covariates").transpose("time", "covariate")
+    drawn = variable(tree, "posterior", "covariate_weights").isel(post=post)
+    samples = drawn.transpose("chain", "draw", "covariate").values[chains, index]
+    return samples @ values.values[window].T
 
 
 def _parameter(
@@ -162,8 +184,15 @@ def time_slice(
     Raises
     ------
     ValueError
-        The window is empty or reaches beyond the bins.
+        The window is empty or reaches beyond the bins, or times begin anew in every trial.
     """
+    if start is None and stop is None:
+        return slice(0, len(times))
+    if (np.diff(times) <= 0).any():
+        raise ValueError(
+            "start, stop: times run backwards from one segment to the next, so that a window in "
+            "seconds is not one; leave both out, and select bins of the result."
+        )
     rounding = 1e-6 * bin_width
     begin, end = float(times[0]), float(times[-1] + bin_width)
     low = begin if start is None else as_number(start, "start")

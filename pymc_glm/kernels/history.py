@@ -1,32 +1,51 @@
 """Spike history: counts convolved with basis functions, strictly causal.
 
 The work of every function here is proportional to the number of spikes, not to the number of bins.
+History ends with its segment (trial, epoch), the bins from one start to the next.
 """
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["convolve_history", "history_product", "history_transpose_product"]
+__all__ = [
+    "convolve_history",
+    "history_product",
+    "history_product_kernel",
+    "history_transpose_product",
+    "history_transpose_product_kernel",
+]
 
 type Floats = NDArray[np.float64]
 
 
+def _whole(starts: NDArray | None) -> NDArray[np.int64]:
+    """Return starts of segments, by default one at the first bin."""
+    return np.zeros(1, np.int64) if starts is None else np.asarray(starts, np.int64)
+
+
 @numba.njit(cache=True, nogil=True)
-def _add_history(counts, basis, out):  # pragma: no cover - compiled
+def _end(starts, segment, n_bins):  # pragma: no cover - compiled
+    return starts[segment + 1] if segment + 1 < starts.size else n_bins
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_history(counts, basis, starts, out):  # pragma: no cover - compiled
     n_bins, n_neurons = counts.shape
     n_lags, n_basis = basis.shape
-    for t in range(n_bins):
-        last = min(n_lags, n_bins - 1 - t)
-        for m in range(n_neurons):
-            count = counts[t, m]
-            if count != 0:
-                for lag in range(last):
-                    for b in range(n_basis):
-                        out[t + 1 + lag, m, b] += count * basis[lag, b]
+    for segment in range(starts.size):
+        end = _end(starts, segment, n_bins)
+        for t in range(starts[segment], end):
+            last = min(n_lags, end - 1 - t)
+            for m in range(n_neurons):
+                count = counts[t, m]
+                if count != 0:
+                    for lag in range(last):
+                        for b in range(n_basis):
+                            out[t + 1 + lag, m, b] += count * basis[lag, b]
 
 
-def convolve_history(counts: NDArray, basis: Floats) -> Floats:
+def convolve_history(counts: NDArray, basis: Floats, starts: NDArray | None = None) -> Floats:
     """Return ``x[t, m, b] = sum_lag basis[lag - 1, b] * counts[t - lag, m]``, lag = 1..L.
 
     Parameters
@@ -34,31 +53,26 @@ def convolve_history(counts: NDArray, basis: Floats) -> Floats:
     counts : array, shape (time, pre)
     basis : array, shape (lag, basis)
         Row 0 is the lag of one bin.
+    starts : array of int, shape (segment,), optional
+        First bins of the segments; by default one segment.
 
     Returns
     -------
     array of float64, shape (time, pre, basis)
-        Bins before the recording count as silent.
+        Bins before a segment count as silent.
     """
     counts = np.ascontiguousarray(counts)
     basis = np.ascontiguousarray(basis, dtype=np.float64)
     out = np.zeros((*counts.shape, basis.shape[1]))
-    _add_history(counts, basis, out)
+    _add_history(counts, basis, _whole(starts), out)
     return out
 
 
 @numba.njit(cache=True, nogil=True)
-def history_product(
-    counts: NDArray, basis: Floats, weights: Floats
+def history_product_kernel(
+    counts: NDArray, basis: Floats, weights: Floats, starts: NDArray[np.int64]
 ) -> Floats:  # pragma: no cover - compiled
-    """Return the product of history and weights, (time, post), without the history.
-
-    Parameters
-    ----------
-    counts : array, shape (time, pre)
-    basis : array, shape (lag, basis)
-    weights : array, shape (post, pre, basis)
-    """
+    """Return what `history_product` does."""
     (n_bins, n_pre), (n_lags, n_basis), n_post = counts.shape, basis.shape, weights.shape[0]
     filters = np.zeros((n_pre, n_lags, n_post))  # coupling filters
     for n in range(n_post):
@@ -67,37 +81,34 @@ def history_product(
                 for b in range(n_basis):
                     filters[m, lag, n] += basis[lag, b] * weights[n, m, b]
     out = np.zeros((n_bins, n_post))
-    for t in range(n_bins):
-        for m in range(n_pre):
-            if counts[t, m] != 0:
-                count = float(counts[t, m])
-                for lag in range(min(n_lags, n_bins - 1 - t)):
-                    for n in range(n_post):
-                        out[t + 1 + lag, n] += count * filters[m, lag, n]
+    for segment in range(starts.size):
+        end = _end(starts, segment, n_bins)
+        for t in range(starts[segment], end):
+            for m in range(n_pre):
+                if counts[t, m] != 0:
+                    count = float(counts[t, m])
+                    for lag in range(min(n_lags, end - 1 - t)):
+                        for n in range(n_post):
+                            out[t + 1 + lag, n] += count * filters[m, lag, n]
     return out
 
 
 @numba.njit(cache=True, nogil=True)
-def history_transpose_product(
-    counts: NDArray, basis: Floats, values: Floats
+def history_transpose_product_kernel(
+    counts: NDArray, basis: Floats, values: Floats, starts: NDArray[np.int64]
 ) -> Floats:  # pragma: no cover - compiled
-    """Return the product of values (time, post) and history, (post, pre, basis).
-
-    Parameters
-    ----------
-    counts : array, shape (time, pre)
-    basis : array, shape (lag, basis)
-    values : array, shape (time, post)
-    """
+    """Return what `history_transpose_product` does."""
     (n_bins, n_pre), (n_lags, n_basis), n_post = counts.shape, basis.shape, values.shape[1]
     total = np.zeros((n_pre, n_lags, n_post))
-    for t in range(n_bins):
-        for m in range(n_pre):
-            if counts[t, m] != 0:
-                count = float(counts[t, m])
-                for lag in range(min(n_lags, n_bins - 1 - t)):
-                    for n in range(n_post):
-                        total[m, lag, n] += count * values[t + 1 + lag, n]
+    for segment in range(starts.size):
+        end = _end(starts, segment, n_bins)
+        for t in range(starts[segment], end):
+            for m in range(n_pre):
+                if counts[t, m] != 0:
+                    count = float(counts[t, m])
+                    for lag in range(min(n_lags, end - 1 - t)):
+                        for n in range(n_post):
+                            total[m, lag, n] += count * values[t + 1 + lag, n]
     out = np.zeros((n_post, n_pre, n_basis))
     for n in range(n_post):
         for m in range(n_pre):
@@ -105,3 +116,35 @@ def history_transpose_product(
                 for b in range(n_basis):
                     out[n, m, b] += basis[lag, b] * total[m, lag, n]
     return out
+
+
+def history_product(
+    counts: NDArray, basis: Floats, weights: Floats, starts: NDArray | None = None
+) -> Floats:
+    """Return the product of history and weights, (time, post), without the history.
+
+    Parameters
+    ----------
+    counts : array, shape (time, pre)
+    basis : array, shape (lag, basis)
+    weights : array, shape (post, pre, basis)
+    starts : array of int, shape (segment,), optional
+        First bins of the segments; by default one segment.
+    """
+    return history_product_kernel(counts, basis, weights, _whole(starts))
+
+
+def history_transpose_product(
+    counts: NDArray, basis: Floats, values: Floats, starts: NDArray | None = None
+) -> Floats:
+    """Return the product of values (time, post) and history, (post, pre, basis).
+
+    Parameters
+    ----------
+    counts : array, shape (time, pre)
+    basis : array, shape (lag, basis)
+    values : array, shape (time, post)
+    starts : array of int, shape (segment,), optional
+        First bins of the segments; by default one segment.
+    """
+    return history_transpose_product_kernel(counts, basis, values, _whole(starts))

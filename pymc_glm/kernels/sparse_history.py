@@ -6,7 +6,7 @@ history, and for each of them which of its few different rows of B values ("patt
 Sums over bins then are sums over bins of one pattern first, which cost the same for any B.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numba
@@ -19,6 +19,7 @@ __all__ = [
     "SparseHistory",
     "add_edge",
     "add_projection",
+    "history_columns",
     "longest",
     "overlap",
     "pattern_sums",
@@ -89,11 +90,25 @@ def sparse_history(columns: Iterable[Floats]) -> SparseHistory:
     )
 
 
+def history_columns(
+    counts: NDArray, basis: Floats, starts: NDArray | None = None
+) -> Iterator[Floats]:
+    """Yield the history (time, basis) of each pre neuron of counts (time, pre).
+
+    Parameters
+    ----------
+    counts : array of int, shape (time, pre)
+    basis : array, shape (lag, basis)
+    starts : array of int, shape (segment,), optional
+        First bins of the segments; by default one segment.
+    """
+    for m in range(counts.shape[1]):
+        yield convolve_history(counts[:, m : m + 1], basis, starts)[:, 0]
+
+
 def spike_history(counts: NDArray, basis: Floats) -> SparseHistory:
     """Return the history of counts (time, pre) in basis functions (lag, basis)."""
-    return sparse_history(
-        convolve_history(counts[:, m : m + 1], basis)[:, 0] for m in range(counts.shape[1])
-    )
+    return sparse_history(history_columns(counts, basis))
 
 
 @numba.njit(cache=True, nogil=True)

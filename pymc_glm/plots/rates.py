@@ -89,7 +89,7 @@ def plot_rates(
     >>> pg.plot_rates(tree)[0].get_title(loc="left")
     'neuron a'
     """
-    spikes = variable(tree, "observed_data", "spikes").transpose("time", "post")
+    spikes = variable(tree, "constant_data", "counts").transpose("time", "post")
     labels = tuple(str(label) for label in spikes["post"].values)
     counts = spikes.values
     keep = label_index(labels, neurons)

@@ -1,6 +1,7 @@
 """The spikes as step methods read them: one copy for all steps and all chains of a model."""
 
 import weakref
+from itertools import chain
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -8,11 +9,18 @@ import pymc as pm
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.likelihood import Likelihood
-from pymc_glm.kernels.sparse_history import SparseHistory, spike_history
-from pymc_glm.steps.network_state import NetworkVariables, data_values, observed_counts
+from pymc_glm.kernels.sparse_history import SparseHistory, history_columns, sparse_history
+from pymc_glm.steps.covariates import CovariateLayout
+from pymc_glm.steps.network_state import (
+    CONTAINERS,
+    NetworkData,
+    NetworkVariables,
+    data_values,
+    observed_counts,
+)
 from pymc_glm.steps.shared import Shared
 
-__all__ = ["SpikeData", "read_history", "read_spikes"]
+__all__ = ["SpikeData", "network_history", "read_spikes"]
 
 _known: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
@@ -28,20 +36,30 @@ class SpikeData(NamedTuple):
         return self._replace(likelihood=self.likelihood._replace(shape=shape))
 
 
-def read_history(model: pm.Model) -> SparseHistory:
-    """Return the history of the model's data containers."""
-    return spike_history(*data_values(model))
+def network_history(data: NetworkData, layout: CovariateLayout | None) -> SparseHistory:
+    """Return the history in the bins that are data, covariates after the pre neurons."""
+    columns = history_columns(data.counts, data.basis, data.starts)
+    if layout is not None and data.covariates is not None:
+        columns = chain(columns, layout.columns(data.covariates))
+    kept = slice(None) if data.bins is None else data.bins
+    return sparse_history(column[kept] for column in columns)
 
 
 def read_spikes(model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
     """Return history and counts, the same object for all steps of a model."""
     container = model["counts"]
-    sources = [model[name].get_value(borrow=True) for name in ("counts", "basis_functions")]
+    known = [name for name in CONTAINERS if name in model.named_vars]
+    sources = [model[name].get_value(borrow=True) for name in known]
     seen = _known.get(container)
     if seen is None or any(r() is not s for r, s in zip(seen[0], sources, strict=True)):
         counts = observed_counts(model, network.spikes).T
         counts = np.ascontiguousarray(counts, np.min_scalar_type(-1 - int(counts.max())))
-        data = SpikeData(read_history(model), network.observation.likelihood(counts))
+        layout = None
+        if network.covariates is not None:
+            layout = CovariateLayout.of_network(model, network)
+        data = SpikeData(
+            network_history(data_values(model), layout), network.observation.likelihood(counts)
+        )
         seen = [weakref.ref(source) for source in sources], Shared(data)
         _known[container] = seen
     return seen[1]

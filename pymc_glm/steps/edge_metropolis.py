@@ -145,6 +145,8 @@ class EdgeMetropolis(NetworkStep):
             )
         shared = read_spikes(model, network)
         alike = overlap(shared.value.history)
+        n_pre = len(shared.value.likelihood.counts)  # covariates come after
+        alike[n_pre:] = alike[:, n_pre:] = 0.0
         self._partner = np.cumsum(np.where(alike > _ALIKE, alike**2, 0.0), axis=1)
         return shared
 
@@ -181,14 +183,12 @@ class EdgeMetropolis(NetworkStep):
             if self.averages.seen in _DUE:
                 self._expand()
         stats = {
-            "edges_on": int(adjacency.sum()),
+            "edges_on": int(adjacency[:, : bias.size].sum()),
             "edge_flips": int((adjacency != before).sum()),
             "edge_acceptance": float(accepted / max(proposed, 1)),
             "edge_swaps": int(swaps),
         }
-        names = self._names
-        new = {names["adjacency"]: adjacency, names["weights"]: weights, names["bias"]: bias}
-        return point | new, [stats]
+        return self._moved(point, bias, adjacency, weights), [stats]
 
     def _visit(
         self, prior: EdgePrior, bias: NDArray, adjacency: NDArray, weights: NDArray
@@ -244,7 +244,7 @@ class EdgeMetropolis(NetworkStep):
         return np.sum(counted, axis=0)
 
     def _visits(self) -> NDArray:
-        """Return probabilities to look at edges by Newton's steps.
+        """Return probabilities to look at edges by Newton's steps, none at covariates.
 
         After the tuning, less often at edges that are nearly certain, and not at those that the
         expansion serves.
@@ -253,6 +253,7 @@ class EdgeMetropolis(NetworkStep):
         visits = np.ones(inclusion.shape)
         if not self.tune:
             visits = _uncertain(inclusion)
+        visits[:, len(visits) :] = 0.0
         if self.expansion is not None:
             visits[self.expansion.metric.place >= 0] = _TUNING_VISITS if self.tune else 0.0
             return _affordable(visits, _MOST_BESIDE)
@@ -261,6 +262,7 @@ class EdgeMetropolis(NetworkStep):
     def _flip_visits(self) -> NDArray:
         """Return probabilities to look at edges by the expansion."""
         served = self.expansion.metric.place >= 0
+        served[:, len(served) :] = False
         return _affordable(np.where(served, _uncertain(self._inclusion()), 0.0), _MOST_VISITS)
 
     def _inclusion(self) -> NDArray:

@@ -12,12 +12,18 @@ from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors, graph_inputs
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.distributions import BaselineRV, BlockLabelsRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.distributions import (
+    BaselineRV,
+    BlockLabelsRV,
+    CovariateWeightsRV,
+    EdgeRV,
+    SpikeAndSlabRV,
+)
 from pymc_glm.steps.network_state import children, reduce_without_model
 
 __all__ = ["NetworkNUTS"]
 
-_NETWORK = EdgeRV | SpikeAndSlabRV | BaselineRV
+_NETWORK = EdgeRV | SpikeAndSlabRV | BaselineRV | CovariateWeightsRV
 
 
 def _reaches_spikes_through_network_only(variable: TensorVariable, model: pm.Model) -> bool:

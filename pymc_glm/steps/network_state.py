@@ -20,13 +20,15 @@ from pytensor.scalar.basic import Cast
 from pytensor.tensor.variable import TensorVariable
 from scipy.special import expit, logit
 
-from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, SpikeAndSlabRV
 from pymc_glm.kernels.history import history_product
 from pymc_glm.kernels.polya_gamma import NetworkPrior
 from pymc_glm.observations import Observation, observation_of
 
 __all__ = [
+    "CONTAINERS",
     "INTERPRETED",
+    "NetworkData",
     "NetworkVariables",
     "PriorFunction",
     "ShapeFunction",
@@ -54,6 +56,7 @@ class NetworkVariables(NamedTuple):
     spikes: TensorVariable  # (time, post), observed
     observation: Observation
     dispersion: TensorVariable | None = None  # (post,) or (), where the law has one to learn
+    covariates: TensorVariable | None = None  # weights (post, covariate), where there are any
 
 
 def _only(variables: list, kind: str, model: pm.Model) -> TensorVariable:
@@ -97,6 +100,7 @@ def find_network(model: pm.Model) -> NetworkVariables:
         spikes,
         observation,
         dispersion if dispersion in model.free_RVs else None,
+        next((rv for rv in of_type(CovariateWeightsRV) if rv in ancestors([spikes])), None),
     )
 
 
@@ -110,8 +114,21 @@ def observed_counts(model: pm.Model, spikes: TensorVariable) -> NDArray:
     return np.asarray(value.eval(mode=INTERPRETED))
 
 
-def data_values(model: pm.Model) -> tuple[NDArray, NDArray[np.float64]]:
-    """Return the counts (time, pre) that make the history, and the basis functions (lag, basis).
+class NetworkData(NamedTuple):
+    """What the data containers of a model hold."""
+
+    counts: NDArray  # (time, pre), that make the history
+    basis: NDArray[np.float64]  # (lag, basis)
+    starts: NDArray[np.int64]  # (segment,): first bins of segments
+    bins: NDArray[np.int64] | None  # bins that are data; None: all
+    covariates: NDArray[np.float64] | None  # (time, covariate)
+
+
+CONTAINERS = ("counts", "basis_functions", "segment_start", "data_bins", "covariates")
+
+
+def data_values(model: pm.Model) -> NetworkData:
+    """Return what the data containers hold.
 
     Raises
     ------
@@ -126,8 +143,17 @@ def data_values(model: pm.Model) -> tuple[NDArray, NDArray[np.float64]]:
                 "counts = pm.Data('counts', ...), basis_functions = pm.Data('basis_functions', "
                 "...)."
             )
-    basis = np.asarray(model["basis_functions"].get_value(borrow=True), dtype=np.float64)
-    return model["counts"].get_value(borrow=True), basis
+    counts, basis, starts, bins, covariates = (
+        model[name].get_value(borrow=True) if name in model.named_vars else None
+        for name in CONTAINERS
+    )
+    return NetworkData(
+        counts,
+        np.asarray(basis, dtype=np.float64),
+        np.zeros(1, np.int64) if starts is None else np.asarray(starts, np.int64),
+        bins,
+        covariates,
+    )
 
 
 def children(variable: TensorVariable, model: pm.Model) -> list[TensorVariable]:
@@ -151,35 +177,59 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
         Something else in the model depends on edges, weights or biases, or the activation is not
         ``bias + coupling_activation(counts, basis_functions, weights)``.
     """
-    bias, weights, adjacency, spikes, observation, _ = network
+    bias, weights, adjacency, spikes, *_, covariates = network
     edges = [] if adjacency is None else [(adjacency, weights)]
-    for variable, child in (*edges, (weights, spikes), (bias, spikes)):
+    regressors = [] if covariates is None else [(covariates, spikes)]
+    for variable, child in (*edges, (weights, spikes), (bias, spikes), *regressors):
         strangers = [c for c in children(variable, model) if c != child]
         if strangers:
             raise ValueError(
                 f"{strangers[0].name!r} depends on {variable.name!r}; {step} draws "
                 f"{variable.name!r} given {child.name!r} alone and would ignore it. Remove it."
             )
-    counts, basis = data_values(model)
-    psi = model.replace_rvs_by_values([observation.psi(spikes)])
+    _check_activation(model, network, step)
+
+
+def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> None:
+    """Raise unless the activation is made of known terms, judged by some bins."""
+    bias, weights, covariates = network.bias, network.weights, network.covariates
+    data = data_values(model)
+    first = int(data.counts.any(axis=1).argmax())
+    window = slice(first, first + _CHECKED_BINS)
+    counts = np.ascontiguousarray(data.counts[window])
+    starts = np.unique(np.clip(data.starts - first, 0, len(counts) - 1))
+    givens = {model["counts"]: pt.as_tensor(counts)}
+    if "segment_start" in model.named_vars:
+        givens[model["segment_start"]] = pt.as_tensor(starts.astype(np.int32))
+    if data.bins is not None:
+        givens[model["data_bins"]] = pt.arange(len(counts), dtype="int32")
+    if data.covariates is not None:
+        givens[model["covariates"]] = pt.as_tensor(data.covariates[window])
+    psi = model.replace_rvs_by_values([network.observation.psi(network.spikes)])
     inputs = [v for v in model.value_vars if v in ancestors(psi)]
     rng = np.random.default_rng(0)
     start = model.initial_point(0)
     # Small, so that psi is recovered from the probabilities to full precision.
     point = {v.name: rng.uniform(-0.1, 0.1, start[v.name].shape) for v in inputs}
-    coupling = point[model.rvs_to_values[weights].name]
-    first = int(counts.any(axis=1).argmax())
-    window = np.ascontiguousarray(counts[first : first + _CHECKED_BINS])
-    givens = {model["counts"]: pt.as_tensor(window)}
+    here = {
+        rv: point[model.rvs_to_values[rv].name]
+        for rv in (bias, weights, covariates)
+        if rv is not None
+    }
+    expected = here[bias] + history_product(counts, data.basis, here[weights], starts)
+    if covariates is not None and data.covariates is not None:
+        units = 1.0 / np.maximum(np.abs(data.covariates).max(axis=0), 1e-300)
+        here[covariates] *= units
+        expected += data.covariates[window] @ here[covariates].T
     try:
         found = pymc_compile(inputs, psi, mode=INTERPRETED, givens=givens)(**point)[0]
     except ValueError:  # other terms have the length of the recording, not of the checked bins
-        found = np.full((len(window), len(coupling)), np.nan)
-    expected = point[model.rvs_to_values[bias].name] + history_product(window, basis, coupling)
+        found = np.full((len(counts), len(here[weights])), np.nan)
     if not np.allclose(found, expected, atol=1e-4):
         raise ValueError(
-            f"the activation of {spikes.name!r} is not bias + coupling_activation(counts, "
-            f"basis_functions, weights); {step} would ignore what else is in it. Remove it."
+            f"the activation of {network.spikes.name!r} is not bias + coupling_activation(counts, "
+            f"basis_functions, weights), with covariates @ covariate_weights.T where there are "
+            f"covariates; {step} would ignore what else is in it. Remove it."
         )
 
 

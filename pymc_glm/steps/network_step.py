@@ -14,8 +14,9 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator, get_random_generator
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, SpikeAndSlabRV
 from pymc_glm.kernels.polya_gamma import NetworkPrior
+from pymc_glm.steps.covariates import CovariateTerms
 from pymc_glm.steps.network_state import (
     NetworkVariables,
     PriorFunction,
@@ -30,7 +31,12 @@ from pymc_glm.steps.threads import Threads
 
 __all__ = ["NetworkStep", "NetworkStepState"]
 
-_KINDS = {"bias": BaselineRV, "weights": SpikeAndSlabRV, "adjacency": EdgeRV}
+_KINDS = {
+    "bias": BaselineRV,
+    "weights": SpikeAndSlabRV,
+    "adjacency": EdgeRV,
+    "covariates": CovariateWeightsRV,
+}
 _COMES_IN, _ALL_IN = 0.1, 0.7  # of the tuning: structure comes in, and is all there
 _log = logging.getLogger("pymc_glm")
 
@@ -87,10 +93,13 @@ class NetworkStep(BlockedStep):
         check_conditionals(model, network, type(self).__name__)
         self._names = {
             kind: model.rvs_to_values[rv].name
-            for kind in ("bias", "weights", "adjacency", "dispersion")
+            for kind in ("bias", "weights", "adjacency", "dispersion", "covariates")
             if (rv := getattr(network, kind)) is not None
         }
         self._prior = PriorFunction(model, network, compile_kwargs)
+        self._covariates: CovariateTerms | None = None
+        if network.covariates is not None:
+            self._covariates = CovariateTerms(model, network, compile_kwargs)
         n_posts = model.initial_point(0)[self._names["bias"]].size
         self._threads = Threads(threads, n_posts)
         self.rng = get_random_generator(rng)
@@ -119,10 +128,10 @@ class NetworkStep(BlockedStep):
         """Return the network prior that the coming draw is made under."""
         prior = self._prior(point)
         self.iteration += 1
-        if self.iteration > _ALL_IN * self.warm_up:
-            return prior
-        ramp = (self.iteration / self.warm_up - _COMES_IN) / (_ALL_IN - _COMES_IN)
-        return relaxed(prior, max(ramp, 0.0))
+        if self.iteration <= _ALL_IN * self.warm_up:
+            ramp = (self.iteration / self.warm_up - _COMES_IN) / (_ALL_IN - _COMES_IN)
+            prior = relaxed(prior, max(ramp, 0.0))
+        return prior if self._covariates is None else self._covariates.join_prior(prior, point)
 
     def network_prior(self, point: PointType) -> NetworkPrior:
         """Return the network prior at a point (values of the model's value variables)."""
@@ -153,14 +162,28 @@ class NetworkStep(BlockedStep):
     def _state(self, point: PointType) -> tuple[NDArray, NDArray, NDArray]:
         """Return copies of bias, adjacency and weights; the point may be shared with others.
 
-        The data are those of the point from here on: their law may have a learned shape.
+        Covariates stand after the pre neurons. The data are those of the point from here on: their
+        law may have a learned shape.
         """
         if self._shape_at is not None:
             self._shape = self._shape_at(point)
         bias, weights = (np.array(point[self._names[kind]]) for kind in ("bias", "weights"))
+        adjacency = np.ones((bias.size, bias.size), np.int8)
         if "adjacency" in self._names:
-            return bias, np.array(point[self._names["adjacency"]]), weights
-        return bias, np.ones((bias.size, bias.size), np.int8), weights
+            adjacency = np.array(point[self._names["adjacency"]])
+        if self._covariates is not None:
+            adjacency, weights = self._covariates.join(point, adjacency, weights, self.rng)
+        return bias, adjacency, weights
+
+    def _moved(
+        self, point: PointType, bias: NDArray, adjacency: NDArray, weights: NDArray
+    ) -> PointType:
+        """Return the point with what `_state` returned, moved."""
+        new = {"bias": bias, "adjacency": adjacency[:, : bias.size], "weights": weights}
+        if self._covariates is not None:
+            new["weights"], new["covariates"] = self._covariates.split(weights)
+        names = self._names
+        return point | {names[k]: np.ascontiguousarray(new[k]) for k in new if k in names}
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         """Travel without the model: its data would go along and be held twice."""

@@ -71,7 +71,7 @@ class PolyaGammaGibbs(NetworkStep):
     """
 
     name = "polya_gamma_gibbs"
-    draws = ("bias", "weights", "adjacency")
+    draws = ("bias", "weights", "adjacency", "covariates")
     is_default = False  # EdgeMetropolis and WeightHMC mixed faster in every case measured
     _state_class = PolyaGammaGibbsState
     stats_dtypes_shapes: ClassVar[dict] = {"edges_on": (np.int64, []), "edge_flips": (np.int64, [])}
@@ -111,14 +111,14 @@ class PolyaGammaGibbs(NetworkStep):
                 self._threads.executor,
                 self._threads.n_threads,
             )
-        new = {
-            "bias": result.coefficients[:, 0],
-            "weights": result.coefficients[:, 1:].reshape(weights.shape),
-            "adjacency": result.adjacency,
-        }
-        new = {self._names[k]: np.ascontiguousarray(new[k]) for k in new if k in self._names}
-        stats = {"edges_on": int(result.adjacency.sum()), "edge_flips": result.flips}
-        return point | new, [stats]
+        new = self._moved(
+            point,
+            result.coefficients[:, 0],
+            result.adjacency,
+            result.coefficients[:, 1:].reshape(weights.shape),
+        )
+        edges_on = int(result.adjacency[:, : bias.size].sum())
+        return new, [{"edges_on": edges_on, "edge_flips": result.flips}]
 
     @staticmethod
     def _progressbar_config(n_chains=1):

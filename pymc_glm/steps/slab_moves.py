@@ -111,7 +111,8 @@ class SlabMoves:
             and start[(value := model.rvs_to_values[rv]).name].size <= _MOST_VALUES
         }
         if self._shapes:
-            self._mean_history = mean_history(data.history)
+            n_pre = start[model.rvs_to_values[network.weights].name].shape[1]
+            self._mean_history = mean_history(data.history)[:n_pre]
             self._compile(model, network, {"mode": INTERPRETED} | (compile_kwargs or {}))
 
     @property
@@ -206,6 +207,7 @@ class SlabMoves:
         bias : array, shape (post,)
             Changed in place.
         adjacency : array of int8, shape (post, pre)
+            After the neurons, groups of covariates, whose weights stay.
         weights : array, shape (post, pre, basis)
             Changed in place.
         rng : numpy.random.Generator
@@ -218,7 +220,7 @@ class SlabMoves:
             Probability of acceptance.
         """
         values = self.values_at(point)
-        z = self._whiten(*self._given(point, values), weights)
+        z = self._whiten(*self._given(point, values), weights[:, : bias.size])
         place = (data, point, prior, z, bias, adjacency, weights)
         here = self._look(values, *place)
         momentum = rng.standard_normal(values.size)
@@ -258,17 +260,21 @@ class SlabMoves:
     ) -> _Place:
         """Carry bias and weights along from where they are, and evaluate."""
         given = self._given(point, values)
-        carried, log_prior = self._carry(*given, z)
-        carried = np.where(adjacency[:, :, None] != 0, carried, 0.0)
-        moved = bias - np.einsum("nmb,mb->n", carried - weights, self._mean_history)
-        value, bias_gradient, gradient = np.empty_like(bias), np.empty_like(bias), carried.copy()
+        n_pre = bias.size
+        present = adjacency[:, :n_pre, None] != 0
+        pairs, log_prior = self._carry(*given, z)
+        pairs = np.where(present, pairs, 0.0)
+        carried = np.concatenate([pairs, weights[:, n_pre:]], axis=1)
+        change = pairs - weights[:, :n_pre]
+        moved = bias - np.einsum("nmb,mb->n", change, self._mean_history)
+        value, bias_gradient, slope = np.empty_like(bias), np.empty_like(bias), carried.copy()
         self._threads.over_posts(
-            network_gradient, *data, moved, adjacency, carried, value, bias_gradient, gradient
+            network_gradient, *data, moved, adjacency, carried, value, bias_gradient, slope
         )
         away = prior.bias_precision * (moved - prior.bias_mean)
         log_density = value.sum() + log_prior - 0.5 * (away * (moved - prior.bias_mean)).sum()
-        gradient -= (bias_gradient - away)[:, None, None] * self._mean_history
-        gradient = np.where(adjacency[:, :, None] != 0, gradient, 0.0)
+        gradient = slope[:, :n_pre] - (bias_gradient - away)[:, None, None] * self._mean_history
+        gradient = np.where(present, gradient, 0.0)
         slopes = self._pull_back(*given, z, gradient)
         flat = np.concatenate([np.ravel(slope) for slope in slopes])
         return _Place(values, moved, carried, float(log_density), flat)

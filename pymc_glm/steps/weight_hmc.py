@@ -96,7 +96,7 @@ class WeightHMC(NetworkStep):
     """
 
     name = "weight_hmc"
-    draws = ("bias", "weights")
+    draws = ("bias", "weights", "covariates")
     _state_class = WeightHMCState
     stats_dtypes_shapes: ClassVar[dict] = {
         "weight_acceptance": (np.float64, []),
@@ -179,8 +179,7 @@ class WeightHMC(NetworkStep):
             "weight_step_size": float(self.step_size.mean()),
             "slab_acceptance": slab_acceptance,
         }
-        new = {self._names["bias"]: bias, self._names["weights"]: weights}
-        return point | values | new, [stats]
+        return self._moved(point | values, bias, adjacency, weights), [stats]
 
     def _move_slab(
         self, point: PointType, bias: NDArray, adjacency: NDArray, weights: NDArray
@@ -188,13 +187,15 @@ class WeightHMC(NetworkStep):
         """Move hyperparameters with all weights."""
         if not self._slab.names:
             return {}, np.nan
-        slab = self._slab
+        slab, n_pre = self._slab, bias.size
         if self.slab is None:
             self.slab = SlabTuning.start(slab.values_at(point))
         if self.tune:
             self.slab = self.slab.see(slab.values_at(point))
             if self.averages.seen in _DUE:
-                self.slab = slab.learn_metric(self.slab, self.metric, point, adjacency, weights)
+                self.slab = slab.learn_metric(
+                    self.slab, self.metric, point, adjacency[:, :n_pre], weights[:, :n_pre]
+                )
         if self.slab.lower is None or self.rng.random() >= self._interweave:
             return {}, np.nan
         values, acceptance = slab.run(

@@ -1,0 +1,276 @@
+"""What is measured beside the spikes: stimulus, speed, position, time in the trial."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.distributions import CovariateWeights
+from pymc_glm.hyperparameters import LEARNED, Hyperparameter, hyperparameter
+
+__all__ = ["CovariatePrior", "covariate_design", "read_covariates"]
+
+_FAR = 10.0  # a mean so many standard deviations from zero takes the bias along
+
+
+def _as_columns(variable: Any, name: str) -> xr.DataArray:
+    """Return a variable as (time, covariate) of floats, all finite."""
+    if not isinstance(variable, xr.DataArray):
+        values = np.asarray(variable)
+        if values.ndim not in (1, 2):
+            raise ValueError(
+                f"{name}: got {values.ndim} dimensions, allowed are (time,) and (time, covariate)."
+            )
+        variable = xr.DataArray(values, dims=("time", "covariate")[: values.ndim])
+    if "time" not in variable.dims or not set(variable.dims) <= {"time", "covariate"}:
+        raise ValueError(
+            f"{name}: got the dims {variable.dims}, allowed are ('time',) and ('time', "
+            "'covariate')."
+        )
+    if "covariate" not in variable.dims:
+        variable = variable.expand_dims(covariate=[str(variable.name or name)])
+    columns = variable.transpose("time", "covariate")
+    if "covariate" not in columns.coords:
+        columns = columns.assign_coords(covariate=[str(i) for i in range(columns.shape[1])])
+    columns = columns.assign_coords(covariate=[str(label) for label in columns["covariate"].values])
+    if columns.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: got values of type {columns.dtype}, allowed are numbers.")
+    columns = columns.astype(float)
+    wrong = ~np.isfinite(columns.values)
+    if wrong.any():
+        time, which = np.argwhere(wrong)[0]
+        label = str(columns["covariate"].values[which])
+        raise ValueError(
+            f"{name}: {columns.values[time, which]} in bin {time} of {label!r} ({wrong.sum()} such values); fill them in, or "
+            "leave the bins out of the data by exclude= and set them to any number."
+        )
+    return columns
+
+
+def covariate_design(
+    variable: xr.DataArray | ArrayLike,
+    basis: xr.DataArray | Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    causal: bool = True,
+    segment_start: ArrayLike | None = None,
+) -> xr.DataArray:
+    r"""Expand a variable in a basis: regressors for ``build_glm(..., covariates=)``.
+
+    A basis over lags, such as `pymc_glm.basis.raised_cosine`, is convolved with the variable; its
+    first row is the present bin,
+
+    .. math:: x_{tk} = \sum_{l=0}^{L-1} \phi_{lk}\, s_{t-l}
+
+    (Pillow et al. 2008, Nature 454:995, the stimulus filter), or, not causal, the window is centred
+    on the present bin. A function, such as `pymc_glm.basis.bumps` makes, is evaluated on the
+    variable: tuning to position, direction or time in the trial.
+
+    Parameters
+    ----------
+    variable : DataArray or array, (time,) or (time, covariate)
+        Finite numbers. Bins before a segment count as zero.
+    basis : DataArray (lag, basis), or callable
+        Basis over lags; or a function from values (time,) to (time, basis).
+    causal : bool
+        Whether only the present and the past act; for a basis over lags.
+    segment_start : array of int (segment,), optional
+        First bins of trials or epochs, over whose borders nothing is convolved.
+
+    Returns
+    -------
+    DataArray, dims (time, covariate)
+        Labelled by variable and basis function.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Wrong dimensions, values that are not finite, or a basis of another kind.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> speed = np.array([0.0, 1.0, 0.0, 0.0])
+    >>> filters = pg.basis.identity(window=0.02, bin_width=0.01)
+    >>> pg.covariate_design(speed, filters).values.tolist()
+    [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
+    >>> angle = np.linspace(0, 2 * np.pi, 5)
+    >>> pg.covariate_design(angle, pg.basis.bumps(4, 0, 2 * np.pi, cyclic=True)).shape
+    (5, 4)
+    """
+    columns = _as_columns(variable, "variable")
+    starts = np.zeros(1, int) if segment_start is None else np.asarray(segment_start, int)
+    made = []
+    for label in columns["covariate"].values:
+        values = columns.sel(covariate=label).values
+        if callable(basis):
+            told = np.asarray(basis(values), dtype=float)
+            if told.shape[:1] != values.shape or told.ndim != 2:
+                raise ValueError(
+                    f"basis: the function returned the shape {told.shape} for {values.size} "
+                    "values, allowed is (time, basis)."
+                )
+        elif getattr(basis, "dims", None) == ("lag", "basis"):
+            told = _convolved(values, np.asarray(basis, dtype=float), causal, starts)
+        else:
+            raise TypeError(
+                f"basis: got {type(basis).__name__}; give a DataArray (lag, basis) of "
+                "pymc_glm.basis, or a function of values such as pymc_glm.basis.bumps(...)."
+            )
+        labels = [f"{label}[{k}]" for k in range(told.shape[1])]
+        made.append(xr.DataArray(told, dims=("time", "covariate"), coords={"covariate": labels}))
+    design = xr.concat(made, dim="covariate")
+    return design.assign_coords(time=columns["time"]) if "time" in columns.coords else design
+
+
+def _convolved(
+    values: NDArray[np.float64], basis: NDArray[np.float64], causal: bool, starts: NDArray
+) -> NDArray[np.float64]:
+    """Convolve segment by segment, (time, basis)."""
+    from scipy.signal import convolve
+
+    ahead = 0 if causal else len(basis) // 2
+    parts = []
+    for part in np.split(values, starts[1:]):
+        full = convolve(part[:, None], basis, mode="full")
+        parts.append(np.concatenate([full, np.zeros((ahead, basis.shape[1]))])[ahead:][: part.size])
+    return np.concatenate(parts)
+
+
+class Covariates(NamedTuple):
+    """Checked covariates of a model."""
+
+    values: xr.DataArray  # (time, covariate)
+    spread: NDArray[np.float64]  # (covariate,): standard deviations
+
+
+def read_covariates(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray) -> Covariates:
+    """Check covariates against the counts that they go with.
+
+    Parameters
+    ----------
+    covariates : DataArray or array, (time, covariate)
+    counts : DataArray (time, neuron)
+
+    Raises
+    ------
+    ValueError
+        Another length or other times than the counts, values that are not finite, labels twice, a
+        covariate that never changes.
+    """
+    columns = _as_columns(covariates, "covariates")
+    if columns.sizes["time"] != counts.sizes["time"]:
+        raise ValueError(
+            f"covariates: got {columns.sizes['time']} bins, the counts have "
+            f"{counts.sizes['time']}; give one row for each bin of the counts."
+        )
+    if "time" in columns.coords:
+        away = np.abs(columns["time"].values - counts["time"].values)
+        if away.max() > 0.5 * counts.attrs["bin_width"]:
+            where = int(away.argmax())
+            raise ValueError(
+                f"covariates: bin {where} is at {columns['time'].values[where]:g} s, that of the "
+                f"counts at {counts['time'].values[where]:g} s; align them, e.g. by "
+                "covariates.interp(time=counts['time'])."
+            )
+    labels, repeats = np.unique(columns["covariate"].values, return_counts=True)
+    if (repeats > 1).any():
+        raise ValueError(
+            f"covariates: the labels {labels[repeats > 1].tolist()} occur more than once."
+        )
+    spread, mean = columns.values.std(axis=0), columns.values.mean(axis=0)
+    names = columns["covariate"].values.tolist()
+    for name, sd, centre in zip(names, spread, mean, strict=True):
+        if sd <= 1e-12 * max(abs(centre), 1e-300):
+            raise ValueError(
+                f"covariates: {name!r} is {centre:g} in every bin and cannot be told from the "
+                "biases; leave it out."
+            )
+        if abs(centre) > _FAR * sd:
+            warnings.warn(
+                f"covariates: the mean of {name!r}, {centre:g}, is {abs(centre) / sd:.0f} standard "
+                "deviations from zero, and biases are those at zero; subtract the mean.",
+                UserWarning,
+                stacklevel=3,
+            )
+    return Covariates(columns, spread)
+
+
+@dataclass(frozen=True, eq=False)
+class CovariatePrior:
+    r"""Weights of covariates, alike over neurons as far as the data say so.
+
+    .. math:: v_{nc}\, s_c \sim \mathrm{Normal}(\mu_c, \sigma_c), \qquad
+        \mu_c \sim \mathrm{Normal}(0, 1), \quad \sigma_c \sim \mathrm{HalfNormal}(1)
+
+    with :math:`s_c` the standard deviation of covariate c: mean and scale are those of the change
+    of psi by one standard deviation of the covariate, whatever its units.
+
+    Parameters
+    ----------
+    mean, scale : number, array (covariate,), PyMC distribution or "learned"
+        In the posterior as ``covariate_mean`` and ``covariate_scale`` (covariate) where learned.
+    mask : array of bool (post, covariate), optional
+        Which neurons a covariate acts on; elsewhere its weight is exactly zero. By default all.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> rng = np.random.default_rng(1)
+    >>> counts, speed = rng.poisson(0.05, (300, 2)).clip(0, 1), rng.normal(size=(300, 1))
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> prior = pg.CovariatePrior(mean=0.0, mask=[[True], [False]])
+    >>> model = pg.build_glm(counts, basis, covariates=speed, covariate_prior=prior)
+    >>> "covariate_mean" in model.named_vars, "covariate_scale" in model.named_vars
+    (False, True)
+    """
+
+    mean: Hyperparameter = LEARNED
+    scale: Hyperparameter = LEARNED
+    mask: ArrayLike | xr.DataArray | None = None
+
+    def weights(self, covariates: Covariates, n_neurons: int) -> TensorVariable:
+        """Register ``covariate_weights`` (post, covariate) with the model.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A hyperparameter or the mask cannot be used.
+        """
+        n = covariates.spread.size
+        place: dict[str, Any] = {"shape": (n,), "dims": ("covariate",)}
+        mean = hyperparameter(
+            "covariate_mean", self.mean, lambda: pm.Normal.dist(0.0, 1.0), **place
+        )
+        scale = hyperparameter(
+            "covariate_scale", self.scale, lambda: pm.HalfNormal.dist(1.0), lower=1e-9, **place
+        )
+        return CovariateWeights(
+            "covariate_weights",
+            pt.constant(self._mask((n_neurons, n))),
+            mean / covariates.spread,
+            scale / covariates.spread,
+            dims=("post", "covariate"),
+        )
+
+    def _mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        if self.mask is None:
+            return np.ones(shape, dtype=bool)
+        mask = np.asarray(getattr(self.mask, "values", self.mask))
+        if mask.dtype != bool or mask.shape != shape:
+            raise ValueError(
+                f"mask: got {mask.dtype} values of shape {mask.shape}, allowed are bools of shape "
+                f"(post, covariate) = {shape}."
+            )
+        idle = ~mask.any(axis=0)
+        if idle.any():
+            raise ValueError(
+                f"mask: covariate {int(idle.argmax())} acts on no neuron; leave it out."
+            )
+        return mask

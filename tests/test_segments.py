@@ -1,0 +1,166 @@
+"""Trials, epochs, gaps and excluded bins: where history ends and what is data."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pymc_glm as pg
+from pymc_glm.design import make_design
+from pymc_glm.segments import data_bins, segment_starts
+from pymc_glm.steps.data import read_spikes
+from pymc_glm.steps.network_state import find_network
+
+BASIS = pg.basis.raised_cosine(2, window=0.02, bin_width=0.005)
+
+
+def counts_of(n_bins=60, n=3, seed=0, **coords):
+    values = np.random.default_rng(seed).poisson(0.3, (n_bins, n)).clip(0, 1)
+    along_time = {name: ("time", value) for name, value in coords.items()}
+    return xr.DataArray(
+        values, dims=("time", "neuron"), coords=along_time, attrs={"bin_width": 0.005}
+    )
+
+
+def with_time(counts, time=None):
+    time = np.arange(counts.sizes["time"]) * 0.005 if time is None else time
+    return counts.assign_coords(time=time)
+
+
+def test_segments_begin_where_labels_change_and_after_gaps():
+    assert segment_starts(with_time(counts_of())).tolist() == [0]
+    for name in ("segment", "trial"):
+        labelled = counts_of(**{name: np.repeat([3, 1, 3], 20)})
+        assert segment_starts(with_time(labelled)).tolist() == [0, 20, 40]
+    time = np.arange(60) * 0.005
+    time[30:] += 0.1
+    assert segment_starts(with_time(counts_of(), time)).tolist() == [0, 30]
+    assert segment_starts(with_time(counts_of(segment=np.repeat([0, 1], 30)), time)).size == 2
+
+
+def test_time_that_runs_backwards():
+    time = np.arange(60) * 0.005
+    time[30:] = np.arange(30) * 0.005
+    with pytest.raises(ValueError, match=r"time goes from 0.145 to 0 s at bin 30; sort the bins"):
+        pg.build_glm(with_time(counts_of(), time), BASIS)
+    trials = with_time(counts_of(trial=np.repeat([0, 1], 30)), time)
+    assert segment_starts(trials).tolist() == [0, 30]
+    time[10] = 0
+    with pytest.raises(ValueError, match="at bin 10 within a segment"):
+        segment_starts(with_time(counts_of(trial=np.repeat([0, 1], 30)), time))
+
+
+def test_a_label_that_is_not_along_time():
+    counts = counts_of().assign_coords(trial=("neuron", [0, 1, 2]))
+    with pytest.raises(ValueError, match=r"'trial' has the dims \('neuron',\)"):
+        pg.build_glm(counts, BASIS)
+
+
+def excluded(n_bins=60, starts=(0,), **options):
+    counts = with_time(counts_of(n_bins))
+    return data_bins(counts, np.array(starts), 4, **options)
+
+
+def test_bins_that_are_data():
+    assert excluded() is None
+    mask = np.zeros(60, bool)
+    mask[10:12] = True
+    rest = [t for t in range(60) if t not in (10, 11)]
+    assert excluded(exclude=mask).tolist() == rest
+    assert excluded(exclude=xr.DataArray(mask, dims="time")).tolist() == rest
+    assert excluded(exclude=[[0.05, 0.06]]).tolist() == rest
+    assert excluded(exclude=[[0.051, 0.0551]]).tolist() == rest
+    assert excluded(exclude=[[0.05, 0.055], [0.055, 0.06]]).tolist() == rest
+
+
+def test_bins_of_unknown_history():
+    """Four lags after the start of a segment and after an excluded bin, not beyond its end."""
+    mask = np.zeros(60, bool)
+    mask[[20, 38]] = True
+    gone = {0, 1, 2, 3, 20, 21, 22, 23, 24, 38, 39, 40, 41, 42, 43}
+    found = excluded(starts=(0, 40), exclude=mask, unknown_history="exclude")
+    assert found.tolist() == [t for t in range(60) if t not in gone]
+
+
+@pytest.mark.parametrize(
+    ("exclude", "message"),
+    [
+        (np.ones(60, bool), "all 60 bins are excluded"),
+        (np.ones(59, bool), r"shape \(59,\).*shape \(60,\), or intervals"),
+        ([1.0, 2.0], r"shape \(2,\)"),
+        (["a"], "give one bool"),
+        ([[0.2, 0.1]], "interval 0 goes from 0.2 to 0.1 s"),
+        ([[0.0, 0.1], [5.0, 6.0]], "interval 1, 5 to 6 s, touches no bin; bins go from 0 to 0.3"),
+    ],
+)
+def test_wrong_exclusions(exclude, message):
+    with pytest.raises(ValueError, match=message):
+        pg.build_glm(counts_of(), BASIS, exclude=exclude)
+    with pytest.raises(ValueError, match=r"unknown_history: got 'zero', allowed are"):
+        pg.build_glm(counts_of(), BASIS, unknown_history="zero")
+
+
+def recording(seed=0):
+    """Three trials, some bins excluded."""
+    rng = np.random.default_rng(seed)
+    counts = counts_of(300, seed=seed, trial=np.repeat([0, 1, 2], [100, 120, 80]))
+    return counts, rng.random(300) < 0.1
+
+
+def test_the_log_density_is_that_of_the_trials_alone():
+    counts, mask = recording()
+    model = pg.build_glm(counts, BASIS, exclude=mask)
+    rng = np.random.default_rng(1)
+    point = model.initial_point(0)
+    point["weights"] = rng.normal(size=point["weights"].shape)
+    point["bias"] = rng.normal(size=3)
+    found = model.compile_logp(vars=[model["spikes"]], sum=False)(point)[0]
+    expected = []
+    for trial in range(3):
+        here = counts["trial"].values == trial
+        one = pg.build_glm(counts[here].drop_vars("trial"), BASIS)
+        each = one.compile_logp(vars=[one["spikes"]], sum=False)(point)[0]
+        expected.append(each[~mask[here]])
+    np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-12)
+    assert model.named_vars_to_dims["spikes"] == ("observed_time", "post")
+
+
+def test_steps_read_what_the_model_says():
+    """Sparse history and counts of the steps against the design of each trial."""
+    counts, mask = recording()
+    model = pg.build_glm(counts, BASIS, exclude=mask, unknown_history="exclude")
+    data = read_spikes(model, find_network(model)).value
+    design = make_design(counts, BASIS, mask, "exclude")
+    np.testing.assert_array_equal(data.likelihood.counts.T, counts.values[design.data_bins])
+    dense = pg.history_design(counts, BASIS).values[design.data_bins]
+    history = data.history
+    assert history.n_bins == design.data_bins.size < 300 - mask.sum()
+    for m in range(3):
+        column = np.zeros(dense[:, m].shape)
+        stored = slice(history.start[m], history.start[m + 1])
+        own = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
+        column[history.bins[stored]] = own[history.pattern[stored]]
+        np.testing.assert_array_equal(column, dense[:, m])
+
+
+def test_artefacts_may_hold_what_the_law_forbids():
+    counts, mask = recording()
+    counts.values[np.flatnonzero(mask)[3], 1] = 7
+    pg.build_glm(counts, BASIS, exclude=mask)
+    with pytest.raises(ValueError, match="more than one spike"):
+        pg.build_glm(counts, BASIS)
+
+
+def test_sampling_and_what_comes_after():
+    counts, mask = recording()
+    counts = with_time(counts)
+    weights = pg.GaussianWeights(0.0, 0.5, None, None)
+    model = pg.build_glm(counts, BASIS, exclude=mask, weights=weights)
+    tree = pg.sample(100, 100, chains=2, cores=1, model=model, random_seed=1, quiet=True,
+                     progressbar=False)  # fmt: skip
+    assert tree["observed_data"]["spikes"].sizes["observed_time"] == (~mask).sum()
+    rates = pg.predicted_rates(tree, random_seed=1)
+    assert rates.sizes["time"] == 300
+    first = rates["mean"].sel(post="0").values[[0, 100, 220]]  # silent before, in all trials
+    np.testing.assert_allclose(first, first[0])
+    assert len(pg.edge_summary(tree)) == 9
+    pg.plot_rates(tree, random_seed=1)

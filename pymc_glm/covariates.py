@@ -48,8 +48,9 @@ def _as_columns(variable: Any, name: str) -> xr.DataArray:
         time, which = np.argwhere(wrong)[0]
         label = str(columns["covariate"].values[which])
         raise ValueError(
-            f"{name}: {columns.values[time, which]} in bin {time} of {label!r} ({wrong.sum()} such values); fill them in, or "
-            "leave the bins out of the data by exclude= and set them to any number."
+            f"{name}: {columns.values[time, which]} in bin {time} of {label!r} ({wrong.sum()} such "
+            "values); fill them in, or leave the bins out of the data by exclude= and set them to "
+            "any number."
         )
     return columns
 

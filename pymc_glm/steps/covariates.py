@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pymc.blocking import PointType
 from pymc.pytensorf import compile as pymc_compile
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.kernels.polya_gamma import NetworkPrior
 from pymc_glm.steps.network_state import INTERPRETED, NetworkVariables
@@ -22,6 +23,12 @@ from pymc_glm.steps.network_state import INTERPRETED, NetworkVariables
 __all__ = ["CovariateLayout", "CovariateTerms"]
 
 type Floats = NDArray[np.float64]
+
+
+def _weights(network: NetworkVariables) -> TensorVariable:
+    if network.covariates is None:
+        raise AssertionError("the network has no covariates")
+    return network.covariates
 
 
 class CovariateLayout(NamedTuple):
@@ -47,9 +54,10 @@ class CovariateLayout(NamedTuple):
     @classmethod
     def of_network(cls, model: pm.Model, network: NetworkVariables) -> Self:
         """Lay out the covariates of a model."""
-        mask, *_ = network.covariates.owner.op.dist_params(network.covariates.owner)
+        variable = _weights(network)
+        mask, *_ = variable.owner.op.dist_params(variable.owner)
         start = model.initial_point(0)
-        shape = start[model.rvs_to_values[network.covariates].name].shape
+        shape = start[model.rvs_to_values[variable].name].shape
         n_basis = start[model.rvs_to_values[network.weights].name].shape[2]
         known = np.broadcast_to(mask.eval(mode=INTERPRETED), shape).astype(bool)
         return cls.of(known, n_basis)
@@ -88,9 +96,10 @@ class CovariateTerms:
     def __init__(
         self, model: pm.Model, network: NetworkVariables, compile_kwargs: dict | None = None
     ):
+        variable = _weights(network)
         self.layout = CovariateLayout.of_network(model, network)
-        self._name = model.rvs_to_values[network.covariates].name
-        _, mu, sigma = network.covariates.owner.op.dist_params(network.covariates.owner)
+        self._name = model.rvs_to_values[variable].name
+        _, mu, sigma = variable.owner.op.dist_params(variable.owner)
         shape = model.initial_point(0)[self._name].shape
         outputs = model.replace_rvs_by_values(
             [pt.broadcast_to(mu, shape), pt.broadcast_to(sigma**-2, shape)]

@@ -145,8 +145,9 @@ class EdgeMetropolis(NetworkStep):
             )
         shared = read_spikes(model, network)
         alike = overlap(shared.value.history)
-        n_pre = len(shared.value.likelihood.counts)  # covariates come after
-        alike[n_pre:] = alike[:, n_pre:] = 0.0
+        groups = 0 if self._covariates is None else self._covariates.layout.n_groups
+        self._not_edges = slice(-groups, None) if groups else slice(0)
+        alike[self._not_edges] = alike[:, self._not_edges] = 0.0
         self._partner = np.cumsum(np.where(alike > _ALIKE, alike**2, 0.0), axis=1)
         return shared
 
@@ -253,7 +254,7 @@ class EdgeMetropolis(NetworkStep):
         visits = np.ones(inclusion.shape)
         if not self.tune:
             visits = _uncertain(inclusion)
-        visits[:, len(visits) :] = 0.0
+        visits[:, self._not_edges] = 0.0
         if self.expansion is not None:
             visits[self.expansion.metric.place >= 0] = _TUNING_VISITS if self.tune else 0.0
             return _affordable(visits, _MOST_BESIDE)
@@ -262,7 +263,7 @@ class EdgeMetropolis(NetworkStep):
     def _flip_visits(self) -> NDArray:
         """Return probabilities to look at edges by the expansion."""
         served = self.expansion.metric.place >= 0
-        served[:, len(served) :] = False
+        served[:, self._not_edges] = False
         return _affordable(np.where(served, _uncertain(self._inclusion()), 0.0), _MOST_VISITS)
 
     def _inclusion(self) -> NDArray:

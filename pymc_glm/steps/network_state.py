@@ -143,16 +143,17 @@ def data_values(model: pm.Model) -> NetworkData:
                 "counts = pm.Data('counts', ...), basis_functions = pm.Data('basis_functions', "
                 "...)."
             )
-    counts, basis, starts, bins, covariates = (
-        model[name].get_value(borrow=True) if name in model.named_vars else None
-        for name in CONTAINERS
-    )
+
+    def optional(name: str) -> NDArray | None:
+        return model[name].get_value(borrow=True) if name in model.named_vars else None
+
+    starts = optional("segment_start")
     return NetworkData(
-        counts,
-        np.asarray(basis, dtype=np.float64),
+        model["counts"].get_value(borrow=True),
+        np.asarray(model["basis_functions"].get_value(borrow=True), dtype=np.float64),
         np.zeros(1, np.int64) if starts is None else np.asarray(starts, np.int64),
-        bins,
-        covariates,
+        optional("data_bins"),
+        optional("covariates"),
     )
 
 

@@ -43,7 +43,7 @@ from pymc_glm.models import (
     latent_distance_glm,
     sbm_glm,
 )
-from pymc_glm.observations import Bernoulli, Binomial, NegativeBinomial, Poisson
+from pymc_glm.observations import Bernoulli, Binomial, Gaussian, NegativeBinomial, Poisson
 from pymc_glm.plots import (
     plot_blocks,
     plot_filters,
@@ -61,6 +61,7 @@ from pymc_glm.steps import (
     DispersionGibbs,
     EdgeMetropolis,
     NetworkNUTS,
+    NoiseGibbs,
     PolyaGammaGibbs,
     WeightHMC,
 )
@@ -94,10 +95,12 @@ __all__ = [
     "EigenEdges",
     "FeatureEdges",
     "FeatureWeights",
+    "Gaussian",
     "GaussianWeights",
     "NegativeBinomial",
     "NetworkNUTS",
     "NetworkParameters",
+    "NoiseGibbs",
     "Poisson",
     "PolyaGammaGibbs",
     "SpikeAndSlab",

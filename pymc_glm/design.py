@@ -34,7 +34,9 @@ class Design(NamedTuple):
         return observed
 
 
-def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = None) -> xr.DataArray:
+def check_counts(
+    counts: xr.DataArray | ArrayLike, bin_width: float | None = None, whole: bool = True
+) -> xr.DataArray:
     """Return counts as a checked DataArray with dims (time, neuron) and attrs["bin_width"].
 
     Parameters
@@ -44,6 +46,8 @@ def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = Non
         and the neurons "0", "1", ...
     bin_width : float, optional
         Seconds; needed if counts do not say.
+    whole : bool
+        Whether they are counts; if not, real-valued traces.
 
     Raises
     ------
@@ -82,23 +86,26 @@ def check_counts(counts: xr.DataArray | ArrayLike, bin_width: float | None = Non
         raise ValueError(
             f"counts: the neuron labels {labels[repeats > 1].tolist()} occur more than once."
         )
-    _check_values(counts)
-    if counts.dtype.kind not in "iu":
+    _check_values(counts, whole)
+    if not whole:
+        counts = counts.astype(np.float64)
+    elif counts.dtype.kind not in "iu":
         counts = counts.astype(np.int64)
     return counts.assign_attrs(counts.attrs | {"bin_width": float(width)})
 
 
-def _check_values(counts: xr.DataArray) -> None:
+def _check_values(counts: xr.DataArray, whole: bool) -> None:
     values = counts.values
+    allowed = "counts 0, 1, 2, ..." if whole else "finite numbers"
     if values.dtype.kind not in "biuf":
-        raise ValueError(f"counts: got values of type {values.dtype}, allowed are whole numbers.")
-    tests: list[tuple[Callable[[NDArray], NDArray], str]] = [(lambda x: x < 0, "negative")]
+        raise ValueError(f"counts: got values of type {values.dtype}, allowed are {allowed}.")
+    tests: list[tuple[Callable[[NDArray], NDArray], str]] = []
     if values.dtype.kind == "f":
-        tests = [
-            (lambda x: ~np.isfinite(x), "not a finite number"),
-            *tests,
-            (lambda x: x != np.floor(x), "not a whole number"),
-        ]
+        tests.append((lambda x: ~np.isfinite(x), "not a finite number"))
+    if whole:
+        tests.append((lambda x: x < 0, "negative"))
+    if whole and values.dtype.kind == "f":
+        tests.append((lambda x: x != np.floor(x), "not a whole number"))
     for test, what in tests:
         wrong = test(values)
         if wrong.any():
@@ -106,13 +113,13 @@ def _check_values(counts: xr.DataArray) -> None:
             raise ValueError(
                 f"counts: {values[time, neuron]} in bin {time} of neuron "
                 f"{str(counts['neuron'].values[neuron])!r} is {what} ({wrong.sum()} such bins); "
-                "allowed are counts 0, 1, 2, ..."
+                f"allowed are {allowed}."
             )
 
 
 def _warn_of_constant_regressors(counts: xr.DataArray) -> None:
     """Say which pre neurons tell nothing: they never fire, or fire in every bin."""
-    fired = counts.values[:-1] > 0  # what the last bin does to others is not seen
+    fired = counts.values[:-1] != 0  # what the last bin does to others is not seen
     for constant, what in (
         (
             ~fired.any(axis=0),
@@ -137,6 +144,7 @@ def make_design(
     basis: xr.DataArray | ArrayLike,
     exclude: Any = None,
     unknown_history: str = "recorded",
+    whole: bool = True,
 ) -> Design:
     """Check counts and basis.
 
@@ -146,6 +154,8 @@ def make_design(
     basis : DataArray or array, (lag, basis)
     exclude, unknown_history
         See `pymc_glm.segments.data_bins`.
+    whole : bool
+        See `check_counts`.
 
     Returns
     -------
@@ -158,7 +168,7 @@ def make_design(
         `data_bins`; or the window is longer than the recording.
     """
     width = getattr(basis, "attrs", {}).get("bin_width")
-    counts = check_counts(counts, width)
+    counts = check_counts(counts, width, whole)
     bin_width = counts.attrs["bin_width"]
     basis = as_basis(basis, bin_width)
     n_lags, n_bins = len(basis), len(counts)
@@ -167,7 +177,8 @@ def make_design(
             f"basis: its window of {n_lags} bins ({n_lags * bin_width:g} s) is not shorter than "
             f"the recording of {n_bins} bins ({n_bins * bin_width:g} s); use a shorter window."
         )
-    _warn_of_constant_regressors(counts)
+    if whole:
+        _warn_of_constant_regressors(counts)
     starts = segment_starts(counts)
     kept = data_bins(counts, starts, n_lags, exclude, unknown_history)
     return Design(counts, basis, bin_width, starts, kept)

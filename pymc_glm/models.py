@@ -18,6 +18,7 @@ from pymc_glm.edges import BernoulliEdges, BlockEdges, DenseEdges, DistanceEdges
 from pymc_glm.observations import Observation, observation_model
 from pymc_glm.spikes import neuron_positions
 from pymc_glm.weights import (
+    SPIKE_EFFECT,
     BlockWeights,
     DistanceWeights,
     GaussianWeights,
@@ -42,7 +43,10 @@ def _coords(design: Design) -> dict:
 
 
 def _bias(
-    bias: TensorVariable | None, bias_rate: ArrayLike, observation: Observation, design: Design
+    bias: TensorVariable | None,
+    bias_rate: ArrayLike | None,
+    observation: Observation,
+    design: Design,
 ) -> TensorVariable:
     n_neurons = design.counts.sizes["neuron"]
     if bias is not None:
@@ -59,6 +63,7 @@ def _bias(
             )
         mu, sigma = owner.op.dist_params(owner)
         return Baseline("bias", mu, sigma, dims="post")
+    bias_rate = observation.typical_rate if bias_rate is None else bias_rate
     try:
         rate = np.broadcast_to(np.asarray(bias_rate, dtype=float), (n_neurons,))
     except (TypeError, ValueError) as error:
@@ -67,7 +72,8 @@ def _bias(
             "neurons."
         ) from error
     highest = observation.most / design.bin_width
-    wrong = ~((rate > 0) & (rate < highest))
+    lowest = 0.0 if observation.whole else -np.inf
+    wrong = ~((rate > lowest) & (rate < highest))
     if wrong.any():
         below = f" and below {highest:g} Hz, {observation.most:g} spikes a bin"
         raise ValueError(
@@ -78,7 +84,7 @@ def _bias(
     return Baseline("bias", center, BIAS_SIGMA, dims="post")
 
 
-def _network(edges: Edges, weights: Weights, design: Design) -> TensorVariable:
+def _network(edges: Edges, weights: Weights, design: Design, law: Observation) -> TensorVariable:
     """Register adjacency (unless dense) and weights."""
     n_neurons = design.counts.sizes["neuron"]
     probability = edges.edge_probability(n_neurons)
@@ -86,9 +92,8 @@ def _network(edges: Edges, weights: Weights, design: Design) -> TensorVariable:
         adjacency = pt.constant(np.ones((n_neurons, n_neurons), dtype=np.int8))
     else:
         adjacency = Edge("adjacency", probability, dims=("post", "pre"))
-    units = weight_units(
-        design.basis.values, design.bin_width, n_neurons, dense=probability is None
-    )
+    effect = SPIKE_EFFECT / design.bin_width if law.effect is None else law.effect
+    units = weight_units(design.basis.values, effect, n_neurons, dense=probability is None)
     slab = weights.slab(n_neurons, units)
     return SpikeAndSlab(
         "weights",
@@ -155,7 +160,7 @@ def build_glm(
     weights: Weights | None = None,
     observation: str | Observation = "bernoulli",
     bias: TensorVariable | None = None,
-    bias_rate: ArrayLike = 5.0,
+    bias_rate: ArrayLike | None = None,
     covariates: xr.DataArray | ArrayLike | None = None,
     covariate_prior: CovariatePrior | None = None,
     exclude: ArrayLike | None = None,
@@ -183,15 +188,15 @@ def build_glm(
     weights : Weights, optional
         Prior of the weights of present edges, by default ``GaussianWeights()``.
     observation : str or Observation
-        Law of the counts: "bernoulli", "negative_binomial", "poisson", or an observation model with
-        parameters such as ``pymc_glm.Binomial(n_trials)``.
+        Law of the counts: "bernoulli", "negative_binomial", "poisson", "gaussian" (of traces), or
+        an observation model with parameters such as ``pymc_glm.Binomial(n_trials)``.
     bias : PyMC distribution, optional
         A normal prior of the biases (log-odds of a spike in a bin of a silent network; log rates
         for the laws without a largest count), e.g.
         ``pm.Normal.dist(-4, 1)``. By default around the one that gives bias_rate,
         with standard deviation 1.
     bias_rate : float or array (neuron,)
-        Rate in Hz around which the default prior of the biases stands.
+        Rate in Hz around which the default prior of the biases stands, by default 5 Hz.
     covariates : DataArray or array (time, covariate), optional
         What else is known in each bin, e.g. from `pymc_glm.covariate_design`; biases are those at
         zero.
@@ -238,7 +243,7 @@ def build_glm(
         if not isinstance(part, kind):
             raise TypeError(f"{name}: got {part!r}; give an instance such as {example}.")
     law = observation_model(observation)
-    design = make_design(counts, basis, exclude, unknown_history)
+    design = make_design(counts, basis, exclude, unknown_history, law.whole)
     law.check(design.observed, design.counts["neuron"].values.tolist(), design.bin_width)
     known = None if covariates is None else read_covariates(covariates, design.counts)
     if known is None and covariate_prior is not None:
@@ -246,7 +251,7 @@ def build_glm(
     with pm.Model(coords=_coords(design)) as model:
         spikes, functions, starts = _data(design)
         baseline = _bias(bias, bias_rate, law, design)
-        coupling = _network(edges, weights, design)
+        coupling = _network(edges, weights, design, law)
         psi = baseline + coupling_activation(spikes, functions, coupling, starts)
         if known is not None:
             psi += _covariate_activation(known, covariate_prior, design.counts.sizes["neuron"])

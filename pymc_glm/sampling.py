@@ -60,7 +60,9 @@ def initial_points(
     regressors = [] if network.covariates is None else [network.covariates]
     draw_hyper = _hyperparameter_draw(model, hyper + regressors)
     rates = observed_counts(model, network.spikes).mean(axis=0)
-    center = network.observation.activation(rates.clip(1e-4, network.observation.most / 2), 1.0)
+    if network.observation.whole:
+        rates = rates.clip(1e-4, network.observation.most / 2)
+    center = network.observation.activation(rates, 1.0)
     starts: list[dict[str, np.ndarray]] = []
     fullest = min(1.0, _MOST_EDGES / rates.size)
     for density in fullest * np.linspace(0, 1, chains) if chains > 1 else [0.5 * fullest]:

@@ -56,25 +56,25 @@ class WeightUnits(NamedTuple):
 
 
 def weight_units(
-    basis: NDArray[np.float64], bin_width: float, n_neurons: int, dense: bool
+    basis: NDArray[np.float64], effect: float, n_neurons: int, dense: bool
 ) -> WeightUnits:
     """Return the sizes of weights with which prior draws of a network do not run away.
 
-    One spike changes the log odds, summed over time, by weight times the area under the basis
-    function. The sizes are 2.5 ms over that area; with more inputs than 3 (a tenth of the neurons;
+    One spike changes the log odds, summed over bins, by weight times the sum of the basis function.
+    The sizes are the effect over that sum; with more inputs than 3 (a tenth of the neurons;
     all of them in a dense network) the weights shrink so that the sum of the inputs does not grow.
 
     Parameters
     ----------
     basis : array, shape (lag, basis)
-    bin_width : float
-        Seconds.
+    effect : float
+        Change that one spike makes, summed over bins, at the prior scale; for spikes
+        `SPIKE_EFFECT` over the bin width.
     n_neurons : int
     dense : bool
         Whether every edge is present.
     """
-    area = np.abs(basis).sum(axis=0) * bin_width
-    largest = SPIKE_EFFECT / np.maximum(area, bin_width)
+    largest = effect / np.maximum(np.abs(basis).sum(axis=0), 1.0)
     shrink = np.sqrt(min(1.0, 3 / (n_neurons if dense else 0.1 * n_neurons)))
     return WeightUnits(largest * shrink, 0.4 * largest * shrink**2, largest)
 

@@ -19,10 +19,11 @@ from pymc_glm.kernels.noncentred import mean_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
 from pymc_glm.kernels.simulate import run_bernoulli
-from pymc_glm.observations import Bernoulli, Observation
+from pymc_glm.observations import Bernoulli, Observation, observation_model
 from pymc_glm.steps.covariates import CovariateLayout
 from pymc_glm.steps.data import SpikeData, network_history
 from pymc_glm.steps.network_state import NetworkData, data_values, find_network
+from pymc_glm.steps.network_step import NetworkStep
 from pymc_glm.steps.shared import Shared
 
 KAPPA_SHIFT = 0.0  # moved by the tests that plant a bug
@@ -45,6 +46,7 @@ SCALES = (
     "scale",
     "cov",
     "dispersion",
+    "variance",
 )  # endings of the names of hyperparameters that are compared as logs
 
 
@@ -155,6 +157,7 @@ class JointModel:
         """Condition the steps on these counts, (time, neuron)."""
         bounded = np.isfinite(self.observation.most)
         counts_type = np.int8 if bounded else np.int32
+        counts_type = counts_type if self.observation.whole else np.float64
         kept = slice(None) if self.data.bins is None else self.data.bins
         observed = np.ascontiguousarray(counts[kept].T, counts_type)
         likelihood = self.observation.likelihood(observed)
@@ -164,7 +167,7 @@ class JointModel:
                 data = augment(pack_rows(history), likelihood, history.n_basis)
                 shifted = data.counts_product - KAPPA_SHIFT * data.total
                 step._shared = Shared(data._replace(counts_product=shifted))
-            elif isinstance(step, pg.EdgeMetropolis | pg.WeightHMC | pg.DispersionGibbs):
+            elif isinstance(step, NetworkStep):
                 step._shared = Shared(SpikeData(history, likelihood))
             if isinstance(step, pg.DispersionGibbs):
                 step._at_least = count_tables(likelihood.counts)
@@ -183,7 +186,9 @@ class JointModel:
         psi = np.tile(bias, (self.n_bins, 1))
         if self.layout is not None:
             psi += self.data.covariates @ free["covariate_weights"].T
-        own = free.get("dispersion", getattr(law, "dispersion", None))
+        own = None
+        if law.parameter_name is not None:
+            own = free.get(law.parameter_name, getattr(law, law.parameter_name))
         ends = [*starts[1:], self.n_bins]
         return np.concatenate(
             [
@@ -219,20 +224,22 @@ class JointModel:
         return {name: values[i] for name, values in self.prior.items()}
 
 
-def draw_counts(law, psi, dispersion, rng):
+def draw_counts(law, psi, own, rng):
     """Draw the counts of one bin."""
     if isinstance(law, pg.Binomial | Bernoulli):
         return rng.binomial(law.trials, expit(psi))
+    if isinstance(law, pg.Gaussian):
+        return rng.normal(psi, np.sqrt(own))
     mean = np.exp(np.minimum(psi, 10.0))  # what runs away need not do so faster
     if isinstance(law, pg.Poisson):
         return rng.poisson(mean)
-    return rng.poisson(rng.gamma(np.broadcast_to(dispersion, psi.shape)) * mean)
+    return rng.poisson(rng.gamma(np.broadcast_to(own, psi.shape)) * mean)
 
 
 def _run(psi, filters, draw):
     n_bins, n_lags = len(psi), filters.shape[1]
     psi = np.concatenate([psi, np.zeros((n_lags, psi.shape[1]))])
-    counts = np.empty((n_bins, psi.shape[1]), dtype=np.int64)
+    counts = np.empty((n_bins, psi.shape[1]))
     for t in range(n_bins):
         counts[t] = draw(psi[t])
         psi[t + 1 : t + 1 + n_lags] += np.einsum("m,mln->ln", counts[t], filters)
@@ -254,6 +261,8 @@ def make_model(
     basis = pg.basis.raised_cosine(n_basis, window=0.025, bin_width=0.005)
     counts = np.zeros((n_bins, n_neurons), dtype=int)
     counts[::7] = 1
+    if observation_model(observation).name == "gaussian":
+        counts = np.random.default_rng(0).normal(size=counts.shape)
     if segment is not None:
         attrs = {"bin_width": 0.005}
         counts = xr.DataArray(counts, dims=("time", "neuron"), attrs=attrs)
@@ -298,8 +307,9 @@ def make_joint(
     }
     with model:
         steps = [kind(threads=1, rng=rng.spawn(1)[0]) for kind in network_steps]
-        if "dispersion" in names:
-            steps.append(pg.DispersionGibbs(threads=1, rng=rng.spawn(1)[0]))
+        for name, kind in (("dispersion", pg.DispersionGibbs), ("noise_variance", pg.NoiseGibbs)):
+            if name in names:
+                steps.append(kind(threads=1, rng=rng.spawn(1)[0]))
         if BlockLabelsRV in kinds:
             steps.append(pg.BlockGibbs(rng=rng.spawn(1)[0]))
         if len(hyperparameters) > kinds.count(BlockLabelsRV):
@@ -327,7 +337,8 @@ def summaries(free, counts):
     """
     n = len(free["bias"])
     own = np.eye(n, dtype=bool)
-    weights, counts = np.tanh(free["weights"]), np.log1p(counts)
+    weights = np.tanh(free["weights"])
+    counts = np.sign(counts) * np.log1p(np.abs(counts))
     result = {
         "bias": free["bias"].mean(),
         "bias^2": (free["bias"] ** 2).mean(),

@@ -6,15 +6,16 @@ import numpy as np
 import pymc as pm
 import pytest
 from scipy.special import expit
-from scipy.stats import binom, nbinom, poisson
+from scipy.stats import binom, nbinom, norm, poisson
 
 import pymc_glm as pg
 from pymc_glm.kernels import likelihood
+from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
 from pymc_glm.kernels.sparse_history import sparse_history
 from pymc_glm.observations import observation_of
-from pymc_glm.steps import dispersion
+from pymc_glm.steps import dispersion, noise
 
 BASIS = pg.basis.raised_cosine(2, window=0.1, bin_width=0.02)
 
@@ -41,12 +42,18 @@ LAWS = {
     "negative binomial 0.3": (pg.NegativeBinomial(0.3), slow_negative_binomial(0.3)),
     "negative binomial 7": (pg.NegativeBinomial(7), slow_negative_binomial(7)),
     "poisson": (pg.Poisson(), Slow(lambda y, psi: poisson.logpmf(y, np.exp(psi)), np.exp)),
+    "gaussian": (
+        pg.Gaussian(0.49),
+        Slow(lambda y, psi: norm.logpdf(y, psi, 0.7), lambda psi: psi),
+    ),
 }
 each_law = pytest.mark.parametrize(("law", "slow"), list(LAWS.values()), ids=list(LAWS))
 
 
 def counts_of(law, n_bins=300, n=3, seed=0):
     rng = np.random.default_rng(seed)
+    if isinstance(law, pg.Gaussian):
+        return rng.normal(size=(n_bins, n))
     if isinstance(law, pg.NegativeBinomial):
         return rng.negative_binomial(2.0, 0.7, (n_bins, n))
     if isinstance(law, pg.Poisson):
@@ -59,8 +66,9 @@ def test_kernels_know_the_law(law, slow):
     """Log probabilities up to a term of the counts alone; derivatives by finite differences."""
     y = np.arange(slow.most + 1)
     psi = np.random.default_rng(1).normal(size=y.size) * 3
+    y = y - 2.5 * (not law.whole)  # traces are not counts
     expected = slow.log_pmf(y, psi) - slow.log_pmf(y, np.zeros(y.size))
-    parameters = likelihood.law_of(law.likelihood(y[None].astype(np.int8)), 0)
+    parameters = likelihood.law_of(law.likelihood(y[None]), 0)
     ours = [
         likelihood.log_likelihood(parameters, y[i : i + 1], psi[i : i + 1], np.empty(1))
         - likelihood.log_likelihood(parameters, y[i : i + 1], np.zeros(1), np.empty(1))
@@ -77,7 +85,7 @@ def test_kernels_know_the_law(law, slow):
 @each_law
 def test_augmentation_knows_the_law(law, slow):
     r"""kappa and b: p(y | psi) is proportional to exp(kappa psi) / (2 cosh(psi / 2))^b."""
-    if isinstance(law, pg.Poisson):
+    if isinstance(law, pg.Poisson | pg.Gaussian):
         return
     y = np.arange(slow.most + 1)
     psi = np.random.default_rng(1).normal(size=y.size) * 3
@@ -97,6 +105,7 @@ def test_activation_inverts_the_mean(law, slow):
     psi = law.activation(rate, 0.02)
     np.testing.assert_allclose(slow.mean(psi) / 0.02, rate)
     own = getattr(law, law.parameter_name) if law.parameter_name else 1.0
+    own = np.asarray(own)
     np.testing.assert_allclose(law.mean_counts(psi, own) / 0.02, rate)
 
 
@@ -124,7 +133,7 @@ def test_the_models_log_density_is_that_of_the_law(law, slow):
     point = model.initial_point(0)
     point["weights"] = 0.1 * rng.standard_normal(point["weights"].shape)
     point["bias"] = rng.normal(-0.5, 0.3, 3)
-    history = pg.history_design(counts, BASIS).values
+    history = convolve_history(counts, BASIS.values)
     psi = point["bias"] + np.einsum("tmb,nmb->tn", history, point["weights"])
     found = model.compile_logp(vars=[model["spikes"]], sum=False)(point)[0]
     np.testing.assert_allclose(found, slow.log_pmf(counts, psi), rtol=1e-9, atol=1e-10)
@@ -184,7 +193,13 @@ def joint_of(law, steps, **bias):
     )
 
 
+def traces_of(steps):
+    return pg.Gaussian(pm.InverseGamma.dist(4, 2)), steps
+
+
 GEWEKE = {
+    "gaussian": traces_of(AUGMENTED),
+    "gaussian by default": traces_of(NOT),
     "binomial": (pg.Binomial(3), AUGMENTED),
     "binomial by default": (pg.Binomial(3), NOT),
     "negative binomial": (pg.NegativeBinomial(pm.Gamma.dist(4, 2)), AUGMENTED),
@@ -216,6 +231,25 @@ def _forget_the_rising_factorials(monkeypatch):
     monkeypatch.setattr(dispersion, "log_rising_factorials", lambda at_least, r: 0.0 * r)
 
 
+def _wrong_residuals(monkeypatch):
+    original = noise.log_likelihoods
+
+    def too_small(posts, *arguments):
+        original(posts, *arguments)
+        arguments[-1][slice(*posts)] *= 0.8
+
+    monkeypatch.setattr(noise, "log_likelihoods", too_small)
+
+
+def test_planted_bugs_of_traces_are_found(monkeypatch):
+    """As below."""
+    _wrong_residuals(monkeypatch)
+    model = joint_of(*traces_of(NOT))
+    chain = joint.successive_conditional(model, 1500, 12)
+    _, score = joint.worst(joint.marginal_conditional(model, seed=13), chain)
+    assert abs(score) > 4.2
+
+
 def _keep_the_shape(monkeypatch):
     """The kernels do not hear of the dispersion's draws."""
     monkeypatch.setattr(pg.WeightHMC, "data", property(lambda step: step._shared.value))
@@ -239,8 +273,17 @@ def test_planted_bugs_are_found(monkeypatch, plant):
         (pg.NegativeBinomial(), None),
         (pg.NegativeBinomial(), [pg.PolyaGammaGibbs, pg.DispersionGibbs]),
         (pg.Poisson(), None),
+        (pg.Gaussian(), None),
+        (pg.Gaussian(), [pg.PolyaGammaGibbs, pg.NoiseGibbs]),
     ],
-    ids=["binomial", "negative binomial", "negative binomial, augmented", "poisson"],
+    ids=[
+        "binomial",
+        "negative binomial",
+        "negative binomial, augmented",
+        "poisson",
+        "gaussian",
+        "gaussian, conjugate",
+    ],
 )
 def test_agreement_with_nuts(law, steps):
     """Dense edges, a fixed prior: means within Monte Carlo error of those of PyMC's NUTS.
@@ -265,3 +308,43 @@ def test_agreement_with_nuts(law, steps):
         error = np.hypot(*[az.mcse(x, method="mean")[rv.name] for x in (one, other)])
         away = one.mean(("chain", "draw")) - other.mean(("chain", "draw"))
         assert (np.abs(away[rv.name]) < 4.5 * error).all(), rv.name
+
+
+def test_traces_need_not_be_whole_and_counts_must():
+    traces = counts_of(pg.Gaussian())
+    with pytest.raises(ValueError, match=r"is negative.*allowed are counts 0, 1, 2"):
+        pg.build_glm(np.round(traces), BASIS)
+    traces[5, 1] = np.nan
+    with pytest.raises(ValueError, match=r"nan in bin 5 of neuron '1'.*allowed are finite numbers"):
+        pg.build_glm(traces, BASIS, observation="gaussian")
+    with pytest.warns(UserWarning, match=r"trace of neuron '0' has the mean 5\d.*about 0"):
+        pg.build_glm(counts_of(pg.Gaussian()) + 55.0, BASIS, observation="gaussian")
+
+
+def test_an_autoregression_is_found():
+    """Traces of a known network; edges, weights and noise come back, rates are in their units."""
+    rng = np.random.default_rng(4)
+    weights = np.zeros((3, 3, 2))
+    weights[1, 0] = [0.3, 0.1]
+    weights[2, 2] = [0.2, 0.0]
+    filters = np.einsum("nmb,lb->mln", weights, BASIS.values)
+    psi, sd = np.zeros((3000 + len(BASIS), 3)), np.array([1.0, 0.7, 0.5])
+    traces = np.empty((3000, 3))
+    for t in range(3000):
+        traces[t] = rng.normal(psi[t], sd)
+        psi[t + 1 : t + 1 + len(BASIS)] += np.einsum("m,mln->ln", traces[t], filters)
+    model = pg.build_glm(traces, BASIS, observation="gaussian")
+    tree = pg.sample(500, 500, chains=2, model=model, random_seed=1, progressbar=False, quiet=True)
+    drawn = tree["posterior"]
+    present = drawn["adjacency"].mean(("chain", "draw")).values
+    assert present[1, 0] > 0.99
+    assert present[2, 2] > 0.99
+    assert present[~np.eye(3, dtype=bool)].sum() - present[1, 0] < 2
+    for name, truth in (("weights", weights), ("noise_variance", sd**2)):
+        mean, spread = (getattr(drawn[name], f)(("chain", "draw")).values for f in ("mean", "std"))
+        found = (np.abs(mean - truth) < 4.5 * spread)[truth != 0]
+        assert found.all(), name
+    rates = pg.predicted_rates(tree, random_seed=1)["mean"]
+    left = traces - rates.values
+    np.testing.assert_allclose(left.std(axis=0), sd, rtol=4.5 / np.sqrt(2 * 3000))
+    assert "units" not in rates.attrs

@@ -102,14 +102,14 @@ def test_the_measure_sees_a_run_away():
 
 def test_weights_shrink_with_the_number_of_inputs():
     """Variance of the summed input at the prior's scale is that of 3 inputs, in any larger net."""
-    from pymc_glm.weights import weight_units
+    from pymc_glm.weights import SPIKE_EFFECT, weight_units
 
     basis = pg.basis.raised_cosine(2, window=0.05, bin_width=0.005)
     area = basis.values.sum(axis=0) * 0.005
-    small = weight_units(basis.values, 0.005, 20, dense=False)
+    small = weight_units(basis.values, SPIKE_EFFECT / 0.005, 20, dense=False)
     np.testing.assert_allclose(small.scale * area, 0.0025)
     for n, dense, inputs in ((300, False, 30), (300, True, 300), (12, True, 12)):
-        units = weight_units(basis.values, 0.005, n, dense)
+        units = weight_units(basis.values, SPIKE_EFFECT / 0.005, n, dense)
         np.testing.assert_allclose(inputs * units.scale**2, 3 * small.scale**2)
         np.testing.assert_allclose(inputs * units.mean, 3 * small.mean)
         np.testing.assert_allclose(units.self_scale, small.self_scale)

@@ -50,7 +50,7 @@ def predicted_rates(
     Returns
     -------
     Dataset
-        `mean`, `lower` and `upper` in Hz, dims (time, post).
+        `mean`, `lower` and `upper` in Hz, of traces in their own units, dims (time, post).
 
     Raises
     ------
@@ -114,12 +114,12 @@ def predicted_rates(
         psi += bias[post, chains, index][:, None]
         psi += _covariate_activation(tree, window, post, chains, index)
         own = _parameter(tree, law, post, chains, index)
-        rates = law.mean_counts(psi, own) / width
+        rates = law.mean_counts(psi, own) / (width if law.whole else 1.0)
         bands[0, :, column] = rates.mean(axis=0)
         bands[1:, :, column] = hdi(rates, prob).T
     return xr.Dataset(
         {
-            name: (("time", "post"), values, {"units": "Hz"})
+            name: (("time", "post"), values, {"units": "Hz"} if law.whole else {})
             for name, values in zip(("mean", "lower", "upper"), bands, strict=True)
         },
         coords={

@@ -13,13 +13,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood
+from pymc_glm.kernels.likelihood import Likelihood
 from pymc_glm.kernels.sparse_history import SparseHistory, write_psi
 
 __all__ = [
     "count_tables",
     "draw_tables",
-    "log_likelihoods",
     "log_rising_factorials",
     "softplus_sums",
 ]
@@ -68,33 +67,6 @@ def log_rising_factorials(at_least: NDArray[np.int64], dispersion: Floats) -> Fl
     """
     logs = np.log(dispersion[:, None] + np.arange(at_least.shape[1]))
     return np.einsum("nj,nj->n", at_least, logs)
-
-
-@numba.njit(cache=True, nogil=True)
-def log_likelihoods(
-    posts: tuple[int, int],
-    history: SparseHistory,
-    likelihood: Likelihood,
-    bias: Floats,
-    weights: Floats,
-    out: Floats,
-) -> None:  # pragma: no cover - compiled
-    """Write log likelihoods of some post neurons, up to terms of counts and shape.
-
-    Parameters
-    ----------
-    posts : tuple of int
-        The first post neuron and the one after the last.
-    history : SparseHistory
-    likelihood : Likelihood
-    bias : array, shape (post,)
-    weights : array, shape (post, pre, basis)
-    out : array, shape (post,)
-    """
-    psi, buffer = np.empty(history.n_bins), np.empty(history.n_bins)
-    for n in range(posts[0], posts[1]):
-        write_psi(history, bias[n], weights[n], psi)
-        out[n] = log_likelihood(law_of(likelihood, n), likelihood.counts[n], psi, buffer)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -2,8 +2,8 @@
 
 One family covers the logistic laws, p(y | psi) proportional to exp(a psi) / (1 + exp psi)^b with
 a = y and b = shape + slope y: Bernoulli (1, 0), binomial (n_trials, 0), negative binomial
-(dispersion, 1). Another holds Poisson counts with mean exp(psi). A family is one branch in each of
-the two functions.
+(dispersion, 1). Others hold Poisson counts with mean exp(psi), and traces with mean psi and
+precision shape. A family is one branch in each of the two functions.
 """
 
 import math
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pymc_glm.kernels.exponential import exponential
 
 __all__ = [
+    "GAUSSIAN",
     "LOGISTIC",
     "POISSON",
     "Likelihood",
@@ -28,6 +29,7 @@ __all__ = [
 
 LOGISTIC = 0
 POISSON = 1
+GAUSSIAN = 2
 
 _STEEP = 40.0  # psi beyond which log(1 + exp psi) is psi to double precision
 _FLAT = -700.0
@@ -40,7 +42,7 @@ class Likelihood(NamedTuple):
     """The law of the counts."""
 
     family: int
-    counts: NDArray  # (post, time), of the smallest integer type that holds them
+    counts: NDArray  # (post, time), of the smallest integer type that holds them; or traces
     shape: Floats  # (post,)
     slope: float
 
@@ -87,6 +89,11 @@ def score(
             slope[i] = counts[i] - mean
             curvature[i] = mean
         return
+    if family == GAUSSIAN:
+        for i in range(psi.size):
+            slope[i] = shape * (counts[i] - psi[i])
+            curvature[i] = shape
+        return
     for i in range(psi.size):
         e = exponential(min(max(psi[i], -_STEEP), _STEEP))
         q = 1.0 / (1.0 + e)
@@ -106,6 +113,10 @@ def log_likelihood(
         for i in range(n):
             linear += counts[i] * psi[i] - exponential(min(max(psi[i], _FLAT), -_FLAT))
         return linear
+    if family == GAUSSIAN:
+        for i in range(n):
+            linear += (counts[i] - psi[i]) ** 2
+        return -0.5 * shape * linear
     for i in range(n):
         linear += counts[i] * psi[i]
         beyond += max(psi[i] - _STEEP, 0.0)

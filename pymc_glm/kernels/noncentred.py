@@ -8,7 +8,7 @@ from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, score
 from pymc_glm.kernels.sparse_history import SparseHistory, add_projection, write_psi
 
-__all__ = ["mean_history", "network_gradient", "pulled_back"]
+__all__ = ["log_likelihoods", "mean_history", "network_gradient", "pulled_back"]
 
 type Floats = NDArray[np.float64]
 
@@ -20,6 +20,33 @@ def mean_history(history: SparseHistory) -> Floats:
     for m in range(history.n_pre):
         add_projection(history, m, ones, out[m])
     return out / history.n_bins
+
+
+@numba.njit(cache=True, nogil=True)
+def log_likelihoods(
+    posts: tuple[int, int],
+    history: SparseHistory,
+    likelihood: Likelihood,
+    bias: Floats,
+    weights: Floats,
+    out: Floats,
+) -> None:  # pragma: no cover - compiled
+    """Write log likelihoods of some post neurons, up to terms of counts and shape.
+
+    Parameters
+    ----------
+    posts : tuple of int
+        The first post neuron and the one after the last.
+    history : SparseHistory
+    likelihood : Likelihood
+    bias : array, shape (post,)
+    weights : array, shape (post, pre, basis)
+    out : array, shape (post,)
+    """
+    psi, buffer = np.empty(history.n_bins), np.empty(history.n_bins)
+    for n in range(posts[0], posts[1]):
+        write_psi(history, bias[n], weights[n], psi)
+        out[n] = log_likelihood(law_of(likelihood, n), likelihood.counts[n], psi, buffer)
 
 
 @numba.njit(cache=True, nogil=True)

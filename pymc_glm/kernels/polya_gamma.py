@@ -16,7 +16,7 @@ import numpy as np
 import polyagamma
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.likelihood import Likelihood
+from pymc_glm.kernels.likelihood import GAUSSIAN, Likelihood
 from pymc_glm.kernels.packing import PackedRows, project, transpose_product, weighted_grams
 from pymc_glm.kernels.tableau import draw_active, update_edges
 
@@ -37,7 +37,8 @@ FUSED_POSTS = 4  # post neurons that share one reading of the design
 class AugmentedData(NamedTuple):
     """What a sweep needs of the data, p(y | psi) proportional to exp(y psi) / (1 + exp psi)^b.
 
-    With b = shape + slope y, and kappa = y - b / 2 (Polson, Scott & Windle 2013, theorem 1).
+    With b = shape + slope y, and kappa = y - b / 2 (Polson, Scott & Windle 2013, theorem 1). Of a
+    Gaussian trace with precision shape, omega = shape and kappa = shape y.
     """
 
     rows: PackedRows  # [1, history], (time, D)
@@ -47,6 +48,7 @@ class AugmentedData(NamedTuple):
     shape: NDArray[np.float64]  # (post,)
     slope: float
     group_size: int  # B, basis functions of an edge
+    gaussian: bool = False
 
     def with_shape(self, shape: NDArray[np.float64]) -> Self:
         """Return the data under another shape."""
@@ -58,8 +60,17 @@ class AugmentedData(NamedTuple):
             return float(self.shape[n])
         return self.shape[n] + self.slope * self.counts[n]
 
+    def draw_omega(self, n: int, psi: NDArray[np.float64], rng: np.random.Generator) -> None:
+        """Replace psi of post neuron n, (packed row,), by omega."""
+        if self.gaussian:
+            psi[:] = self.shape[n]
+        else:
+            draw_omega(self.polya_gamma_shape(n), psi, rng)
+
     def kappa_product(self, n: int) -> NDArray[np.float64]:
         """Return [1, history]' kappa of post neuron n, (D,)."""
+        if self.gaussian:
+            return self.shape[n] * self.counts_product[n]
         own = (1.0 - self.slope / 2.0) * self.counts_product[n]
         return own - self.shape[n] / 2.0 * self.total
 
@@ -111,7 +122,7 @@ def augment(rows: PackedRows, likelihood: Likelihood, group_size: int) -> Augmen
     rows : PackedRows
         [1, history].
     likelihood : Likelihood
-        Of the logistic family.
+        Of the logistic or the Gaussian family.
     group_size : int
         Basis functions of an edge.
     """
@@ -125,6 +136,7 @@ def augment(rows: PackedRows, likelihood: Likelihood, group_size: int) -> Augmen
         likelihood.shape,
         likelihood.slope,
         group_size,
+        likelihood.family == GAUSSIAN,
     )
 
 
@@ -199,7 +211,7 @@ def _update_posts(posts, data, prior, terms, omega, adjacency, coefficients, see
     clock = [time.perf_counter()]
     generators = [np.random.Generator(np.random.SFC64(seeds[n])) for n in posts]
     for n, rng in zip(posts, generators, strict=True):
-        draw_omega(data.polya_gamma_shape(n), omega[n], rng)
+        data.draw_omega(n, omega[n], rng)
     clock.append(time.perf_counter())
     size = data.rows.n_columns
     grams = np.empty((len(posts), size, size))

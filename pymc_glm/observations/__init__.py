@@ -6,6 +6,7 @@ Adding one is one class in one file, and its row in `LAWS`; steps and builders r
 
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_glm.observations.gaussian import Gaussian
 from pymc_glm.observations.law import Observation
 from pymc_glm.observations.logistic import Bernoulli, Binomial
 from pymc_glm.observations.negative_binomial import NegativeBinomial
@@ -14,6 +15,7 @@ from pymc_glm.observations.poisson import Poisson
 __all__ = [
     "Bernoulli",
     "Binomial",
+    "Gaussian",
     "NegativeBinomial",
     "Observation",
     "Poisson",
@@ -22,7 +24,7 @@ __all__ = [
     "observation_of",
 ]
 
-LAWS: tuple[type[Observation], ...] = (Bernoulli, Binomial, NegativeBinomial, Poisson)
+LAWS: tuple[type[Observation], ...] = (Bernoulli, Binomial, NegativeBinomial, Poisson, Gaussian)
 
 
 def observation_model(observation: str | Observation) -> Observation:

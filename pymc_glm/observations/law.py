@@ -19,6 +19,9 @@ class Observation(ABC):
     rv_type: ClassVar[type]
     parameter_name: ClassVar[str | None] = None  # of the law's own parameter, in model and tree
     most: float = np.inf  # largest mean count of a bin
+    whole: ClassVar[bool] = True  # whether it is counts 0, 1, 2, ...
+    typical_rate: ClassVar[float] = 5.0  # Hz, around which the default prior of the biases stands
+    effect: ClassVar[float | None] = None  # of one unit, summed over bins; None: by the bin width
 
     @classmethod
     @abstractmethod
@@ -54,6 +57,11 @@ class Observation(ABC):
     @abstractmethod
     def psi(self, variable: TensorVariable) -> TensorVariable:
         """Return the activation of a variable that `distribution` made."""
+
+    @property
+    def learned(self) -> TensorVariable | None:
+        """The random variable of the law's own parameter, None if it is fixed or there is none."""
+        return None
 
     def parameter(self, variable: TensorVariable) -> TensorVariable | None:
         """Return the shape of `likelihood` as the model learns it, None if it is fixed."""

@@ -82,6 +82,11 @@ class NegativeBinomial(Observation):
         _, p = variable.owner.op.dist_params(variable.owner)
         return pt.log1p(-p) - pt.log(p)
 
+    @property
+    def learned(self) -> TensorVariable | None:
+        """The dispersion if it is learned."""
+        return self.dispersion if isinstance(self.dispersion, TensorVariable) else None
+
     def parameter(self, variable: TensorVariable) -> TensorVariable | None:
         """Return the dispersion if it is learned."""
         return None if isinstance(self.dispersion, np.ndarray) else _dispersion(variable)

@@ -6,6 +6,7 @@ from pymc_glm.steps.blocks import BlockGibbs
 from pymc_glm.steps.dispersion import DispersionGibbs
 from pymc_glm.steps.edge_metropolis import EdgeMetropolis
 from pymc_glm.steps.network_nuts import NetworkNUTS
+from pymc_glm.steps.noise import NoiseGibbs
 from pymc_glm.steps.polya_gamma import PolyaGammaGibbs
 from pymc_glm.steps.weight_hmc import WeightHMC
 
@@ -14,6 +15,7 @@ __all__ = [
     "DispersionGibbs",
     "EdgeMetropolis",
     "NetworkNUTS",
+    "NoiseGibbs",
     "PolyaGammaGibbs",
     "WeightHMC",
 ]
@@ -24,6 +26,7 @@ for _method in (
     WeightHMC,
     PolyaGammaGibbs,
     DispersionGibbs,
+    NoiseGibbs,
     BlockGibbs,
     NetworkNUTS,
 ):

@@ -53,7 +53,9 @@ def read_spikes(model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]
     seen = _known.get(container)
     if seen is None or any(r() is not s for r, s in zip(seen[0], sources, strict=True)):
         counts = observed_counts(model, network.spikes).T
-        counts = np.ascontiguousarray(counts, np.min_scalar_type(-1 - int(counts.max())))
+        whole = network.observation.whole
+        kind = np.min_scalar_type(-1 - int(counts.max())) if whole else np.float64
+        counts = np.ascontiguousarray(counts, kind)
         layout = None
         if network.covariates is not None:
             layout = CovariateLayout.of_network(model, network)

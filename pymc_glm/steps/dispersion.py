@@ -6,26 +6,22 @@ import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
 from pymc.blocking import PointType, StatsType
-from pymc.model import modelcontext
-from pymc.pytensorf import compile as pymc_compile
-from pymc.step_methods.compound import Competence
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
-from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.basic import GammaRV
-from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.kernels.dispersion import (
     count_tables,
     draw_tables,
-    log_likelihoods,
     log_rising_factorials,
     softplus_sums,
 )
+from pymc_glm.kernels.noncentred import log_likelihoods
 from pymc_glm.kernels.polya_gamma import NetworkPrior
-from pymc_glm.steps.data import SpikeData, read_spikes
-from pymc_glm.steps.network_state import INTERPRETED, NetworkVariables, find_network
-from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
+from pymc_glm.steps.data import SpikeData
+from pymc_glm.steps.law_parameter import LawParameterStep
+from pymc_glm.steps.network_state import NetworkVariables
+from pymc_glm.steps.network_step import NetworkStepState
 from pymc_glm.steps.shared import Shared
 
 __all__ = ["DispersionGibbs"]
@@ -44,7 +40,7 @@ class DispersionGibbsState(NetworkStepState):
     log_step: Any
 
 
-class DispersionGibbs(NetworkStep):
+class DispersionGibbs(LawParameterStep):
     """Draw the dispersion of negative binomial counts, given all activations.
 
     From its conditional under a gamma prior, by the tables of a Chinese restaurant in each bin
@@ -89,7 +85,9 @@ class DispersionGibbs(NetworkStep):
     """
 
     name = "dispersion_gibbs"
-    draws = ("dispersion",)
+    conjugate = GammaRV
+    law = "negative_binomial"
+    wanted = "dispersion with a gamma prior, as of observation='negative_binomial'"
     _state_class = DispersionGibbsState
     stats_dtypes_shapes: ClassVar[dict] = {"dispersion_acceptance": (np.float64, [])}
 
@@ -103,27 +101,12 @@ class DispersionGibbs(NetworkStep):
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,
     ):
-        model = modelcontext(model)
-        network = find_network(model)
-        if network.dispersion is None or not isinstance(network.dispersion.owner.op, GammaRV):
-            raise ValueError(
-                "the model has no dispersion with a gamma prior; DispersionGibbs draws that of "
-                "observation=pg.NegativeBinomial(), pm.NUTS one with another prior."
-            )
         super().__init__(vars, model, threads, rng, compile_kwargs)
-        outputs = model.replace_rvs_by_values(
-            list(network.dispersion.owner.op.dist_params(network.dispersion.owner))
-        )
-        inputs = [v for v in model.value_vars if v in ancestors(outputs)]
-        self._prior_names = [v.name for v in inputs]
-        options = {"mode": INTERPRETED} | (compile_kwargs or {})
-        self._gamma = pymc_compile(inputs, outputs, trust_input=True, **options)
         self._forget()
 
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
-        shared = read_spikes(model, network)
+        shared = super()._read(model, network)
         self._at_least = count_tables(shared.value.likelihood.counts)
-        self._like = model.initial_point(0)[model.rvs_to_values[network.dispersion].name]
         return shared
 
     def _forget(self) -> None:
@@ -138,15 +121,11 @@ class DispersionGibbs(NetworkStep):
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Draw the dispersion given the activation, then move it with the biases."""
         bias, _, weights = self._state(point)
-        gamma = self._gamma(*[point[key] for key in self._prior_names])
+        gamma = self._prior_parameters(point)
         dispersion = self._draw(gamma, bias, weights)
         dispersion, bias, acceptance = self._move(gamma, point, dispersion, bias, weights)
-        new = {self._names["dispersion"]: np.log(dispersion), self._names["bias"]: bias}
+        new = {self._names["parameter"]: np.log(dispersion), self._names["bias"]: bias}
         return point | new, [{"dispersion_acceptance": float(np.mean(acceptance))}]
-
-    def _pooled(self, values: NDArray) -> NDArray:
-        """Sum over neurons if one dispersion serves all of them."""
-        return values.sum(axis=0 if self._like.ndim == 0 else ())
 
     def _draw(self, gamma: list[NDArray], bias: NDArray, weights: NDArray) -> NDArray:
         """Draw the tables, then the dispersion."""
@@ -197,23 +176,3 @@ class DispersionGibbs(NetworkStep):
         likely -= 0.5 * prior.bias_precision * (bias - prior.bias_mean) ** 2
         shape, scale = gamma
         return self._pooled(likely) + shape * np.log(dispersion) - dispersion / scale
-
-    @staticmethod
-    def competence(var: TensorVariable, has_grad: bool = False) -> Competence:
-        """Claim the dispersion of negative binomial counts if it has a gamma prior."""
-        model = pm.Model.get_context(error_if_none=False)
-        if not isinstance(var.owner.op, GammaRV) or model is None:
-            return Competence.INCOMPATIBLE
-        try:
-            found = find_network(model).dispersion
-        except ValueError:
-            return Competence.INCOMPATIBLE
-        return Competence.IDEAL if found is var else Competence.INCOMPATIBLE
-
-    @staticmethod
-    def _progressbar_config(n_chains=1):
-        return [], {}
-
-    @staticmethod
-    def _make_progressbar_update_functions():
-        return (lambda stats: {},)

@@ -55,7 +55,7 @@ class NetworkVariables(NamedTuple):
     adjacency: TensorVariable | None  # (post, pre); None: every edge is present
     spikes: TensorVariable  # (time, post), observed
     observation: Observation
-    dispersion: TensorVariable | None = None  # (post,) or (), where the law has one to learn
+    parameter: TensorVariable | None = None  # of the law, (post,) or (), where it is learned
     covariates: TensorVariable | None = None  # weights (post, covariate), where there are any
 
 
@@ -92,14 +92,14 @@ def find_network(model: pm.Model) -> NetworkVariables:
             f"the observed variable {spikes.name!r} follows {spikes.owner.op}, which is no known "
             "observation model of a network GLM."
         )
-    dispersion = getattr(observation, "dispersion", None)
+    parameter = observation.learned
     return NetworkVariables(
         bias,
         weights,
         adjacency,
         spikes,
         observation,
-        dispersion if dispersion in model.free_RVs else None,
+        parameter if parameter in model.free_RVs else None,
         next((rv for rv in of_type(CovariateWeightsRV) if rv in ancestors([spikes])), None),
     )
 

@@ -93,7 +93,7 @@ class NetworkStep(BlockedStep):
         check_conditionals(model, network, type(self).__name__)
         self._names = {
             kind: model.rvs_to_values[rv].name
-            for kind in ("bias", "weights", "adjacency", "dispersion", "covariates")
+            for kind in ("bias", "weights", "adjacency", "parameter", "covariates")
             if (rv := getattr(network, kind)) is not None
         }
         self._prior = PriorFunction(model, network, compile_kwargs)

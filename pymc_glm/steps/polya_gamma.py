@@ -8,7 +8,7 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
-from pymc_glm.kernels.likelihood import LOGISTIC
+from pymc_glm.kernels.likelihood import GAUSSIAN, LOGISTIC
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import AugmentedData, augment, sweep
 from pymc_glm.steps.data import read_spikes
@@ -27,7 +27,8 @@ class PolyaGammaGibbsState(NetworkStepState):
 class PolyaGammaGibbs(NetworkStep):
     r"""Draw edges (weights integrated out), weights and biases by Pólya-gamma augmentation.
 
-    Every post neuron in turn: :math:`\omega_t \sim \mathrm{PG}(b(y_t), \psi_t)`; every edge from
+    Every post neuron in turn: :math:`\omega_t \sim \mathrm{PG}(b(y_t), \psi_t)` (of a Gaussian
+    trace, the precision of the noise); every edge from
     its conditional with the weights integrated out; then bias and active weights jointly from
     their Gaussian conditional. Post neurons are independent and shared out over threads.
 
@@ -90,7 +91,7 @@ class PolyaGammaGibbs(NetworkStep):
 
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[AugmentedData]:
         history, likelihood = read_spikes(model, network).value
-        if likelihood.family != LOGISTIC:
+        if likelihood.family not in (LOGISTIC, GAUSSIAN):
             raise ValueError(
                 f"{network.observation.name} counts have no Pólya-gamma augmentation; draw edges "
                 "by EdgeMetropolis and biases and weights by WeightHMC, as pg.sample() does."

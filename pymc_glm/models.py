@@ -133,7 +133,7 @@ def build_glm(
     Parameters
     ----------
     counts : DataArray (time, neuron), or array with a basis that knows its bin width
-        Spike counts, e.g. from `pymc_glm.bin_spikes`.
+        Spike counts, e.g. from `pymc_glm.bin_spikes`, or a pynapple TsdFrame of them.
     basis : DataArray or array, (lag, basis)
         Basis functions of the coupling filters, e.g. from `pymc_glm.basis.raised_cosine`.
     edges : Edges, optional

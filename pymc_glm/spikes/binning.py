@@ -112,8 +112,12 @@ def bin_spikes(
     pieces = pieces_to_bin(asked, what, trains.recorded, window)
     apart = asked is not None or trains.epochs is not None
     n_bins = _bins_of(pieces, width, what if apart else None)
+    counts = np.zeros((n_bins.sum(), len(trains)), dtype=np.int64)
+    for n, times in enumerate(trains.times):
+        bins, n_spikes = np.unique(_bins(times, pieces.bounds, n_bins, width), return_counts=True)
+        counts[bins, n] = n_spikes
     array = xr.DataArray(
-        np.stack([_count(times, pieces.bounds, n_bins, width) for times in trains.times], axis=1),
+        counts,
         dims=("time", "neuron"),
         coords=_time_coords(pieces, n_bins, width, apart) | trains.coords,
         name="counts",
@@ -238,13 +242,13 @@ def _with_trials(
     )
 
 
-def _count(
+def _bins(
     times: NDArray[np.float64],
     bounds: NDArray[np.float64],
     n_bins: NDArray[np.int64],
     width: float,
 ) -> NDArray[np.int64]:
-    """Count the spikes of one neuron in the bins of all intervals, one after the other."""
+    """Find the bins of one neuron's spikes, those of all intervals one after the other."""
     starts = bounds[:, 0]
     rounding = 4 * np.spacing(np.abs(bounds).max())
     piece = np.searchsorted(starts - rounding, times, side="right") - 1
@@ -252,8 +256,7 @@ def _count(
     index = _bin_index(times, starts[piece], width)
     inside = (index >= 0) & (index < n_bins[piece])
     first = np.cumsum(n_bins) - n_bins
-    bins = first[piece[inside]] + index[inside].astype(np.int64)
-    return np.bincount(bins, minlength=int(n_bins.sum()))
+    return first[piece[inside]] + index[inside].astype(np.int64)
 
 
 def _outside(trains: SpikeTrains, bounds: NDArray[np.float64], what: str) -> int:

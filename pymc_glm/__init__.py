@@ -55,7 +55,7 @@ from pymc_glm.plots import (
 from pymc_glm.readers import read_spikes
 from pymc_glm.sampling import sample
 from pymc_glm.simulation import NetworkParameters, simulate
-from pymc_glm.spikes import SpikeTrains, bin_spikes
+from pymc_glm.spikes import SpikeTrains, as_spike_trains, bin_spikes, to_neo, to_pynapple
 from pymc_glm.steps import (
     BlockGibbs,
     DispersionGibbs,
@@ -107,6 +107,7 @@ __all__ = [
     "SpikeTrains",
     "WeightHMC",
     "align_positions",
+    "as_spike_trains",
     "basis",
     "bernoulli_glm",
     "bin_spikes",
@@ -132,4 +133,6 @@ __all__ = [
     "sample",
     "sbm_glm",
     "simulate",
+    "to_neo",
+    "to_pynapple",
 ]

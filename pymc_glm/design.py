@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymc_glm.basis import as_basis
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.segments import data_bins, segment_starts
+from pymc_glm.spikes import counts_from_package
 
 __all__ = ["Design", "check_counts", "history_design", "make_design"]
 
@@ -41,9 +42,9 @@ def check_counts(
 
     Parameters
     ----------
-    counts : DataArray (time, neuron) or array, shape (time, neuron)
+    counts : DataArray (time, neuron), array, shape (time, neuron), or pynapple.TsdFrame
         Spike counts; `pymc_glm.bin_spikes` makes them. A plain array gets times from bin_width
-        and the neurons "0", "1", ...
+        and the neurons "0", "1", ... See `pymc_glm.spikes.counts_from_package` for a TsdFrame.
     bin_width : float, optional
         Seconds; needed if counts do not say.
     whole : bool
@@ -55,6 +56,7 @@ def check_counts(
         Wrong dimensions, no bin width, empty, NaN, negative or fractional counts,
         duplicate neurons.
     """
+    counts = counts_from_package(counts, bin_width)
     if not isinstance(counts, xr.DataArray):
         values = np.asarray(counts)
         if values.ndim != 2:

@@ -179,8 +179,9 @@ def build_glm(
     Parameters
     ----------
     counts : DataArray (time, neuron), or array with a basis that knows its bin width
-        Spike counts, e.g. from `pymc_glm.bin_spikes`. No history goes over the borders of trials,
-        epochs and gaps: where a coordinate ``segment`` or ``trial`` (time) changes, or time jumps.
+        Spike counts, e.g. from `pymc_glm.bin_spikes`, or a pynapple TsdFrame of them. No history
+        goes over the borders of trials, epochs and gaps: where a coordinate ``segment`` or
+        ``trial`` (time) changes, or time jumps.
     basis : DataArray or array, (lag, basis)
         Basis functions of the coupling filters, e.g. from `pymc_glm.basis.raised_cosine`.
     edges : Edges, optional

@@ -3,12 +3,16 @@
 import logging
 import warnings
 from collections.abc import Hashable, Iterable
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from pymc_glm.spikes.checks import as_number, reaches, window_within
 from pymc_glm.spikes.conversion import SpikeTimes, as_spike_trains
+from pymc_glm.spikes.epochs import Pieces, as_intervals, interval_text, pieces_to_bin, within
+from pymc_glm.spikes.trains import SpikeTrains
 
 _log = logging.getLogger("pymc_glm")
 
@@ -19,6 +23,8 @@ def bin_spikes(
     *,
     start: float | None = None,
     stop: float | None = None,
+    epochs: Any = None,
+    trials: Any = None,
     neurons: Iterable[Hashable] | None = None,
     min_rate: float | None = None,
 ) -> xr.DataArray:
@@ -31,16 +37,22 @@ def bin_spikes(
 
     Parameters
     ----------
-    spike_times : SpikeTrains, mapping, sequence, pynapple.TsGroup or neo.SpikeTrain objects
+    spike_times : SpikeTrains, mapping, sequence, or an object of pynapple or neo
         A mapping leads from labels to arrays of sorted spike times in seconds; the neurons of a
-        sequence of such arrays are labelled "0", "1", and so on. neo objects may have any unit of
-        time.
+        sequence of such arrays are labelled "0", "1", and so on. See `as_spike_trains` for a
+        pynapple TsGroup and for neo's Block, Segment and SpikeTrains.
     bin_width : float
         Width of a bin in seconds.
     start, stop : float, optional
         Window to bin, in seconds; by default the bounds of the recording. Mappings and sequences
         of arrays have no bounds: they start at 0 and stop at the last spike unless told otherwise
         (give `stop` where the recording goes on after it).
+    epochs : array, shape (epoch, 2), pynapple.IntervalSet or neo.Epoch, optional
+        Starts and stops in seconds, sorted, not overlapping. Every epoch is binned from its own
+        start, and spikes outside all of them are dropped. By default the epochs of the recording,
+        such as the time support of a TsGroup.
+    trials : as `epochs`, optional
+        Epochs that are trials: the counts tell in which trial a bin is.
     neurons : iterable of labels, optional
         Neurons to keep, in this order. All by default.
     min_rate : float, optional
@@ -52,21 +64,26 @@ def bin_spikes(
     xarray.DataArray
         Counts, int64, dims (time, neuron). Coordinates: `time`, the start of every bin in seconds;
         `neuron`, the labels; `position_x`, `position_y` and `position_z` (neuron,) in micrometres,
-        as many as are known (`neuron_positions` joins them). Attributes: `bin_width` in seconds,
-        `name` of the recording, and with `min_rate` the labels of the `dropped_neurons`.
+        as many as are known (`neuron_positions` joins them), and the annotations of the recording.
+        With several epochs, or where `epochs` or `trials` are given: `segment` (time,), 0, 1, ...,
+        over whose boundaries no spike acts in a model; with trials: `trial` (time,), the index of
+        the trial, and `trial_time` (time,), seconds since it began. Attributes: `bin_width` in
+        seconds, `name` of the recording, with `min_rate` the labels of the `dropped_neurons`, with
+        `epochs` or `trials` the number of the `dropped_spikes`, which the logger "pymc_glm" tells
+        too.
 
     Raises
     ------
     TypeError
         If `spike_times` is of no accepted kind, or a number is not one.
     ValueError
-        If the window, the bin width, the labels or the spike times are not valid, or no neuron
-        reaches `min_rate`.
+        If the window, the bin width, the labels or the spike times are not valid, an epoch or
+        trial is shorter than a bin or was not recorded, or no neuron reaches `min_rate`.
 
     Warns
     -----
     UserWarning
-        If neurons without a single spike are kept.
+        If neurons without a single spike are kept, or no spike lies in the epochs.
 
     Examples
     --------
@@ -78,36 +95,43 @@ def bin_spikes(
     array([0, 0, 0, 1])
     >>> counts.dims, counts.attrs["bin_width"]
     (('time', 'neuron'), 0.1)
+    >>> counts = pg.bin_spikes([[0.1, 0.7, 1.2]], 0.5, trials=[[0, 0.5], [1, 2]])
+    >>> counts["time"].values, counts["trial"].values, counts.values[:, 0]
+    (array([0. , 1. , 1.5]), array([0, 1, 1]), array([1, 1, 0]))
     """
     width = as_number(bin_width, "bin_width")
     if width <= 0:
         raise ValueError(f"bin_width must be positive, got {width:g} s")
-    trains = as_spike_trains(spike_times, start=start, stop=stop)
-    start, stop = window_within(start, stop, trains.start, trains.stop)
+    asked, what = _asked(epochs, trials)
+    trains = as_spike_trains(spike_times, **_reach(start, stop, asked))
     if neurons is not None:
         trains = trains.select(neurons)
-    n_bins = int(_bin_index(np.array(stop), start, width))
-    if n_bins < 1:
-        raise ValueError(
-            f"bin_width = {width:g} s is longer than the recording, {stop - start:g} s from "
-            f"{start:g} to {stop:g} s; bin_width is in seconds"
-        )
-    counts = np.zeros((n_bins, len(trains)), dtype=np.int64)
+    window = window_within(start, stop, trains.start, trains.stop)
+    if asked is None and trains.trials is not None:
+        what = "trials"
+    pieces = pieces_to_bin(asked, what, trains.recorded, window)
+    apart = asked is not None or trains.epochs is not None
+    n_bins = _bins_of(pieces, width, what if apart else None)
+    counts = np.zeros((n_bins.sum(), len(trains)), dtype=np.int64)
     for n, times in enumerate(trains.times):
-        index = _bin_index(times, start, width)
-        bins, n_spikes = np.unique(
-            index[(index >= 0) & (index < n_bins)].astype(np.int64), return_counts=True
-        )
+        bins, n_spikes = np.unique(_bins(times, pieces.bounds, n_bins, width), return_counts=True)
         counts[bins, n] = n_spikes
-
-    time = xr.Variable("time", start + width * np.arange(n_bins), {"units": "s"})
     array = xr.DataArray(
         counts,
         dims=("time", "neuron"),
-        coords={"time": time} | trains.coords,
+        coords=_time_coords(pieces, n_bins, width, apart) | trains.coords,
         name="counts",
         attrs={"bin_width": width, "name": trains.name},
     )
+    if asked is not None and what == "trials":
+        array = _with_trials(array, pieces.first, asked[pieces.first, 0])
+    elif trains.trials is not None:
+        began = trains.recorded[pieces.second, 0]
+        array = _with_trials(array, trains.trials[pieces.second], began)
+    if asked is not None:
+        array.attrs["dropped_spikes"] = _outside(trains, pieces.bounds, what)
+        if array.attrs["dropped_spikes"] and not array.values.any() and min_rate is None:
+            return array
     return _drop_slow(array, min_rate)
 
 
@@ -142,7 +166,9 @@ def neuron_positions(array: xr.DataArray) -> xr.DataArray | None:
     )
 
 
-def _bin_index(times: np.ndarray, start: float, width: float) -> np.ndarray:
+def _bin_index(
+    times: NDArray[np.float64], start: NDArray[np.float64], width: float
+) -> NDArray[np.float64]:
     """Index of the bin that holds each time, as float64.
 
     Times and edges that are equal in decimal may differ by the rounding of `times`, `start` and
@@ -150,9 +176,104 @@ def _bin_index(times: np.ndarray, start: float, width: float) -> np.ndarray:
     """
     quotient = (times - start) / width
     nearest = np.rint(quotient)
-    ulps = (np.abs(times) + abs(start)) / width + np.abs(quotient)
+    ulps = (np.abs(times) + np.abs(start)) / width + np.abs(quotient)
     rounding = 2 * np.finfo(np.float64).eps * ulps
     return np.where(np.abs(quotient - nearest) <= rounding, nearest, np.floor(quotient))
+
+
+def _asked(epochs: Any, trials: Any) -> tuple[NDArray[np.float64] | None, str]:
+    """Intervals to bin apart, shape (interval, 2), and what they are."""
+    if epochs is not None and trials is not None:
+        raise ValueError("give either epochs or trials, not both")
+    if trials is not None:
+        return as_intervals(trials, "trials"), "trials"
+    return None if epochs is None else as_intervals(epochs, "epochs"), "epochs"
+
+
+def _reach(
+    start: float | None, stop: float | None, asked: NDArray[np.float64] | None
+) -> dict[str, float | None]:
+    """Bounds of a recording that does not know its own: they hold the window and all intervals."""
+    if asked is None:
+        return {"start": start, "stop": stop}
+    low, high = float(asked[0, 0]), float(asked[-1, 1])
+    return {
+        "start": low if start is None else min(low, as_number(start, "start")),
+        "stop": high if stop is None else max(high, as_number(stop, "stop")),
+    }
+
+
+def _bins_of(pieces: Pieces, width: float, what: str | None) -> NDArray[np.int64]:
+    """Whole bins in every interval; `what` the intervals are called, None for a recording."""
+    bounds = pieces.bounds
+    n_bins = _bin_index(bounds[:, 1], bounds[:, 0], width).astype(np.int64)
+    if (short := np.flatnonzero(n_bins < 1)).size:
+        start, stop = bounds[short[0]]
+        if what is None:
+            raise ValueError(
+                f"bin_width = {width:g} s is longer than the recording, {stop - start:g} s from "
+                f"{start:g} to {stop:g} s; bin_width is in seconds"
+            )
+        raise ValueError(
+            f"{interval_text(what, pieces.first[short[0]], bounds[short[0]])}, is shorter than one "
+            f"bin of {width:g} s; leave it out, or use a smaller bin_width"
+        )
+    return n_bins
+
+
+def _time_coords(
+    pieces: Pieces, n_bins: NDArray[np.int64], width: float, apart: bool
+) -> dict[str, xr.Variable]:
+    """Coordinates of bins: their starts and, with intervals binned apart, of which they are."""
+    segment = np.repeat(np.arange(len(n_bins)), n_bins)
+    since = width * np.concatenate([np.arange(n) for n in n_bins])
+    coords = {"time": xr.Variable("time", pieces.bounds[segment, 0] + since, {"units": "s"})}
+    return coords | ({"segment": xr.Variable("time", segment)} if apart else {})
+
+
+def _with_trials(
+    counts: xr.DataArray, trials: NDArray[np.integer], began: NDArray[np.float64]
+) -> xr.DataArray:
+    """Tell of every bin the trial and the time since that began, given those of the segments."""
+    segment = counts["segment"].values
+    since = counts["time"].values - began[segment]
+    return counts.assign_coords(
+        trial=("time", trials[segment]), trial_time=("time", since, {"units": "s"})
+    )
+
+
+def _bins(
+    times: NDArray[np.float64],
+    bounds: NDArray[np.float64],
+    n_bins: NDArray[np.int64],
+    width: float,
+) -> NDArray[np.int64]:
+    """Find the bins of one neuron's spikes, those of all intervals one after the other."""
+    starts = bounds[:, 0]
+    rounding = 4 * np.spacing(np.abs(bounds).max())
+    piece = np.searchsorted(starts - rounding, times, side="right") - 1
+    times, piece = times[piece >= 0], piece[piece >= 0]
+    index = _bin_index(times, starts[piece], width)
+    inside = (index >= 0) & (index < n_bins[piece])
+    first = np.cumsum(n_bins) - n_bins
+    return first[piece[inside]] + index[inside].astype(np.int64)
+
+
+def _outside(trains: SpikeTrains, bounds: NDArray[np.float64], what: str) -> int:
+    """Tell how many spikes lie in no interval; warn if none lies in one."""
+    total = sum(t.size for t in trains.times)
+    n_outside = total - sum(int(within(t, bounds).sum()) for t in trains.times)
+    if 0 < total == n_outside:
+        warnings.warn(
+            f"none of the {total} spikes lies in the {len(bounds)} {what} between "
+            f"{bounds[0, 0]:g} and {bounds[-1, 1]:g} s; {what} are in seconds, on the clock of "
+            "the spikes",
+            UserWarning,
+            stacklevel=3,
+        )
+    elif n_outside:
+        _log.info("bin_spikes: dropped %d of %d spikes outside the %s", n_outside, total, what)
+    return n_outside
 
 
 def _drop_slow(counts: xr.DataArray, min_rate: float | None) -> xr.DataArray:

@@ -1,11 +1,19 @@
 """Checks of spike times and of what is asked of them."""
 
 import difflib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
+
+from pymc_glm.spikes.epochs import as_intervals, within
+
+# Coordinates that counts and models have themselves.
+RESERVED = frozenset(
+    "time neuron post pre segment trial trial_time lag basis space position_x position_y "
+    "position_z".split()
+)
 
 
 def as_number(value: Any, name: str) -> float:
@@ -87,6 +95,64 @@ def check_positions(positions: Any, neurons: tuple[str, ...]) -> np.ndarray | No
         )
     array.setflags(write=False)
     return array
+
+
+def check_epochs(
+    epochs: Any, trials: Any, start: float, stop: float
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Epochs, shape (epoch, 2), and their trials, shape (epoch,), as read-only copies."""
+    if epochs is None:
+        if trials is not None:
+            raise ValueError("trials say which trial every epoch is; give epochs too")
+        return None, None
+    bounds = as_intervals(epochs, "epochs")
+    if bounds[0, 0] < start or bounds[-1, 1] > stop:
+        raise ValueError(
+            f"epochs must lie in the recording, {start} to {stop} s, got {bounds[0, 0]} to "
+            f"{bounds[-1, 1]} s"
+        )
+    if trials is None:
+        return bounds, None
+    index = np.array(trials)
+    if index.shape != (len(bounds),) or index.dtype.kind not in "iu":
+        raise ValueError(
+            f"trials must be {len(bounds)} whole numbers, one for each epoch, got {trials!r}"
+        )
+    index.setflags(write=False)
+    return bounds, index
+
+
+def check_gaps(array: np.ndarray, label: str, epochs: np.ndarray) -> None:
+    """Spikes of one neuron have to lie in epochs."""
+    outside = np.flatnonzero(~within(array, epochs))
+    if outside.size:
+        raise ValueError(
+            f"neuron {label!r}, spike {outside[0]}: the time {array[outside[0]]} s lies in no "
+            f"epoch ({outside.size} such spikes); remove them, or leave the epochs to "
+            "bin_spikes(..., epochs=), which drops them"
+        )
+
+
+def check_annotations(
+    annotations: Mapping[str, Any], neurons: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Annotations as read-only copies, shape (neuron,)."""
+    checked = {}
+    for name, values in annotations.items():
+        array = np.array(values)
+        if not isinstance(name, str) or name in RESERVED:
+            raise ValueError(
+                f"annotations: {name!r} cannot be a name; allowed are strings other than "
+                f"{sorted(RESERVED)}"
+            )
+        if array.shape != (len(neurons),):
+            raise ValueError(
+                f"annotations: {name!r} has the shape {array.shape}; give one value for each of "
+                f"the {len(neurons)} neurons"
+            )
+        array.setflags(write=False)
+        checked[name] = array
+    return checked
 
 
 def window_within(

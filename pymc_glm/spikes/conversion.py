@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pymc_glm.spikes.checks import as_number, check_times
+from pymc_glm.spikes.from_neo import segments_of, trains_of_segments
+from pymc_glm.spikes.from_pynapple import is_ts_group, support_of, trains_of_group
 from pymc_glm.spikes.trains import SpikeTrains
 
 # Objects of pynapple and neo are known by their attributes, so that neither need be installed.
@@ -17,8 +19,7 @@ class _Recording(NamedTuple):
     """What an object of another package says about one neuron."""
 
     times: Any
-    start: float | None
-    stop: float | None
+    epochs: tuple[tuple[float, float], ...]  # none where bounds are not known
 
 
 def as_spike_trains(
@@ -28,8 +29,19 @@ def as_spike_trains(
 
     Parameters
     ----------
-    spike_times : SpikeTrains, mapping, sequence, pynapple.TsGroup or neo.SpikeTrain objects
-        As in `bin_spikes`. `SpikeTrains` are returned as they are.
+    spike_times : SpikeTrains, mapping, sequence, or an object of pynapple or neo
+        `SpikeTrains` are returned as they are. A mapping leads from labels to arrays of sorted
+        spike times in seconds; the neurons of a sequence of such arrays are labelled "0", "1", ...
+
+        - pynapple ``TsGroup``: the time support is the recording, in several epochs where it has
+          several. Columns of the metadata become annotations, and those named x, y, z (or
+          position_x, ...) positions, in micrometres.
+        - neo ``Block``, or a list of ``Segment``: a segment is a trial. Segments that each have a
+          clock of their own, so that their times overlap, are put one after the other.
+        - neo ``Segment``, or a list of ``SpikeTrain``: units of time become seconds, t_start and
+          t_stop bound the recording. Labels are the names, else the annotations unit_id,
+          unit_name or id, else numbers; annotations that are one text or number for every neuron
+          are kept, x, y, z as above.
     start, stop : float, optional
         Bounds in seconds of a recording that does not know its own: it is widened to hold them.
 
@@ -42,8 +54,8 @@ def as_spike_trains(
     TypeError
         If `spike_times` is of no accepted kind.
     ValueError
-        If spike times, labels or bounds are not valid, bounds of the neurons differ, or a
-        recording has gaps.
+        If spike times, labels or bounds are not valid, neurons were recorded over different
+        times, or neo segments hold different neurons.
 
     Examples
     --------
@@ -53,27 +65,37 @@ def as_spike_trains(
     """
     if isinstance(spike_times, SpikeTrains):
         return spike_times
+    if is_ts_group(spike_times):
+        return trains_of_group(spike_times)
+    segments = segments_of(spike_times)
+    if segments is None and not isinstance(spike_times, Mapping):
+        spike_times = _as_sequence(spike_times)
+        segments = segments_of(spike_times)
+    if segments is not None:
+        return trains_of_segments(segments)
     name = getattr(spike_times, "name", None)
     if isinstance(spike_times, Mapping):
         labels = [str(key) for key in spike_times]
         items = [_read_item(spike_times[key]) for key in spike_times]
     else:
-        parts = _as_sequence(spike_times)
+        parts = tuple(spike_times)
         names = [str(getattr(part, "name", None) or "") for part in parts]
         named = all(names) and len(set(names)) == len(names)
         labels = names if named else [str(i) for i in range(len(parts))]
         items = [_read_item(part) for part in parts]
     if not items:
         raise ValueError("spike_times is empty; give at least one array of spike times")
-    known = {(item.start, item.stop) for item in items}
+    known = {item.epochs for item in items}
     if len(known) > 1:
         raise ValueError(
-            f"the neurons were recorded over different times, (start, stop) = {list(known)} s; "
+            f"the neurons were recorded over different times, (start, stop) = {sorted(known)} s; "
             "cut them to the same first (time_slice of neo, restrict of pynapple)"
         )
     times = [check_times(item.times, label) for item, label in zip(items, labels, strict=True)]
-    first, last = known.pop() if known else (None, None)
-    if first is None or last is None:
+    epochs = known.pop()
+    if epochs:
+        first, last = epochs[0][0], epochs[-1][1]
+    else:
         # A window does not excuse negative times, unless it starts below them.
         low = None if start is None else min(0.0, as_number(start, "start"))
         first, last = recording_bounds(times, low, stop, widen=True)
@@ -83,6 +105,7 @@ def as_spike_trains(
         start=first,
         stop=last,
         name=name if isinstance(name, str) else "",
+        epochs=np.array(epochs) if len(epochs) > 1 else None,
     )
 
 
@@ -153,17 +176,11 @@ def _as_sequence(spike_times: Any) -> tuple[Any, ...]:
 def _read_item(item: Any) -> _Recording:
     """Read times and bounds of one neuron: a plain array, pynapple Ts or neo SpikeTrain."""
     if hasattr(item, "time_support") and hasattr(item, "times"):
-        support = item.time_support
-        if len(support) > 1:
-            raise ValueError(
-                f"the pynapple time support has {len(support)} epochs, but a recording must not "
-                "have gaps; cut out one epoch with restrict() first"
-            )
-        return _Recording(item.times(), float(support.start[0]), float(support.end[0]))
+        return _Recording(item.times(), tuple(map(tuple, support_of(item).tolist())))
     if hasattr(item, "rescale"):  # neo, or any array with units of the package quantities
         times = item.rescale("s").magnitude
         if hasattr(item, "t_start") and hasattr(item, "t_stop"):
             bounds = item.t_start.rescale("s").item(), item.t_stop.rescale("s").item()
-            return _Recording(times, *bounds)
-        return _Recording(times, None, None)
-    return _Recording(item, None, None)
+            return _Recording(times, (bounds,))
+        return _Recording(times, ())
+    return _Recording(item, ())

@@ -1,7 +1,7 @@
 """The spike times of neurons recorded together."""
 
-from collections.abc import Hashable, Iterable
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -9,13 +9,17 @@ import xarray as xr
 from pymc_glm.spikes.checks import (
     as_labels,
     as_number,
+    check_annotations,
     check_bounds,
+    check_epochs,
+    check_gaps,
     check_positions,
     check_times,
     label_index,
     reaches,
     window_within,
 )
+from pymc_glm.spikes.epochs import intersect, within
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,6 +39,14 @@ class SpikeTrains:
         Positions in micrometres; `space` is 1 (x), 2 (x, y) or 3 (x, y, z).
     name : str
         Name of the recording.
+    epochs : array, shape (epoch, 2), optional
+        Starts and stops in seconds of the parts of a recording with gaps, or of its trials; every
+        spike lies in one. `bin_spikes` bins them apart. None where there are no gaps.
+    trials : array of int, shape (epoch,), optional
+        Which trial every epoch is, where epochs are trials.
+    annotations : mapping from str to array, shape (neuron,)
+        What else is known of the neurons, such as their cell types; counts and rates have it as
+        coordinates.
 
     Raises
     ------
@@ -42,7 +54,8 @@ class SpikeTrains:
         If spike times are not real numbers.
     ValueError
         If there are no neurons, labels repeat, spike times are not finite, not sorted or outside
-        the recording, or positions do not fit. The message names neuron, spike and value.
+        the recording, or positions, epochs or annotations do not fit. The message names neuron,
+        spike and value.
 
     Examples
     --------
@@ -63,6 +76,9 @@ class SpikeTrains:
     stop: float
     positions: np.ndarray | None = None
     name: str = ""
+    epochs: np.ndarray | None = None
+    trials: np.ndarray | None = None
+    annotations: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         start, stop = as_number(self.start, "start"), as_number(self.stop, "stop")
@@ -80,6 +96,10 @@ class SpikeTrains:
         checked = tuple(check_times(t, label) for t, label in zip(times, neurons, strict=True))
         for array, label in zip(checked, neurons, strict=True):
             check_bounds(array, label, start, stop)
+        epochs, trials = check_epochs(self.epochs, self.trials, start, stop)
+        if epochs is not None:
+            for array, label in zip(checked, neurons, strict=True):
+                check_gaps(array, label, epochs)
         values = {
             "times": checked,
             "neurons": neurons,
@@ -87,9 +107,12 @@ class SpikeTrains:
             "stop": stop,
             "positions": check_positions(self.positions, neurons),
             "name": str(self.name),
+            "epochs": epochs,
+            "trials": trials,
+            "annotations": check_annotations(self.annotations, neurons),
         }
-        for field, value in values.items():
-            object.__setattr__(self, field, value)
+        for attribute, value in values.items():
+            object.__setattr__(self, attribute, value)
 
     def __len__(self) -> int:
         return len(self.neurons)
@@ -98,24 +121,38 @@ class SpikeTrains:
         name = f" {self.name!r}" if self.name else ""
         n_spikes = sum(t.size for t in self.times)
         space = "" if self.positions is None else f", positions {'xyz'[: self.positions.shape[1]]}"
+        what = "epochs" if self.trials is None else "trials"
+        epochs = "" if self.epochs is None else f" in {len(self.epochs)} {what}"
         return (
             f"<SpikeTrains{name}: {len(self)} neurons, {n_spikes} spikes, {self.start:g} to "
-            f"{self.stop:g} s, mean rate {self.rates.values.mean():.3g} Hz{space}>"
+            f"{self.stop:g} s{epochs}, mean rate {self.rates.values.mean():.3g} Hz{space}>"
         )
 
     @property
+    def recorded(self) -> np.ndarray:
+        """Starts and stops in seconds of what was recorded, shape (epoch, 2): without gaps one."""
+        return np.array([[self.start, self.stop]]) if self.epochs is None else self.epochs
+
+    @property
+    def duration(self) -> float:
+        """Length of the recording in seconds, without its gaps."""
+        return float(np.diff(self.recorded, axis=1).sum())
+
+    @property
     def coords(self) -> dict[str, xr.Variable]:
-        """Coordinates of arrays with a dimension `neuron`: labels, and positions where known."""
+        """Coordinates of arrays with a dimension `neuron`: labels, positions, annotations."""
         coords = {"neuron": xr.Variable("neuron", np.array(self.neurons))}
         if self.positions is not None:
             for axis, values in zip("xyz", self.positions.T, strict=False):
                 coords[f"position_{axis}"] = xr.Variable("neuron", values, {"units": "um"})
+        for name, values in self.annotations.items():
+            coords[name] = xr.Variable("neuron", values)
         return coords
 
     @property
     def rates(self) -> xr.DataArray:
         """Mean firing rate of every neuron over the recording, in Hz; dims (neuron,)."""
-        values = np.array([t.size for t in self.times]) / (self.stop - self.start)
+        values = np.array([t.size for t in self.times]) / self.duration
         return xr.DataArray(
             values, dims="neuron", coords=self.coords, name="rates", attrs={"units": "Hz"}
         )
@@ -170,8 +207,16 @@ class SpikeTrains:
         keep = label_index(self.neurons, neurons)
         times = [self.times[i] for i in keep]
         times = [t[(t >= start) & ((t < stop) | (stop == self.stop))] for t in times]
+        pieces = intersect(self.recorded, np.array([[start, stop]]))
+        if not len(pieces.bounds):
+            raise ValueError(
+                f"start = {start:g} s and stop = {stop:g} s lie in one gap of the recording, "
+                "which has no spikes there"
+            )
+        if self.epochs is not None:  # one that began where the window stops leaves a spike
+            times = [t[within(t, pieces.bounds)] for t in times]
         if min_rate is not None:
-            rates = np.array([t.size for t in times]) / (stop - start)
+            rates = np.array([t.size for t in times]) / np.diff(pieces.bounds, axis=1).sum()
             fast = reaches(rates, [self.neurons[i] for i in keep], min_rate)
             times = [t for t, ok in zip(times, fast, strict=True) if ok]
             keep = keep[fast]
@@ -182,4 +227,7 @@ class SpikeTrains:
             stop=stop,
             positions=None if self.positions is None else self.positions[keep],
             name=self.name,
+            epochs=None if self.epochs is None else pieces.bounds,
+            trials=None if self.trials is None else self.trials[pieces.first],
+            annotations={key: values[keep] for key, values in self.annotations.items()},
         )

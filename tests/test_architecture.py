@@ -23,6 +23,7 @@ FLOORS = {
         "hyperparameters",
         "covariance",
         "seeds",
+        "trees",
         "basis",
         "spikes",
         "kernels",

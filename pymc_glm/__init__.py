@@ -53,7 +53,7 @@ from pymc_glm.plots import (
 )
 from pymc_glm.readers import read_spikes
 from pymc_glm.sampling import sample
-from pymc_glm.simulation import NetworkParameters, simulate
+from pymc_glm.simulation import NetworkParameters, NetworkStability, simulate, stability
 from pymc_glm.spikes import SpikeTrains, bin_spikes
 from pymc_glm.steps import (
     BlockGibbs,
@@ -95,6 +95,7 @@ __all__ = [
     "NegativeBinomial",
     "NetworkNUTS",
     "NetworkParameters",
+    "NetworkStability",
     "Poisson",
     "PolyaGammaGibbs",
     "SpikeAndSlab",
@@ -125,4 +126,5 @@ __all__ = [
     "sample",
     "sbm_glm",
     "simulate",
+    "stability",
 ]

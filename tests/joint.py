@@ -14,10 +14,11 @@ from scipy.special import expit
 import pymc_glm as pg
 from pymc_glm.distributions import BlockLabelsRV
 from pymc_glm.kernels.dispersion import count_tables
+from pymc_glm.kernels.likelihood import LOGISTIC
 from pymc_glm.kernels.noncentred import mean_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
-from pymc_glm.kernels.simulate import run_bernoulli
+from pymc_glm.kernels.simulate import Process, run, state_after
 from pymc_glm.kernels.sparse_history import spike_history
 from pymc_glm.observations import Bernoulli, Observation
 from pymc_glm.steps.data import SpikeData
@@ -168,13 +169,12 @@ class JointModel:
     def simulate(self, bias, weights, rng, dispersion=None):
         """Draw counts given parameters."""
         filters = np.einsum("nmb,lb->mln", weights, self.basis)
-        silence = np.zeros((len(self.basis), bias.size), dtype=np.int64)
         if not isinstance(self.observation, Bernoulli):
             law = self.observation
             own = dispersion if dispersion is not None else getattr(law, "dispersion", None)
             return _run(bias, filters, self.n_bins, lambda psi: draw_counts(law, psi, own, rng))
         uniforms = rng.random((self.n_bins, bias.size))
-        return run_bernoulli(bias, filters, silence, uniforms, self.n_bins)[0]
+        return run_bernoulli(bias, filters, uniforms)
 
     def untransformed(self, point):
         """Map a point of value variables to the free variables' own space."""
@@ -211,6 +211,17 @@ def draw_counts(law, psi, dispersion, rng):
     if isinstance(law, pg.Poisson):
         return rng.poisson(mean)
     return rng.poisson(rng.gamma(np.broadcast_to(dispersion, psi.shape)) * mean)
+
+
+def run_bernoulli(bias, filters, uniforms):
+    """Binary counts (time, neuron) from silence, without a guard; filters are (pre, lag, post)."""
+    n_bins, n = uniforms.shape
+    filters = np.ascontiguousarray(filters)
+    process = Process(LOGISTIC, 0.0, np.ones(n), bias, filters, np.empty((0, n)), n_bins, np.inf)
+    counts = np.empty(uniforms.shape, dtype=np.int8)
+    state = state_after(filters, np.zeros((filters.shape[1], n)))
+    run(process, state, 0, uniforms, np.empty((n_bins, 0)), counts)
+    return counts
 
 
 def _run(bias, filters, n_bins, draw):

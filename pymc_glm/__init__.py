@@ -23,7 +23,9 @@ from pymc_glm.criticism import (
     edge_summary,
     filter_bands,
     network_matrix,
+    posterior_rates,
     predicted_rates,
+    prior_rates,
 )
 from pymc_glm.design import history_design
 from pymc_glm.distributions import Baseline, BlockLabels, Edge, SpikeAndSlab
@@ -49,6 +51,7 @@ from pymc_glm.plots import (
     plot_network,
     plot_positions,
     plot_raster,
+    plot_rate_check,
     plot_rates,
 )
 from pymc_glm.readers import read_spikes
@@ -120,8 +123,11 @@ __all__ = [
     "plot_network",
     "plot_positions",
     "plot_raster",
+    "plot_rate_check",
     "plot_rates",
+    "posterior_rates",
     "predicted_rates",
+    "prior_rates",
     "read_spikes",
     "sample",
     "sbm_glm",

@@ -11,7 +11,7 @@ PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto 
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint notebooks bench bench-mixing bench-dense bench-scaling bench-priors \
-	bench-retina clean venv pins
+	bench-retina bench-simulate clean venv pins
 
 help:
 	@echo "make demo        simulate two networks, fit them, compare with the truth; results in demo-output/"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench-scaling  seconds and memory of an iteration by neurons and bins (half an hour)"
 	@echo "make bench-priors  block labels and positions: seconds a sweep, and a leapfrog step"
 	@echo "make bench-retina RECORDING=path  network priors on a recording of the retina (an hour or more)"
+	@echo "make bench-simulate  neuron-bins simulated a second (seconds)"
 	@echo "make pins        solve the pinned versions anew (constraints.txt, pyproject.toml)"
 	@echo "make clean       remove .venv, demo-output and all caches"
 	@echo
@@ -72,6 +73,9 @@ bench-priors: venv
 
 bench-retina: venv
 	$(BIN)/python benchmarks/retina.py "$$RECORDING" $(ARGS)
+
+bench-simulate: venv
+	$(BIN)/python benchmarks/simulate.py $(ARGS)
 
 pins: venv
 	$(BIN)/python .ci/pins.py --solve

@@ -24,7 +24,9 @@ from pymc_glm.criticism import (
     edge_summary,
     filter_bands,
     network_matrix,
+    posterior_rates,
     predicted_rates,
+    prior_rates,
 )
 from pymc_glm.design import history_design
 from pymc_glm.distributions import Baseline, BlockLabels, CovariateWeights, Edge, SpikeAndSlab
@@ -50,11 +52,12 @@ from pymc_glm.plots import (
     plot_network,
     plot_positions,
     plot_raster,
+    plot_rate_check,
     plot_rates,
 )
 from pymc_glm.readers import read_spikes
 from pymc_glm.sampling import sample
-from pymc_glm.simulation import NetworkParameters, simulate
+from pymc_glm.simulation import NetworkParameters, NetworkStability, simulate, stability
 from pymc_glm.spikes import SpikeTrains, as_spike_trains, bin_spikes, to_neo, to_pynapple
 from pymc_glm.steps import (
     BlockGibbs,
@@ -100,6 +103,7 @@ __all__ = [
     "NegativeBinomial",
     "NetworkNUTS",
     "NetworkParameters",
+    "NetworkStability",
     "NoiseGibbs",
     "Poisson",
     "PolyaGammaGibbs",
@@ -127,12 +131,16 @@ __all__ = [
     "plot_network",
     "plot_positions",
     "plot_raster",
+    "plot_rate_check",
     "plot_rates",
+    "posterior_rates",
     "predicted_rates",
+    "prior_rates",
     "read_spikes",
     "sample",
     "sbm_glm",
     "simulate",
+    "stability",
     "to_neo",
     "to_pynapple",
 ]

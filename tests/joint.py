@@ -15,10 +15,11 @@ from scipy.special import expit
 import pymc_glm as pg
 from pymc_glm.distributions import BlockLabelsRV
 from pymc_glm.kernels.dispersion import count_tables
+from pymc_glm.kernels.likelihood import LOGISTIC
 from pymc_glm.kernels.noncentred import mean_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
-from pymc_glm.kernels.simulate import run_bernoulli
+from pymc_glm.kernels.simulate import Process, run, state_after
 from pymc_glm.observations import Bernoulli, Observation, observation_model
 from pymc_glm.steps.covariates import CovariateLayout
 from pymc_glm.steps.data import SpikeData, network_history
@@ -180,9 +181,7 @@ class JointModel:
         filters = np.einsum("nmb,lb->mln", free["weights"], self.basis)
         starts = self.data.starts
         if isinstance(law, Bernoulli) and self.layout is None and starts.size == 1:
-            silence = np.zeros((len(self.basis), bias.size), dtype=np.int64)
-            uniforms = rng.random((self.n_bins, bias.size))
-            return run_bernoulli(bias, filters, silence, uniforms, self.n_bins)[0]
+            return run_bernoulli(bias, filters, rng.random((self.n_bins, bias.size)))
         psi = np.tile(bias, (self.n_bins, 1))
         if self.layout is not None:
             psi += self.data.covariates @ free["covariate_weights"].T
@@ -234,6 +233,17 @@ def draw_counts(law, psi, own, rng):
     if isinstance(law, pg.Poisson):
         return rng.poisson(mean)
     return rng.poisson(rng.gamma(np.broadcast_to(own, psi.shape)) * mean)
+
+
+def run_bernoulli(bias, filters, uniforms):
+    """Binary counts (time, neuron) from silence, without a guard; filters are (pre, lag, post)."""
+    n_bins, n = uniforms.shape
+    filters = np.ascontiguousarray(filters)
+    process = Process(LOGISTIC, 0.0, np.ones(n), bias, filters, np.empty((0, n)), n_bins, np.inf)
+    counts = np.empty(uniforms.shape, dtype=np.int8)
+    state = state_after(filters, np.zeros((filters.shape[1], n)))
+    run(process, state, 0, uniforms, np.empty((n_bins, 0)), counts)
+    return counts
 
 
 def _run(psi, filters, draw):

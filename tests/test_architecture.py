@@ -24,6 +24,7 @@ FLOORS = {
         "covariance",
         "seeds",
         "segments",
+        "trees",
         "basis",
         "spikes",
         "kernels",

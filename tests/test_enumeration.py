@@ -23,7 +23,7 @@ def problem():
     network = pg.NetworkParameters(
         np.array([-1.0, -0.5]), np.array([[[-1.0], [1.0]], [[0.0], [0.0]]]), basis
     )
-    counts = pg.simulate(network, N_BINS, random_seed=4, max_rate=1.0)
+    counts = pg.simulate(network, N_BINS, random_seed=4, max_rate=np.inf)
     model = pg.build_glm(
         counts,
         basis,

@@ -7,10 +7,10 @@ half of ten seconds (a rate of 100 Hz at 5 ms).
 import numpy as np
 import pymc as pm
 import pytest
+from joint import run_bernoulli
 from pytensor.compile.mode import Mode
 
 import pymc_glm as pg
-from pymc_glm.kernels.simulate import run_bernoulli
 
 N, N_DRAWS, N_BINS, BIN_WIDTH = 30, 400, 2000, 0.005
 MOST = 0.05
@@ -55,11 +55,10 @@ def final_rates(edges, weights, seed, n_basis=3, window=0.1, bin_width=BIN_WIDTH
         )["prior"]
     bias, coupling = prior["bias"].values[0], prior["weights"].values[0]
     rng = np.random.default_rng(seed)
-    past = np.zeros((len(basis), N), dtype=np.int64)
     rates = []
     for b, w in zip(bias, coupling, strict=True):
         filters = np.einsum("nmb,lb->mln", w, basis.values)
-        counts = run_bernoulli(b, filters, past, rng.random((N_BINS, N)), N_BINS)[0]
+        counts = run_bernoulli(b, filters, rng.random((N_BINS, N)))
         rates.append(counts[N_BINS // 2 :].mean(axis=0))
     return np.array(rates)
 

@@ -37,7 +37,7 @@ def simulated(probability, mean, sd, structure, hyperparameters, n_bins, seed, r
     weights *= adjacency
     bias = np.full(n, np.log(rate / (1 - rate)))
     parameters = pg.NetworkParameters(bias, weights[:, :, None], BASIS)
-    counts = pg.simulate(parameters, n_bins, random_seed=rng, max_rate=0.9)
+    counts = pg.simulate(parameters, n_bins, random_seed=rng, max_rate=np.inf)
     return Truth(counts, adjacency, structure, hyperparameters)
 
 

@@ -42,7 +42,7 @@ def test_simulation_is_the_definition(n_bins, given):
         n_bins,
         random_seed=7,
         initial_history=initial if given else None,
-        max_rate=1.0,
+        max_rate=np.inf,
     )
     np.testing.assert_array_equal(counts, slow_simulation(parameters, uniforms, initial))
 
@@ -57,7 +57,7 @@ def test_initial_history_counts_several_spikes_and_the_order_of_bins():
     runs = np.array(
         [
             pg.simulate(
-                parameters, 1, random_seed=seed, initial_history=initial, max_rate=1
+                parameters, 1, random_seed=seed, initial_history=initial, max_rate=np.inf
             ).values[0]
             for seed in range(2000)
         ]
@@ -70,13 +70,13 @@ def test_initial_history_counts_several_spikes_and_the_order_of_bins():
 def test_an_uncoupled_network_fires_at_its_rates():
     rates, n_bins = np.array([0.01, 0.1, 0.4]), 50_000
     parameters = pg.NetworkParameters(logit(rates), np.zeros((3, 3, 2)), BASIS)
-    counts = pg.simulate(parameters, n_bins, random_seed=1, max_rate=1.0)
+    counts = pg.simulate(parameters, n_bins, random_seed=1, max_rate=np.inf)
     error = np.sqrt(rates * (1 - rates) / n_bins)
     assert (np.abs(counts.mean("time") - rates) < 4.5 * error).all()
 
 
 def test_what_comes_out_goes_into_a_model():
-    counts = pg.simulate(network(), 50, random_seed=1, neurons=["a", "b", "c"], max_rate=1.0)
+    counts = pg.simulate(network(), 50, random_seed=1, neurons=["a", "b", "c"], max_rate=np.inf)
     assert counts.dims == ("time", "neuron")
     assert counts.dtype == np.int64
     assert counts.attrs["bin_width"] == 0.005
@@ -88,7 +88,7 @@ def test_what_comes_out_goes_into_a_model():
 
 def test_seeds():
     def run(seed):
-        return pg.simulate(network(), 300, random_seed=seed, max_rate=1.0).values
+        return pg.simulate(network(), 300, random_seed=seed, max_rate=np.inf).values
 
     np.testing.assert_array_equal(run(1), run(1))
     np.testing.assert_array_equal(run(1), run(np.random.default_rng(1)))
@@ -98,7 +98,7 @@ def test_seeds():
 
 def test_simulation_leaves_the_global_generator_alone():
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    pg.simulate(network(), 100, random_seed=1, max_rate=1.0)
+    pg.simulate(network(), 100, random_seed=1, max_rate=np.inf)
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
@@ -106,12 +106,15 @@ def test_a_network_that_runs_away_is_stopped_and_named():
     weights = np.zeros((2, 2, 2))
     weights[1, 1] = 8.0  # excites itself
     parameters = pg.NetworkParameters(np.array([-4.0, -4.0]), weights, BASIS)
-    with pytest.raises(RuntimeError, match=r"ran away .* s after the start: fast fired") as caught:
+    with (
+        pytest.warns(UserWarning, match="expected rates of fast are above max_rate = 100 Hz"),
+        pytest.raises(RuntimeError, match=r"ran away .* s after the start: fast fired") as caught,
+    ):
         pg.simulate(parameters, 5000, random_seed=1, neurons=["slow", "fast"])
     assert "slow" not in str(caught.value)
-    assert "50% of the bins of a window of 0.03 s" in str(caught.value)
+    assert "more than 100 Hz over 1 s" in str(caught.value)
     assert "max_rate" in str(caught.value)
-    free = pg.simulate(parameters, 5000, random_seed=1, max_rate=1.0)
+    free = pg.simulate(parameters, 5000, random_seed=1, max_rate=np.inf)
     assert free[:, 1].mean() > 0.8
 
 

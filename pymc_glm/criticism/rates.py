@@ -29,7 +29,7 @@ def predicted_rates(
 
     The rate is the mean count of a bin over its width, for Bernoulli counts
     :math:`\mathrm{sigmoid}(\psi_{tn}) / \Delta t` (Linderman, Adams & Pillow 2016, equation 1), in
-    every one of some draws of the posterior.
+    every one of some draws of the posterior. `posterior_rates` lets the networks run freely.
 
     Parameters
     ----------

@@ -1,70 +1,122 @@
 """Running a network of neurons freely, bin by bin."""
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["run_bernoulli"]
+from pymc_glm.kernels.count_draws import draw_count, mean_counts
+
+__all__ = ["MOST_SPIKES", "Process", "State", "run", "state_after"]
+
+MOST_SPIKES = 1e6  # mean count of a bin beyond which nothing is drawn any more
+
+type Floats = NDArray[np.float64]
 
 
-@numba.njit(cache=True, nogil=True)
-def run_bernoulli(
-    bias: NDArray[np.float64],
-    filters: NDArray[np.float64],
-    initial: NDArray[np.int64],
-    uniforms: NDArray[np.float64],
-    limit: int,
-) -> tuple[NDArray[np.int8], int]:  # pragma: no cover - compiled
-    """Draw binary counts of a network GLM bin after bin.
+class Process(NamedTuple):
+    """A network whose parameters are known."""
 
-    A spike adds its filters to a ring of coming activations, so that the work is one addition a
-    bin and neuron, plus (lags x post) a spike.
+    family: int  # of the law, see kernels/likelihood.py
+    slope: float
+    shape: Floats  # (post,)
+    bias: Floats  # (post,)
+    filters: Floats  # (pre, lag, post); lag 0 is the next bin
+    covariate_weights: Floats  # (covariate, post)
+    window: int  # bins in which spikes are counted to find a run-away
+    limit: float  # spikes; a neuron with more than this in a window has run away
+
+
+class State(NamedTuple):
+    """What the past leaves behind; changed in place."""
+
+    ring: Floats  # (lag, post): coupling of coming bins, that of bin t in row t % lag
+    recent: Floats  # (post,): spikes since the window began; infinite: too many for one bin
+
+
+def state_after(filters: Floats, initial: NDArray) -> State:
+    """Return the state before bin 0.
 
     Parameters
     ----------
-    bias : array, shape (post,)
     filters : array, shape (pre, lag, post)
-        Coupling filters in log-odds; lag 0 is the next bin.
-    initial : array of int, shape (lag, neuron)
+    initial : array, shape (lag, pre)
         Counts of the bins before the first, the last row just before it.
-    uniforms : array, shape (time, neuron)
-    limit : int
-        A neuron with more spikes than this in one window of lags has run away.
+    """
+    n_lags = len(initial)
+    ring = np.zeros((n_lags, filters.shape[2]))
+    for before, counts in enumerate(initial[::-1]):
+        ring[: n_lags - before] += np.einsum("m,mln->ln", counts, filters[:, before:])
+    return State(ring, np.zeros(filters.shape[2]))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def run(
+    process: Process,
+    state: State,
+    first: int,
+    uniforms: Floats,
+    covariates: Floats,
+    counts: NDArray,
+) -> int:  # pragma: no cover - compiled
+    """Draw counts of some bins.
+
+    A spike adds its filters to a ring of coming activations, so that the work is an exponential a
+    bin and neuron, plus (lags x post) additions a spike. No count is above 0 with a probability
+    above its mean, so that most bins need no more than the mean.
+
+    Parameters
+    ----------
+    process : Process
+    state : State
+        As earlier bins left it; changed.
+    first : int
+        Number of bins before these.
+    uniforms : array, shape (time, post)
+        In [0, 1).
+    covariates : array, shape (time, covariate)
+    counts : array, shape (time, post)
+        Written.
 
     Returns
     -------
-    counts : array of int8, shape (time, neuron)
-    stop : int
-        -1, or the bin in which some neuron ran away.
+    int
+        -1, or the bin of these in which some neuron ran away: `state.recent` is above the limit,
+        or infinite. The bins after it are not written.
     """
     n_bins, n = uniforms.shape
-    n_lags = filters.shape[1]
-    counts = np.zeros((n_bins, n), dtype=np.int8)
-    ring = np.zeros((n_lags, n))
-    for before in range(n_lags):
-        for m in range(n):
-            if initial[n_lags - 1 - before, m] != 0:
-                for lag in range(before, n_lags):
-                    for post in range(n):
-                        ring[lag - before, post] += (
-                            initial[n_lags - 1 - before, m] * filters[m, lag, post]
-                        )
-    recent = initial.sum(axis=0)
+    n_lags = state.ring.shape[0]
+    psi, mean = np.empty(n), np.empty(n)
     for t in range(n_bins):
-        now = t % n_lags
+        now = (first + t) % n_lags
+        if (first + t) % process.window == 0:
+            state.recent[:] = 0.0
         for post in range(n):
-            psi = bias[post] + ring[now, post]
-            ring[now, post] = 0.0
-            if uniforms[t, post] * (1.0 + np.exp(-psi)) < 1.0:
-                counts[t, post] = 1
+            psi[post] = process.bias[post] + state.ring[now, post]
+            state.ring[now, post] = 0.0
+        for k in range(covariates.shape[1]):
+            for post in range(n):
+                psi[post] += covariates[t, k] * process.covariate_weights[k, post]
+        mean_counts(process.family, process.slope, process.shape, psi, mean)
+        runaway = False
         for m in range(n):
-            old = counts[t - n_lags, m] if t >= n_lags else initial[t, m]
-            recent[m] += counts[t, m] - old
-            if recent[m] > limit:
-                return counts, t
-            if counts[t, m]:
+            count = 0.0
+            if not mean[m] <= MOST_SPIKES:
+                state.recent[m] = np.inf
+                runaway = True
+            elif uniforms[t, m] < mean[m]:
+                count = draw_count(
+                    process.family, process.slope, process.shape[m], psi[m], uniforms[t, m]
+                )
+            counts[t, m] = count
+            if count != 0.0:
+                state.recent[m] += count
+                runaway |= state.recent[m] > process.limit
                 for lag in range(n_lags):
                     slot = (now + 1 + lag) % n_lags
                     for post in range(n):
-                        ring[slot, post] += filters[m, lag, post]
-    return counts, -1
+                        state.ring[slot, post] += count * process.filters[m, lag, post]
+        if runaway:
+            return t
+    return -1

@@ -54,6 +54,17 @@ class Observation(ABC):
         """Return what of the law's parameters the model holds as data, by name."""
         return {}
 
+    @classmethod
+    def with_parameter(cls, value: Any) -> Self:
+        """Return the law with its own parameter known, see `parameter_name`.
+
+        Parameters
+        ----------
+        value : float or array (post,)
+            Not looked at where the law has none.
+        """
+        return cls() if cls.parameter_name is None else cls(value)  # type: ignore[call-arg]
+
     @abstractmethod
     def psi(self, variable: TensorVariable) -> TensorVariable:
         """Return the activation of a variable that `distribution` made."""

@@ -121,6 +121,11 @@ class Binomial(_Logistic):
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"n_trials: got {n!r}, allowed are whole numbers of at least 1.")
 
+    @classmethod
+    def with_parameter(cls, value: Any) -> Self:
+        """Return the law of so many trials."""
+        return cls(int(value))
+
     @property
     def trials(self) -> int:  # type: ignore[override]
         """Return n_trials."""

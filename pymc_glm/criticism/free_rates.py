@@ -1,0 +1,236 @@
+"""Rates of networks drawn from the prior or the posterior, running freely."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from numpy.typing import NDArray
+from pytensor.compile.mode import Mode
+
+from pymc_glm.criticism.posterior import network_draws, variable
+from pymc_glm.observations import observation_of
+from pymc_glm.seeds import random_generator
+from pymc_glm.simulation.parameters import NetworkParameters, check_covariates, check_network
+from pymc_glm.simulation.running import RunAway, run_guard, run_pieces
+
+__all__ = ["posterior_rates", "prior_rates"]
+
+_log = logging.getLogger("pymc_glm")
+
+# Drawn a few hundred times: not worth the seconds that compiling each operation takes.
+_INTERPRETED = Mode(linker="py", optimizer="fast_compile")
+
+
+def prior_rates(
+    model: pm.Model,
+    *,
+    draws: int = 100,
+    n_bins: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
+    max_rate: float | None = None,
+) -> xr.Dataset:
+    """Rates at which networks drawn from the prior fire, each running freely from silence.
+
+    A prior is bad if its networks fire at rates that no neuron has, or run away.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        From one of the builders.
+    draws : int
+        Number of networks.
+    n_bins : int, optional
+        Bins that each of them runs; by default as many as the model has data for.
+    random_seed : int or numpy.random.Generator, optional
+    max_rate : float, optional
+        Hz from which a network has run away, see `simulate`.
+
+    Returns
+    -------
+    Dataset
+        ``rate`` (sample, neuron) in Hz, not a number where the network ran away; ``run_away``
+        (sample), whether it did, and ``run_away_time`` (sample) when, in seconds; ``observed``
+        (neuron), the rates in the data over the same bins. attrs: ``n_run_away``, ``n_bins``,
+        ``bin_width``, ``max_rate`` and ``source``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The model is no network GLM, or a number is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> counts = np.random.default_rng(1).poisson(0.03, (2000, 3)).clip(0, 1)
+    >>> rates = pg.prior_rates(pg.build_glm(counts, basis), draws=20, random_seed=1)
+    >>> rates["rate"].sizes
+    Frozen({'sample': 20, 'neuron': 3})
+    """
+    n_draws = _whole(draws, "draws")
+    if not isinstance(model, pm.Model):
+        raise TypeError(f"model: got {type(model).__name__}, allowed is a pymc.Model.")
+    for name in ("bias", "weights", "counts", "spikes"):
+        if name not in model.named_vars:
+            raise ValueError(
+                f"model: it has no variable {name!r}; give one that pymc_glm.build_glm returns."
+            )
+    rng = random_generator(random_seed)
+    law = observation_of(model["spikes"])
+    learned = [rv.name for rv in model.free_RVs]
+    wanted = ["bias", "weights", "covariate_weights", str(getattr(law, "parameter_name", None))]
+    names = [name for name in wanted if name in learned]
+    values = pm.draw(
+        [model[name] for name in names],
+        draws=n_draws,
+        random_seed=int(rng.integers(2**31)),
+        mode=_INTERPRETED,
+    )
+    if n_draws == 1:  # without a first axis
+        values = [array[None] for array in values]
+    networks = (
+        NetworkParameters.from_point(model, dict(zip(names, point, strict=True)))
+        for point in zip(*values, strict=True)
+    )
+    covariates = model["covariates"].get_value() if "covariates" in model.named_vars else None
+    counts = xr.DataArray(
+        model["counts"].get_value(),
+        dims=("time", "neuron"),
+        coords={"neuron": [str(label) for label in model.coords["post"]]},
+    )
+    return _free_rates(networks, n_draws, n_bins, counts, covariates, max_rate, rng, "prior")
+
+
+def posterior_rates(
+    tree: xr.DataTree,
+    *,
+    draws: int = 100,
+    n_bins: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
+    max_rate: float | None = None,
+) -> xr.Dataset:
+    """Rates at which networks drawn from the posterior fire, each running freely from silence.
+
+    A posterior predictive check. `predicted_rates` tells the next bin from the spikes that were
+    observed before it and is near them almost whatever the model; here the networks live on the
+    spikes that they make themselves. A model that fits every bin well can still run away, or fire
+    at other rates than the recording.
+
+    Parameters
+    ----------
+    tree : DataTree
+        What sampling returned; needs the posterior and the constant data.
+    draws : int
+        Number of posterior draws to use, chosen at random; all where there are fewer.
+    n_bins : int, optional
+        Bins that each of them runs; by default as many as were observed, so that the spread over
+        draws has that of spikes in it.
+    random_seed : int or numpy.random.Generator, optional
+    max_rate : float, optional
+        Hz from which a network has run away, see `simulate`.
+
+    Returns
+    -------
+    Dataset
+        As of `prior_rates`, with the coordinates ``chain`` and ``draw`` (sample).
+
+    Raises
+    ------
+    TypeError, ValueError
+        The tree does not hold the draws of a network, or a number is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> tree = pg.sample(model=model)  # doctest: +SKIP
+    >>> rates = pg.posterior_rates(tree, random_seed=1)  # doctest: +SKIP
+    >>> ax = pg.plot_rate_check(rates)  # doctest: +SKIP
+    """
+    n_draws = _whole(draws, "draws")
+    network = network_draws(tree)
+    counts = variable(tree, "constant_data", "counts").transpose("time", "post")
+    rng = random_generator(random_seed)
+    chosen = np.sort(rng.permutation(network.n_chains * network.n_draws)[:n_draws])
+    chains, index = np.unravel_index(chosen, (network.n_chains, network.n_draws))
+    networks = (
+        NetworkParameters.from_draw(tree, chain=int(chain), draw=int(draw), random_seed=0)
+        for chain, draw in zip(chains, index, strict=True)
+    )
+    constants = tree["constant_data"].data_vars
+    covariates = None
+    if "covariates" in constants:
+        covariates = constants["covariates"].transpose("time", "covariate").values
+    observed = xr.DataArray(
+        counts.values, dims=("time", "neuron"), coords={"neuron": list(network.neurons)}
+    )
+    rates = _free_rates(
+        networks, len(chosen), n_bins, observed, covariates, max_rate, rng, "posterior"
+    )
+    return rates.assign_coords(chain=("sample", chains), draw=("sample", index))
+
+
+def _whole(number: Any, name: str) -> int:
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+        raise ValueError(f"{name}: got {number!r}, allowed are whole numbers from 1.")
+    return int(number)
+
+
+def _free_rates(
+    networks: Iterator[NetworkParameters],
+    n_draws: int,
+    n_bins: int | None,
+    counts: xr.DataArray,
+    covariates: NDArray | None,
+    max_rate: float | None,
+    rng: np.random.Generator,
+    source: str,
+) -> xr.Dataset:
+    """Run every network; counts have dims (time, neuron)."""
+    n_bins = counts.sizes["time"] if n_bins is None else _whole(n_bins, "n_bins")
+    if covariates is not None:
+        if n_bins > len(covariates):
+            raise ValueError(
+                f"n_bins: got {n_bins}, and there are covariates for {len(covariates)} bins; "
+                "give no more."
+            )
+        covariates = covariates[:n_bins]
+    rates = np.full((n_draws, counts.sizes["neuron"]), np.nan)
+    times = np.full(n_draws, np.nan)
+    for sample, (parameters, own) in enumerate(zip(networks, rng.spawn(n_draws), strict=True)):
+        network = check_network(parameters)
+        guard = run_guard(network, max_rate)
+        regressors = check_covariates(covariates, len(network.covariate_weights), n_bins)
+        silence = np.zeros((network.filters.shape[1], network.bias.size), dtype=np.int64)
+        try:
+            pieces = run_pieces(network, n_bins, own, guard, silence, regressors)
+            total = sum(piece.sum(axis=0) for piece in pieces)
+            rates[sample] = total / (n_bins * network.bin_width)
+        except RunAway as stop:
+            times[sample] = stop.time
+    run_away = np.isfinite(times)
+    if run_away.any():
+        _log.warning(
+            "%d of %d networks drawn from the %s ran away: a neuron above %g Hz",
+            run_away.sum(), n_draws, source, guard.max_rate,
+        )  # fmt: skip
+    observed = counts.values[:n_bins].mean(axis=0) / network.bin_width
+    hertz = {"units": "Hz"}
+    return xr.Dataset(
+        {
+            "rate": (("sample", "neuron"), rates, hertz),
+            "observed": ("neuron", observed, hertz),
+            "run_away": ("sample", run_away),
+            "run_away_time": ("sample", times, {"units": "s"}),
+        },
+        coords={"neuron": counts["neuron"].values, "sample": np.arange(n_draws)},
+        attrs={
+            "source": source,
+            "n_run_away": int(run_away.sum()),
+            "n_bins": n_bins,
+            "bin_width": network.bin_width,
+            "max_rate": guard.max_rate,
+        },
+    )

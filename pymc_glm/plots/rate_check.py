@@ -1,0 +1,119 @@
+"""Rates of networks that run freely beside the observed ones."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pymc_glm.plots.panels import BLUE, GREY, INK, VERMILION, axes_list, label_neurons, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_rate_check"]
+
+_INNER, _OUTER = (0.25, 0.75), (0.03, 0.97)
+
+
+def plot_rate_check(rates: xr.Dataset, *, ax: "Axes | None" = None) -> "Axes":
+    """Show rates of freely running networks, one row a neuron, the observed rates beside.
+
+    Thin and thick bars hold 94% and 50% of the networks that did not run away, the dot their
+    median. Rates are on a logarithmic axis; no spikes at all stand at half a spike in the time
+    simulated.
+
+    Parameters
+    ----------
+    rates : Dataset
+        From `prior_rates` or `posterior_rates`.
+    ax : Axes, optional
+        Where to draw. By default on a new figure.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        rates or ax are of another kind.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> counts = np.random.default_rng(1).poisson(0.03, (2000, 3)).clip(0, 1)
+    >>> rates = pg.prior_rates(pg.build_glm(counts, basis), draws=20, random_seed=1)
+    >>> pg.plot_rate_check(rates).get_xlabel()
+    'firing rate (Hz)'
+    """
+    _check(rates)
+    labels = [str(label) for label in rates["neuron"].values]
+    rows = np.arange(len(labels))
+    height = float(np.clip(0.16 * len(labels) + 1.2, 2.0, 8.0))
+    if ax is None:
+        ax = new_axes(1, 1, (5.5, height))[0, 0]
+        room = height - 1.0
+    else:
+        ax = axes_list(ax, 1)[0]
+        room = ax.bbox.height / ax.figure.dpi
+    least = 0.5 / (rates.attrs["n_bins"] * rates.attrs["bin_width"])
+    finite = rates["rate"].values[~rates["run_away"].values]
+    observed = np.maximum(rates["observed"].values, least)
+    ends = [observed]
+    thick = float(np.clip(room * 72 / len(labels) * 0.3, 1.5, 4.5))
+    ax.vlines(observed, rows - 0.42, rows + 0.42, color=VERMILION, linewidth=1.6, label="observed")
+    if len(finite):
+        low, first, middle, third, high = np.maximum(
+            np.quantile(finite, (_OUTER[0], _INNER[0], 0.5, _INNER[1], _OUTER[1]), axis=0), least
+        )
+        ax.hlines(rows, low, high, color=BLUE, linewidth=thick / 3, label="94%")
+        ax.hlines(rows, first, third, color=BLUE, linewidth=thick, label="50%")
+        ax.plot(middle, rows, "o", color="white", markersize=0.6 * thick, label="median",
+                markeredgecolor=INK, markeredgewidth=0.5)  # fmt: skip
+        ends += [low, high]
+    _dress(ax, rates, labels, room, (np.min(ends) / 1.4, np.max(ends) * 1.4))
+    return ax
+
+
+def _check(rates: Any) -> None:
+    if not isinstance(rates, xr.Dataset):
+        raise TypeError(
+            f"rates: got {type(rates).__name__}, allowed is the Dataset that pg.prior_rates or "
+            "pg.posterior_rates returns."
+        )
+    missing = [name for name in ("rate", "observed", "run_away") if name not in rates]
+    if missing:
+        raise ValueError(
+            f"rates: it has no {missing[0]!r}; give what pg.prior_rates or pg.posterior_rates "
+            "returns."
+        )
+
+
+def _dress(
+    ax: "Axes", rates: xr.Dataset, labels: list[str], room: float, limits: tuple[float, float]
+) -> None:
+    """Label the axes; say how many networks ran away."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_xscale("log")
+    ax.set_xlim(*limits)
+    between = (1.0, 2.0, 5.0) if limits[1] < 300 * limits[0] else (1.0,)
+    ax.xaxis.set_major_locator(LogLocator(subs=between))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    label_neurons(ax, "y", labels, room)
+    ax.set_xlabel("firing rate (Hz)")
+    ax.set_ylabel("neuron")
+    ax.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    n, away = rates.sizes["sample"], int(rates["run_away"].sum())
+    ax.set_title(
+        f"{n} draws from the {rates.attrs['source']}, running freely; {away or 'none'} ran away",
+        loc="left", fontsize=8, color=VERMILION if away else INK,
+    )  # fmt: skip
+    ax.legend(
+        loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=7, handlelength=1.2
+    )

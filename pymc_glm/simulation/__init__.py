@@ -1,0 +1,7 @@
+"""Networks with known parameters: running them freely, and whether they stay at their rates."""
+
+from pymc_glm.simulation.parameters import NetworkParameters
+from pymc_glm.simulation.running import simulate
+from pymc_glm.simulation.stability import NetworkStability, stability
+
+__all__ = ["NetworkParameters", "NetworkStability", "simulate", "stability"]

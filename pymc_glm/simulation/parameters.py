@@ -1,0 +1,306 @@
+"""Networks with known parameters, given, from a posterior draw or from a point of a model."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from pymc_glm.basis import as_basis
+from pymc_glm.observations import Bernoulli, Observation, law_named, observation_of
+from pymc_glm.seeds import random_generator
+from pymc_glm.trees import variable
+
+__all__ = ["CheckedNetwork", "NetworkParameters", "check_covariates", "check_network"]
+
+type Floats = NDArray[np.float64]
+
+
+class NetworkParameters(NamedTuple):
+    """A network with known parameters.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> pair = pg.NetworkParameters(np.full(2, -3.0), np.zeros((2, 2, 1)), basis)
+    >>> bursting = pair._replace(observation=pg.NegativeBinomial(0.5))
+    """
+
+    bias: Floats  # (post,), activation of a silent network
+    weights: Floats  # (post, pre, basis), 0 where there is no edge
+    basis: xr.DataArray  # (lag, basis), with attrs["bin_width"] in seconds
+    observation: Observation = Bernoulli()  # with numbers for all that it has to be told
+    covariate_weights: Floats | None = None  # (post, covariate)
+
+    @property
+    def adjacency(self) -> NDArray[np.int8]:
+        """Which weights are not all zero, (post, pre)."""
+        return (np.asarray(self.weights) != 0).any(axis=2).astype(np.int8)
+
+    @property
+    def filters(self) -> Floats:
+        """Coupling filters, changes of the activation by one spike, (post, pre, lag)."""
+        return np.einsum("nmb,lb->nml", self.weights, np.asarray(self.basis))
+
+    @classmethod
+    def from_draw(
+        cls,
+        tree: xr.DataTree,
+        *,
+        chain: int | None = None,
+        draw: int | None = None,
+        random_seed: int | np.random.Generator | None = None,
+    ) -> Self:
+        """Take the parameters of one draw of a posterior.
+
+        Parameters
+        ----------
+        tree : DataTree
+            What sampling returned; needs the posterior and the constant data.
+        chain, draw : int, optional
+            Which, counted from 0. By default at random.
+        random_seed : int, numpy.random.Generator or None
+            For the random choice.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The tree does not hold the draws of a network; there is no such draw; or the seed is no
+            seed.
+
+        Examples
+        --------
+        >>> import pymc_glm as pg
+        >>> tree = pg.sample(model=model)  # doctest: +SKIP
+        >>> network = pg.NetworkParameters.from_draw(tree, random_seed=1)  # doctest: +SKIP
+        >>> counts = pg.simulate(network, 10_000, random_seed=2)  # doctest: +SKIP
+        """
+        bias = variable(tree, "posterior", "bias")
+        rng = random_generator(random_seed)
+        chosen = {}
+        for dim, index in (("chain", chain), ("draw", draw)):
+            n = bias.sizes[dim]
+            if index is None:
+                chosen[dim] = int(rng.integers(n))
+            elif isinstance(index, bool) or not isinstance(index, int | np.integer):
+                raise TypeError(f"{dim}: got {index!r}, allowed are whole numbers from 0.")
+            elif not 0 <= index < n:
+                raise ValueError(
+                    f"{dim}: got {index}, allowed are 0 to {n - 1}; the posterior has {n}."
+                )
+            else:
+                chosen[dim] = int(index)
+
+        def values(name: str, *dims: str) -> NDArray:
+            return variable(tree, "posterior", name).isel(chosen).transpose(*dims).values
+
+        known = tree["posterior"].data_vars
+        covariate_weights = None
+        if "covariate_weights" in known:
+            covariate_weights = values("covariate_weights", "post", "covariate")
+        functions = variable(tree, "constant_data", "basis_functions").transpose("lag", "basis")
+        return cls(
+            values("bias", "post"),
+            values("weights", "post", "pre", "basis"),
+            as_basis(functions.values, float(variable(tree, "constant_data", "bin_width"))),
+            _law_of_draw(tree, chosen),
+            covariate_weights,
+        )
+
+    @classmethod
+    def from_point(cls, model: pm.Model, point: Mapping[str, ArrayLike]) -> Self:
+        """Take the parameters at a point of a model, a draw from its prior for instance.
+
+        Parameters
+        ----------
+        model : pymc.Model
+            From one of the builders.
+        point : mapping of names to arrays
+            Values of ``bias``, ``weights`` and, where the model has them, ``covariate_weights`` and
+            what the law learns, such as ``dispersion``; untransformed. Others are not looked at.
+
+        Raises
+        ------
+        ValueError
+            The model is no network GLM, or a value is missing.
+
+        Examples
+        --------
+        >>> import numpy as np, pymc_glm as pg
+        >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+        >>> model = pg.build_glm(np.eye(20, 2, dtype=int), basis, observation="poisson")
+        >>> point = {"bias": [-4.0, -5.0], "weights": np.zeros((2, 2, 1))}
+        >>> pg.NetworkParameters.from_point(model, point).observation
+        Poisson()
+        """
+        for name in ("spikes", "basis_functions", "bin_width"):
+            if name not in model.named_vars:
+                raise ValueError(
+                    f"model: it has no variable {name!r}; give one that pymc_glm.build_glm returns."
+                )
+        law = observation_of(model["spikes"])
+        if law is None:
+            raise ValueError("model: the variable 'spikes' has no known observation model.")
+        needed = ["bias", "weights"]
+        if "covariate_weights" in model.named_vars:
+            needed.append("covariate_weights")
+        if law.parameter_name in [rv.name for rv in model.free_RVs]:
+            needed.append(str(law.parameter_name))
+        missing = [name for name in needed if name not in point]
+        if missing:
+            raise ValueError(f"point: no {missing[0]!r}, only {sorted(point)}; needed: {needed}.")
+        if law.parameter_name in needed:
+            law = law.with_parameter(np.asarray(point[str(law.parameter_name)], dtype=float))
+        chosen = point.get("covariate_weights")
+        return cls(
+            np.asarray(point["bias"], dtype=float),
+            np.asarray(point["weights"], dtype=float),
+            as_basis(model["basis_functions"].get_value(), float(model["bin_width"].get_value())),
+            law,
+            None if chosen is None else np.asarray(chosen, dtype=float),
+        )
+
+
+def _law_of_draw(tree: xr.DataTree, chosen: Mapping[str, int]) -> Observation:
+    """Return the law of a posterior with its own parameter in a draw."""
+    constants = tree["constant_data"].dataset
+    named = "observation" in constants
+    law = law_named(str(constants["observation"].item()) if named else Bernoulli.name)
+    if law.parameter_name is None:
+        return law()
+    if law.parameter_name in tree["posterior"].data_vars:
+        return law.with_parameter(tree["posterior"][law.parameter_name].isel(chosen).values)
+    return law.with_parameter(variable(tree, "constant_data", law.parameter_name).values)
+
+
+class CheckedNetwork(NamedTuple):
+    """The parameters of a network as arrays of agreeing shapes."""
+
+    bias: Floats  # (post,)
+    filters: Floats  # (pre, lag, post), contiguous
+    bin_width: float
+    law: Observation
+    own: Floats  # (post,), the law's own parameter, 1 where it has none
+    covariate_weights: Floats  # (covariate, post), contiguous
+
+
+def check_network(parameters: NetworkParameters) -> CheckedNetwork:
+    """Check parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Contradicting shapes, numbers that are not finite, or a law of unknown numbers.
+    """
+    bias = np.asarray(parameters.bias, dtype=np.float64)
+    weights = np.asarray(parameters.weights, dtype=np.float64)
+    if "bin_width" not in getattr(parameters.basis, "attrs", {}):
+        raise ValueError("basis: no attrs['bin_width']; make it with one of pg.basis.")
+    bin_width = float(parameters.basis.attrs["bin_width"])
+    basis = as_basis(parameters.basis, bin_width)
+    expected = (bias.size, bias.size, basis.sizes["basis"])
+    if bias.ndim != 1 or weights.shape != expected:
+        raise ValueError(
+            f"weights: got the shape {weights.shape} with bias {bias.shape} and basis "
+            f"{basis.shape}, allowed is (post, pre, basis) = {expected}."
+        )
+    given = parameters.covariate_weights
+    covariate_weights = (
+        np.empty((bias.size, 0)) if given is None else np.asarray(given, dtype=float)
+    )
+    if covariate_weights.ndim != 2 or len(covariate_weights) != bias.size:
+        raise ValueError(
+            f"covariate_weights: got the shape {covariate_weights.shape}, allowed is (post, "
+            f"covariate) with {bias.size} neurons."
+        )
+    for name, array in (
+        ("bias", bias),
+        ("weights", weights),
+        ("covariate_weights", covariate_weights),
+    ):
+        if not np.isfinite(array).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(f"{name}: {array[where]} at index {where}; give finite numbers.")
+    return CheckedNetwork(
+        bias,
+        np.ascontiguousarray(np.einsum("nmb,lb->mln", weights, basis.values)),
+        bin_width,
+        parameters.observation,
+        _own_parameter(parameters.observation, bias.size),
+        np.ascontiguousarray(covariate_weights.T),
+    )
+
+
+def _own_parameter(law: Any, n_neurons: int) -> Floats:
+    """Return the law's own parameter of every neuron, 1 where it has none."""
+    if not isinstance(law, Observation):
+        raise TypeError(
+            f"observation: got {law!r}; give an observation model such as pg.Bernoulli() or "
+            "pg.NegativeBinomial(2.0)."
+        )
+    name = law.parameter_name
+    if name is None:
+        return np.ones(n_neurons)
+    value = getattr(law, name)
+    try:
+        own = np.broadcast_to(np.asarray(value, dtype=np.float64), (n_neurons,))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"observation: the {name} of the {law.name} law is {value!r}; give one number, or one "
+            f"for each of the {n_neurons} neurons."
+        ) from error
+    wrong = ~((own > 0) & np.isfinite(own))
+    if wrong.any():
+        raise ValueError(
+            f"observation: the {name} of neuron {int(np.flatnonzero(wrong)[0])} is "
+            f"{own[wrong][0]}; give numbers above 0."
+        )
+    return own
+
+
+def check_covariates(
+    covariates: xr.DataArray | ArrayLike | None, n_covariates: int, n_bins: int | None = None
+) -> Floats:
+    """Return covariates as an array (time, covariate), contiguous.
+
+    Parameters
+    ----------
+    covariates : DataArray or array, (time, covariate), or None
+    n_covariates : int
+        How many the parameters have weights for.
+    n_bins : int, optional
+        How many rows there have to be, by default any number.
+
+    Raises
+    ------
+    ValueError
+        They are missing, superfluous, of another shape or not finite.
+    """
+    if covariates is None:
+        if n_covariates:
+            raise ValueError(
+                f"covariates: none given, and covariate_weights are for {n_covariates}; give an "
+                "array (time, covariate)."
+            )
+        return np.empty((n_bins or 0, 0))
+    if isinstance(covariates, xr.DataArray) and set(covariates.dims) == {"time", "covariate"}:
+        covariates = covariates.transpose("time", "covariate")
+    values = np.ascontiguousarray(covariates, dtype=np.float64)
+    if not n_covariates:
+        raise ValueError(
+            f"covariates: got the shape {values.shape}, and the parameters have no "
+            "covariate_weights (post, covariate); give both or neither."
+        )
+    rows = len(values) if n_bins is None and values.ndim else n_bins
+    if values.shape != (rows, n_covariates):
+        raise ValueError(
+            f"covariates: got the shape {values.shape}, allowed is (time, covariate) = "
+            f"({'any' if n_bins is None else n_bins}, {n_covariates})."
+        )
+    if not np.isfinite(values).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise ValueError(f"covariates: {values[where]} at index {where}; give finite numbers.")
+    return values

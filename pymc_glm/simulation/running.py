@@ -1,0 +1,262 @@
+"""Running a network GLM freely."""
+
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from pymc_glm.kernels.simulate import MOST_SPIKES, Process, run, state_after
+from pymc_glm.seeds import random_generator
+from pymc_glm.simulation.parameters import (
+    CheckedNetwork,
+    NetworkParameters,
+    check_covariates,
+    check_network,
+)
+from pymc_glm.simulation.stability import linearise
+
+__all__ = ["Guard", "RunAway", "run_guard", "run_pieces", "simulate"]
+
+_UNIFORMS = 2**16  # drawn at a time: they stay in the cache, and their number changes nothing
+_GUARD_SECONDS, _GUARD_BINS = 1.0, 100
+_UNBOUNDED = 500.0  # Hz
+
+
+class Guard(NamedTuple):
+    """When a neuron has run away."""
+
+    max_rate: float  # Hz
+    window: int  # bins
+
+
+class RunAway(RuntimeError):
+    """A network ran away, in some bin, by the rates of some neurons."""
+
+    def __init__(self, time: float, neurons: NDArray[np.intp], too_many: bool) -> None:
+        super().__init__(f"the network ran away {time:.3g} s after the start")
+        self.time, self.neurons, self.too_many = time, neurons, too_many
+
+
+def run_guard(network: CheckedNetwork, max_rate: float | None) -> Guard:
+    """Return the guard.
+
+    Parameters
+    ----------
+    network : CheckedNetwork
+    max_rate : float or None
+        Hz; see `simulate`.
+
+    Raises
+    ------
+    ValueError
+        It is no rate.
+    """
+    window = max(
+        int(np.ceil(_GUARD_SECONDS / network.bin_width - 1e-9)),
+        network.filters.shape[1],
+        _GUARD_BINS,
+    )
+    if max_rate is None:
+        half = network.law.most / 2 / network.bin_width
+        return Guard(half if np.isfinite(half) else _UNBOUNDED, window)
+    number = isinstance(max_rate, int | float | np.integer | np.floating)
+    if isinstance(max_rate, bool) or not number or not max_rate > 0:
+        raise ValueError(
+            f"max_rate: got {max_rate!r}, allowed are rates in Hz above 0, numpy.inf for no guard, "
+            "or None for the default."
+        )
+    return Guard(float(max_rate), window)
+
+
+def run_pieces(
+    network: CheckedNetwork,
+    n_bins: int,
+    rng: np.random.Generator,
+    guard: Guard,
+    initial: NDArray[np.int64],
+    covariates: NDArray[np.float64],
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the counts of n_bins bins, (time, neuron), piece by piece.
+
+    Parameters
+    ----------
+    network : CheckedNetwork
+    n_bins : int
+    rng : numpy.random.Generator
+    guard : Guard
+    initial : array of int, shape (lag, neuron)
+    covariates : array, shape (time, covariate)
+
+    Raises
+    ------
+    RunAway
+    """
+    n = network.bias.size
+    law = network.law.likelihood(np.empty((n, 0), dtype=np.int64))
+    process = Process(
+        law.family,
+        float(law.slope),
+        np.ascontiguousarray(law.shape, dtype=np.float64),
+        network.bias,
+        network.filters,
+        network.covariate_weights,
+        guard.window,
+        guard.max_rate * guard.window * network.bin_width * (1 + 1e-9),
+    )
+    state = state_after(network.filters, initial)
+    rows = max(_UNIFORMS // n, 1)
+    uniforms = np.empty((min(rows, n_bins), n))
+    for first in range(0, n_bins, rows):
+        size = min(rows, n_bins - first)
+        rng.random(out=uniforms[:size])
+        counts = np.empty((size, n), dtype=np.int64)
+        stop = run(process, state, first, uniforms[:size], covariates[first : first + size], counts)
+        if stop >= 0:
+            too_many = np.isinf(state.recent)
+            fast = too_many if too_many.any() else state.recent > process.limit
+            time = (first + stop) * network.bin_width
+            raise RunAway(time, np.flatnonzero(fast), bool(too_many.any()))
+        yield counts
+
+
+def simulate(
+    parameters: NetworkParameters,
+    n_bins: int,
+    *,
+    covariates: xr.DataArray | ArrayLike | None = None,
+    random_seed: int | np.random.Generator | None = None,
+    initial_history: ArrayLike | None = None,
+    max_rate: float | None = None,
+    neurons: list[str] | None = None,
+) -> xr.DataArray:
+    """Simulate spike counts of a network GLM, running freely.
+
+    Parameters
+    ----------
+    parameters : NetworkParameters
+        With the law of the counts in ``observation``.
+    n_bins : int
+        Bins to simulate.
+    covariates : DataArray or array, shape (time, covariate), optional
+        As many rows as bins; needed if the parameters have covariate_weights.
+    random_seed : int, numpy.random.Generator or None
+        A Generator goes on where it was left: pieces simulated one after the other, each with the
+        last counts as initial_history, are the whole.
+    initial_history : array of int, shape (lag, neuron), optional
+        Counts just before the first bin, oldest first; by default silence.
+    max_rate : float, optional
+        Run-away guard: the largest rate of a neuron in Hz, over a window of 1 s (at least 100
+        bins and the basis). By default spikes in half of the bins, half of the largest count where
+        the law has one, else 500 Hz; numpy.inf is none. A mean count above a million in one bin
+        always stops the simulation.
+    neurons : list of str, optional
+        Labels, by default "0", "1", ...
+
+    Returns
+    -------
+    DataArray of int64, dims (time, neuron)
+        Counts with time in seconds and attrs["bin_width"].
+
+    Raises
+    ------
+    ValueError, TypeError
+        Parameters of contradicting shapes or not finite; a law whose numbers are not known; n_bins
+        below 1; wrong initial history, covariates, labels, seed or max_rate.
+    RuntimeError
+        The network ran away; the message names the neurons and the time.
+
+    Warns
+    -----
+    UserWarning
+        The linearised process is unstable, or its rates are above max_rate, see `stability`.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> pair = pg.NetworkParameters(np.full(2, -3.0), np.zeros((2, 2, 1)), basis)
+    >>> pg.simulate(pair, 1000, random_seed=1).shape
+    (1000, 2)
+    """
+    network = check_network(parameters)
+    if isinstance(n_bins, bool) or not isinstance(n_bins, int | np.integer) or n_bins < 1:
+        raise ValueError(f"n_bins: got {n_bins!r}, allowed are whole numbers of at least 1.")
+    n, n_lags = network.bias.size, network.filters.shape[1]
+    labels = _check_labels(neurons, n)
+    guard = run_guard(network, max_rate)
+    regressors = check_covariates(covariates, len(network.covariate_weights), n_bins)
+    initial = np.zeros((n_lags, n), dtype=np.int64)
+    if initial_history is not None:
+        initial = _check_history(initial_history, (n_lags, n))
+    rng = random_generator(random_seed)
+    _warn_of_instability(network, regressors, guard, labels)
+    counts = np.empty((n_bins, n), dtype=np.int64)
+    first = 0
+    try:
+        for piece in run_pieces(network, int(n_bins), rng, guard, initial, regressors):
+            counts[first : first + len(piece)] = piece
+            first += len(piece)
+    except RunAway as stop:
+        names = ", ".join(labels[i] for i in stop.neurons)
+        what = f"at more than {guard.max_rate:g} Hz over {guard.window * network.bin_width:g} s"
+        if stop.too_many:
+            what = f"more than {MOST_SPIKES:g} spikes in one bin on average"
+        raise RuntimeError(
+            f"{stop}: {names} fired {what}; make excitation or biases smaller, or raise max_rate "
+            "(pg.stability says more)."
+        ) from None
+    return xr.DataArray(
+        counts,
+        dims=("time", "neuron"),
+        coords={"time": np.arange(n_bins) * network.bin_width, "neuron": labels},
+        attrs={"bin_width": network.bin_width, "name": "simulation"},
+    )
+
+
+def _check_labels(neurons: list[str] | None, n: int) -> list[str]:
+    labels = [str(i) for i in range(n)] if neurons is None else list(neurons)
+    if len(labels) != n:
+        raise ValueError(f"neurons: got {len(labels)} labels for {n} neurons.")
+    repeated = [label for label in labels if labels.count(label) > 1]
+    if repeated:
+        raise ValueError(f"neurons: the label {repeated[0]!r} occurs more than once.")
+    return labels
+
+
+def _check_history(history: ArrayLike, shape: tuple[int, int]) -> NDArray[np.int64]:
+    values = np.asarray(history)
+    if values.shape != shape:
+        raise ValueError(
+            f"initial_history: got the shape {values.shape}, allowed is (lag, neuron) = {shape}."
+        )
+    wrong = ~((values >= 0) & (values == np.floor(values)) & np.isfinite(values))
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"initial_history: got {values[where]} at index {where}, allowed are counts 0, 1, 2, "
+            "..."
+        )
+    return values.astype(np.int64)
+
+
+def _warn_of_instability(
+    network: CheckedNetwork, covariates: NDArray[np.float64], guard: Guard, labels: list[str]
+) -> None:
+    """Warn before a network runs away, not after."""
+    linear = linearise(network, covariates)
+    fast = linear.mean > guard.max_rate * network.bin_width
+    if linear.is_stable and not fast.any():
+        return
+    if linear.is_stable:
+        names = ", ".join(labels[i] for i in np.flatnonzero(fast))
+        what = f"the expected rates of {names} are above max_rate = {guard.max_rate:g} Hz"
+    else:
+        what = "the process linearised around its expected rates is unstable"
+    warnings.warn(
+        f"parameters: {what}, the network may run away; pg.stability(parameters) says more.",
+        UserWarning,
+        stacklevel=3,
+    )

@@ -384,3 +384,38 @@ def test_bad_input(change, kwargs, error, message):
     parameters = network(pg.Bernoulli())._replace(**change)
     with pytest.raises(error, match=message):
         pg.simulate(parameters, **{"n_bins": 10} | kwargs)
+
+
+def test_traces_are_their_definition():
+    """An autoregression with a covariate, from the same standard normal numbers."""
+    rng = np.random.default_rng(0)
+    basis = pg.basis.raised_cosine(2, window=0.4, bin_width=0.1)
+    network = pg.NetworkParameters(
+        rng.normal(size=3),
+        0.2 * rng.normal(size=(3, 3, 2)),
+        basis,
+        pg.Gaussian(np.array([0.25, 1.0, 4.0])),
+        rng.normal(size=(3, 1)),
+    )
+    covariates, past = rng.normal(size=(50, 1)), rng.normal(size=(4, 3))
+    found = pg.simulate(
+        network, 50, covariates=covariates, random_seed=5, initial_history=past
+    ).values
+    noise = np.random.default_rng(5).standard_normal((50, 3)) * [0.5, 1.0, 2.0]
+    values = np.concatenate([past, np.empty((50, 3))])
+    for t in range(50):
+        psi = network.bias + covariates[t] @ network.covariate_weights.T
+        for lag in range(1, 5):
+            psi = psi + network.filters[:, :, lag - 1] @ values[4 + t - lag]
+        values[4 + t] = psi + noise[t]
+    np.testing.assert_allclose(found, values[4:], atol=1e-12)
+    assert pg.stability(network, covariates=covariates).text.count("means") == 1
+    with pytest.raises(ValueError, match="allowed are finite numbers"):
+        pg.simulate(network, 5, covariates=covariates[:5], initial_history=past * np.inf)
+
+
+def test_traces_that_run_away():
+    basis = pg.basis.identity(0.1, 0.1)
+    network = pg.NetworkParameters(np.ones(1), np.full((1, 1, 1), 2.0), basis, pg.Gaussian(1.0))
+    with pytest.warns(UserWarning, match="unstable"), pytest.raises(RuntimeError, match="ran away"):
+        pg.simulate(network, 100, random_seed=1)

@@ -207,7 +207,8 @@ def _free_rates(
         try:
             pieces = run_pieces(network, n_bins, own, guard, silence, regressors)
             total = sum(piece.sum(axis=0) for piece in pieces)
-            rates[sample] = total / (n_bins * network.bin_width)
+            width = network.bin_width if network.law.whole else 1.0
+            rates[sample] = total / (n_bins * width)
         except RunAway as stop:
             times[sample] = stop.time
     run_away = np.isfinite(times)
@@ -216,8 +217,9 @@ def _free_rates(
             "%d of %d networks drawn from the %s ran away: a neuron above %g Hz",
             run_away.sum(), n_draws, source, guard.max_rate,
         )  # fmt: skip
-    observed = counts.values[:n_bins].mean(axis=0) / network.bin_width
-    hertz = {"units": "Hz"}
+    whole = network.law.whole
+    observed = counts.values[:n_bins].mean(axis=0) / (network.bin_width if whole else 1.0)
+    hertz = {"units": "Hz"} if whole else {}
     return xr.Dataset(
         {
             "rate": (("sample", "neuron"), rates, hertz),

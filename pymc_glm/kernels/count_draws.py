@@ -1,7 +1,8 @@
 """Counts drawn by inversion, one uniform number each.
 
 The families are those of `kernels/likelihood.py`: a family is one branch in `mean_counts` and one
-in `draw_count`. All of them so far have probabilities with p(k + 1) / p(k) = scale (shape + step k)
+in `draw_count`. Traces have their noise from a standard normal number; all laws of counts so far
+have probabilities with p(k + 1) / p(k) = scale (shape + step k)
 / (k + 1), the class of Panjer (1981, ASTIN Bulletin 12:22-26): Poisson (step 0), binomial (step
 -1), negative binomial (step 1).
 """
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
-from pymc_glm.kernels.likelihood import POISSON
+from pymc_glm.kernels.likelihood import GAUSSIAN, POISSON
 
 __all__ = ["draw_count", "mean_counts"]
 
@@ -40,6 +41,8 @@ def mean_counts(
     if family == POISSON:
         for i in range(n):
             mean[i] = exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
+    elif family == GAUSSIAN:
+        mean[:] = psi
     elif slope == 0.0:
         for i in range(n):
             e = exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
@@ -74,8 +77,11 @@ def draw_count(
         The law of a neuron, see `pymc_glm.kernels.likelihood.Likelihood`.
     psi : float
     uniform : float
-        In [0, 1). Large uniforms are few spikes where the sum starts at silence.
+        In [0, 1). Large uniforms are few spikes where the sum starts at silence. Of a trace, a
+        standard normal number.
     """
+    if family == GAUSSIAN:
+        return psi + uniform / math.sqrt(shape)
     psi = min(max(psi, -EXPONENT_LIMIT), EXPONENT_LIMIT)
     e = math.exp(psi)
     if family == POISSON:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.count_draws import draw_count, mean_counts
+from pymc_glm.kernels.likelihood import GAUSSIAN
 
 __all__ = ["MOST_SPIKES", "Process", "State", "run", "state_after"]
 
@@ -74,7 +75,7 @@ def run(
     first : int
         Number of bins before these.
     uniforms : array, shape (time, post)
-        In [0, 1).
+        In [0, 1); for traces, standard normal numbers.
     covariates : array, shape (time, covariate)
     counts : array, shape (time, post)
         Written.
@@ -102,10 +103,10 @@ def run(
         runaway = False
         for m in range(n):
             count = 0.0
-            if not mean[m] <= MOST_SPIKES:
+            if not abs(mean[m]) <= MOST_SPIKES:
                 state.recent[m] = np.inf
                 runaway = True
-            elif uniforms[t, m] < mean[m]:
+            elif uniforms[t, m] < mean[m] or process.family == GAUSSIAN:
                 count = draw_count(
                     process.family, process.slope, process.shape[m], psi[m], uniforms[t, m]
                 )

@@ -59,6 +59,8 @@ def run_guard(network: CheckedNetwork, max_rate: float | None) -> Guard:
         network.filters.shape[1],
         _GUARD_BINS,
     )
+    if not network.law.whole:
+        return Guard(np.inf, window)
     if max_rate is None:
         half = network.law.most / 2 / network.bin_width
         return Guard(half if np.isfinite(half) else _UNBOUNDED, window)
@@ -76,9 +78,9 @@ def run_pieces(
     n_bins: int,
     rng: np.random.Generator,
     guard: Guard,
-    initial: NDArray[np.int64],
+    initial: NDArray,
     covariates: NDArray[np.float64],
-) -> Iterator[NDArray[np.int64]]:
+) -> Iterator[NDArray]:
     """Yield the counts of n_bins bins, (time, neuron), piece by piece.
 
     Parameters
@@ -111,8 +113,9 @@ def run_pieces(
     uniforms = np.empty((min(rows, n_bins), n))
     for first in range(0, n_bins, rows):
         size = min(rows, n_bins - first)
-        rng.random(out=uniforms[:size])
-        counts = np.empty((size, n), dtype=np.int64)
+        fill = rng.random if network.law.whole else rng.standard_normal
+        fill(out=uniforms[:size])
+        counts = np.empty((size, n), dtype=np.int64 if network.law.whole else np.float64)
         stop = run(process, state, first, uniforms[:size], covariates[first : first + size], counts)
         if stop >= 0:
             too_many = np.isinf(state.recent)
@@ -157,7 +160,7 @@ def simulate(
 
     Returns
     -------
-    DataArray of int64, dims (time, neuron)
+    DataArray of int64, of float64 for traces, dims (time, neuron)
         Counts with time in seconds and attrs["bin_width"].
 
     Raises
@@ -188,12 +191,13 @@ def simulate(
     labels = _check_labels(neurons, n)
     guard = run_guard(network, max_rate)
     regressors = check_covariates(covariates, len(network.covariate_weights), n_bins)
-    initial = np.zeros((n_lags, n), dtype=np.int64)
+    kind = np.int64 if network.law.whole else np.float64
+    initial = np.zeros((n_lags, n), dtype=kind)
     if initial_history is not None:
-        initial = _check_history(initial_history, (n_lags, n))
+        initial = _check_history(initial_history, (n_lags, n), network.law.whole)
     rng = random_generator(random_seed)
     _warn_of_instability(network, regressors, guard, labels)
-    counts = np.empty((n_bins, n), dtype=np.int64)
+    counts = np.empty((n_bins, n), dtype=kind)
     first = 0
     try:
         for piece in run_pieces(network, int(n_bins), rng, guard, initial, regressors):
@@ -203,7 +207,7 @@ def simulate(
         names = ", ".join(labels[i] for i in stop.neurons)
         what = f"at more than {guard.max_rate:g} Hz over {guard.window * network.bin_width:g} s"
         if stop.too_many:
-            what = f"more than {MOST_SPIKES:g} spikes in one bin on average"
+            what = f"more than {MOST_SPIKES:g} in one bin on average"
         raise RuntimeError(
             f"{stop}: {names} fired {what}; make excitation or biases smaller, or raise max_rate "
             "(pg.stability says more)."
@@ -226,20 +230,22 @@ def _check_labels(neurons: list[str] | None, n: int) -> list[str]:
     return labels
 
 
-def _check_history(history: ArrayLike, shape: tuple[int, int]) -> NDArray[np.int64]:
+def _check_history(history: ArrayLike, shape: tuple[int, int], whole: bool) -> NDArray:
     values = np.asarray(history)
     if values.shape != shape:
         raise ValueError(
             f"initial_history: got the shape {values.shape}, allowed is (lag, neuron) = {shape}."
         )
-    wrong = ~((values >= 0) & (values == np.floor(values)) & np.isfinite(values))
+    wrong = ~np.isfinite(values)
+    if whole:
+        wrong |= ~((values >= 0) & (values == np.floor(values)))
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        allowed = "counts 0, 1, 2, ..." if whole else "finite numbers"
         raise ValueError(
-            f"initial_history: got {values[where]} at index {where}, allowed are counts 0, 1, 2, "
-            "..."
+            f"initial_history: got {values[where]} at index {where}, allowed are {allowed}"
         )
-    return values.astype(np.int64)
+    return values.astype(np.int64 if whole else np.float64)
 
 
 def _warn_of_instability(

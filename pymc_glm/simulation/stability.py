@@ -38,7 +38,7 @@ class NetworkStability:
     True
     """
 
-    rates: Floats  # (post,), Hz, that keep themselves up; infinite if none were found
+    rates: Floats  # (post,), Hz (means of traces), that keep themselves up; infinite: none found
     spectral_radius: float  # factor by which a disturbance grows in a bin
     branching_ratio: float  # spectral radius of the gain matrix summed over lags
     stable: bool
@@ -212,24 +212,26 @@ def stability(
         regressors = check_covariates(covariates, len(network.covariate_weights))
     linear = linearise(network, regressors)
     branching = spectral_radius(linear.matrices.sum(axis=0)) if linear.exists else np.inf
-    rates = linear.mean / network.bin_width
+    whole = network.law.whole
+    rates = linear.mean / network.bin_width if whole else linear.mean
     stable = linear.growth < 1
     return NetworkStability(
         rates,
         linear.growth,
         branching,
         stable,
-        _sentence(rates, linear.growth, branching, network.bin_width),
+        _sentence(rates, linear.growth, branching, network.bin_width, " Hz" if whole else ""),
     )
 
 
-def _sentence(rates: Floats, growth: float, branching: float, bin_width: float) -> str:
+def _sentence(rates: Floats, growth: float, branching: float, bin_width: float, unit: str) -> str:
     if not np.isfinite(rates).all():
         return "Unstable: no rates were found that keep themselves up."
     low, high = rates.min(), rates.max()
-    around = f"{low:.3g} Hz" if np.isclose(low, high) else f"{low:.3g} to {high:.3g} Hz"
+    around = f"{low:.3g}{unit}" if np.isclose(low, high) else f"{low:.3g} to {high:.3g}{unit}"
+    what_of = "rates" if unit else "means"
     word, what = ("Stable", "shrinks") if growth < 1 else ("Unstable", "grows")
     return (
-        f"{word}: around expected rates of {around} a disturbance {what}, by a factor of "
+        f"{word}: around expected {what_of} of {around} a disturbance {what}, by a factor of "
         f"{growth:.3g} in a bin of {1000 * bin_width:g} ms (branching ratio {branching:.3g})."
     )

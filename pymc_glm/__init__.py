@@ -45,7 +45,15 @@ from pymc_glm.models import (
     latent_distance_glm,
     sbm_glm,
 )
-from pymc_glm.observations import Bernoulli, Binomial, Gaussian, NegativeBinomial, Poisson
+from pymc_glm.observations import (
+    Bernoulli,
+    Binomial,
+    Gaussian,
+    NegativeBinomial,
+    Observation,
+    Poisson,
+    log_concave,
+)
 from pymc_glm.plots import (
     plot_blocks,
     plot_filters,
@@ -105,6 +113,7 @@ __all__ = [
     "NetworkParameters",
     "NetworkStability",
     "NoiseGibbs",
+    "Observation",
     "Poisson",
     "PolyaGammaGibbs",
     "SpikeAndSlab",
@@ -125,6 +134,7 @@ __all__ = [
     "filter_bands",
     "history_design",
     "latent_distance_glm",
+    "log_concave",
     "network_matrix",
     "plot_blocks",
     "plot_filters",

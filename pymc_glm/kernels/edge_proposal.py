@@ -7,7 +7,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.likelihood import Workspace, score
+from pymc_glm.kernels.likelihood import Law, Workspace, score
 from pymc_glm.kernels.polya_gamma import NetworkPrior
 from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
 
@@ -146,7 +146,7 @@ def log_proposal(w: Floats, mode: Floats, lower: Floats) -> float:  # pragma: no
 def find_mode(
     history: SparseHistory,
     m: int,
-    law: tuple[int, float, float],
+    law: Law,
     base: Floats,
     own: Floats,
     prior: EdgePrior,

@@ -3,7 +3,8 @@
 One family covers the logistic laws, p(y | psi) proportional to exp(a psi) / (1 + exp psi)^b with
 a = y and b = shape + slope y: Bernoulli (1, 0), binomial (n_trials, 0), negative binomial
 (dispersion, 1). Others hold Poisson counts with mean exp(psi), and traces with mean psi and
-precision shape. A family is one branch in each of the two functions.
+precision shape; the last is any function of count, psi and shape. A family is one branch in each of
+the two functions.
 """
 
 import math
@@ -13,12 +14,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.density import Density, evaluate
 from pymc_glm.kernels.exponential import exponential
 
 __all__ = [
+    "ANY",
     "GAUSSIAN",
     "LOGISTIC",
     "POISSON",
+    "Law",
     "Likelihood",
     "Workspace",
     "law_of",
@@ -30,12 +34,14 @@ __all__ = [
 LOGISTIC = 0
 POISSON = 1
 GAUSSIAN = 2
+ANY = 3
 
 _STEEP = 40.0  # psi beyond which log(1 + exp psi) is psi to double precision
 _FLAT = -700.0
 _RUN = 16  # so many numbers of at most 1 + exp(_STEEP) can be multiplied without overflow
 
 type Floats = NDArray[np.float64]
+type Law = tuple[int, float, float, Density | None]  # of one post neuron, see `law_of`
 
 
 class Likelihood(NamedTuple):
@@ -45,14 +51,13 @@ class Likelihood(NamedTuple):
     counts: NDArray  # (post, time), of the smallest integer type that holds them; or traces
     shape: Floats  # (post,)
     slope: float
+    density: Density | None = None
 
 
 @numba.njit(cache=True, nogil=True)
-def law_of(
-    likelihood: Likelihood, n: int
-) -> tuple[int, float, float]:  # pragma: no cover - compiled
-    """Return family, shape and slope of post neuron n."""
-    return likelihood.family, likelihood.shape[n], likelihood.slope
+def law_of(likelihood: Likelihood, n: int) -> Law:  # pragma: no cover - compiled
+    """Return family, shape, slope and density of post neuron n."""
+    return likelihood.family, likelihood.shape[n], likelihood.slope, likelihood.density
 
 
 class Workspace(NamedTuple):
@@ -72,17 +77,21 @@ def workspace(n_bins: int) -> Workspace:  # pragma: no cover - compiled
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def score(
-    law: tuple[int, float, float], counts: NDArray, psi: Floats, slope: Floats, curvature: Floats
+    law: Law,
+    counts: NDArray,
+    psi: Floats,
+    slope: Floats,
+    curvature: Floats,
 ) -> None:  # pragma: no cover - compiled
     """Write the first derivative of the log density in psi, and minus the second.
 
     Parameters
     ----------
     law : tuple
-        Family, shape and slope of one post neuron, see `Likelihood`.
+        Family, shape, slope and density of one post neuron, see `Likelihood`.
     counts, psi, slope, curvature : arrays, shape (n,)
     """
-    family, shape, steepness = law
+    family, shape, steepness, density = law
     if family == POISSON:
         for i in range(psi.size):
             mean = exponential(min(max(psi[i], _FLAT), -_FLAT))
@@ -94,6 +103,10 @@ def score(
             slope[i] = shape * (counts[i] - psi[i])
             curvature[i] = shape
         return
+    if family == ANY:
+        for i in range(psi.size):
+            _, slope[i], curvature[i] = evaluate(density, float(counts[i]), psi[i], shape)
+        return
     for i in range(psi.size):
         e = exponential(min(max(psi[i], -_STEEP), _STEEP))
         q = 1.0 / (1.0 + e)
@@ -104,10 +117,10 @@ def score(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def log_likelihood(
-    law: tuple[int, float, float], counts: NDArray, psi: Floats, buffer: Floats
+    law: Law, counts: NDArray, psi: Floats, buffer: Floats
 ) -> float:  # pragma: no cover - compiled
     """Return the log density of counts (n,) given psi (n,), up to terms of counts and shape."""
-    family, shape, steepness = law
+    family, shape, steepness, density = law
     linear, beyond, n = 0.0, 0.0, psi.size
     if family == POISSON:
         for i in range(n):
@@ -117,6 +130,10 @@ def log_likelihood(
         for i in range(n):
             linear += (counts[i] - psi[i]) ** 2
         return -0.5 * shape * linear
+    if family == ANY:
+        for i in range(n):
+            linear += evaluate(density, float(counts[i]), psi[i], shape)[0]
+        return linear
     for i in range(n):
         linear += counts[i] * psi[i]
         beyond += max(psi[i] - _STEEP, 0.0)

@@ -1,7 +1,6 @@
 """Observation models: how the activation psi makes counts.
 
-Adding one is one class in one file, and its row in `LAWS`; steps and builders recognise it by its
-`rv_type`.
+Adding one is one class in one file; steps and builders recognise it by its `rv_type`.
 """
 
 from pytensor.tensor.variable import TensorVariable
@@ -10,6 +9,7 @@ from pymc_glm.observations.gaussian import Gaussian
 from pymc_glm.observations.law import Observation
 from pymc_glm.observations.logistic import Bernoulli, Binomial
 from pymc_glm.observations.negative_binomial import NegativeBinomial
+from pymc_glm.observations.own import log_concave
 from pymc_glm.observations.poisson import Poisson
 
 __all__ = [
@@ -20,11 +20,10 @@ __all__ = [
     "Observation",
     "Poisson",
     "law_named",
+    "log_concave",
     "observation_model",
     "observation_of",
 ]
-
-LAWS: tuple[type[Observation], ...] = (Bernoulli, Binomial, NegativeBinomial, Poisson, Gaussian)
 
 
 def observation_model(observation: str | Observation) -> Observation:
@@ -46,7 +45,7 @@ def observation_model(observation: str | Observation) -> Observation:
             "observation: got 'binomial', which needs its number of trials; give "
             "pymc_glm.Binomial(n_trials)."
         )
-    known = {law.name: law for law in LAWS if law is not Binomial}
+    known = {name: law for name, law in Observation.laws.items() if law is not Binomial}
     if isinstance(observation, str) and observation in known:
         return known[observation]()
     raise ValueError(
@@ -67,14 +66,20 @@ def law_named(name: str) -> type[Observation]:
     ValueError
         The name is not known.
     """
-    for law in LAWS:
-        if law.name == name:
-            return law
-    raise ValueError(f"observation: got {name!r}, known are {[law.name for law in LAWS]}.")
+    if name not in Observation.laws:
+        raise ValueError(
+            f"observation: got {name!r}, known are {sorted(Observation.laws)}; run the definition "
+            "of a law of your own first."
+        )
+    return Observation.laws[name]
 
 
 def observation_of(variable: TensorVariable) -> Observation | None:
     """Return the observation model of a PyMC variable, None if it is of no known kind."""
     op = None if variable.owner is None else variable.owner.op
-    law = next((law for law in LAWS if isinstance(op, law.rv_type)), None)
-    return None if law is None else law.read(variable)
+    for law in reversed(Observation.laws.values()):
+        if isinstance(op, law.rv_type):
+            found = law.read(variable)
+            if found is not None:
+                return found
+    return None

@@ -13,8 +13,20 @@ __all__ = ["Observation", "first_bin"]
 
 
 class Observation(ABC):
-    """Law of the counts given the activation."""
+    """Law of the counts given the activation.
 
+    A subclass with a `name` is known from its definition on: builders take an instance, steps find
+    the law of a model by `rv_type` and `read`, those defined last first. docs/observations.md has
+    one written out.
+
+    Examples
+    --------
+    >>> import pymc_glm as pg
+    >>> isinstance(pg.Poisson(), pg.Observation), pg.Poisson.name in pg.Observation.laws
+    (True, True)
+    """
+
+    laws: ClassVar[dict[str, type["Observation"]]] = {}  # by name
     name: ClassVar[str]
     rv_type: ClassVar[type]
     parameter_name: ClassVar[str | None] = None  # of the law's own parameter, in model and tree
@@ -22,6 +34,11 @@ class Observation(ABC):
     whole: ClassVar[bool] = True  # whether it is counts 0, 1, 2, ...
     typical_rate: ClassVar[float] = 5.0  # Hz, around which the default prior of the biases stands
     effect: ClassVar[float | None] = None  # of one unit, summed over bins; None: by the bin width
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            Observation.laws[cls.name] = cls
 
     @classmethod
     @abstractmethod

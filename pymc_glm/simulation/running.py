@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from pymc_glm.kernels.likelihood import ANY
 from pymc_glm.kernels.simulate import MOST_SPIKES, Process, run, state_after
 from pymc_glm.seeds import random_generator
 from pymc_glm.simulation.parameters import (
@@ -98,6 +99,11 @@ def run_pieces(
     """
     n = network.bias.size
     law = network.law.likelihood(np.empty((n, 0), dtype=np.int64))
+    if law.family == ANY:
+        raise ValueError(
+            f"observation: simulation cannot draw from {network.law.name!r}, a law given by its "
+            "log density; use the laws of this package."
+        )
     process = Process(
         law.family,
         float(law.slope),

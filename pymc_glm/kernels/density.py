@@ -1,0 +1,52 @@
+"""Log densities that users write, as functions that compiled kernels can call."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba import types
+from numba.extending import overload
+
+__all__ = ["Density", "evaluate"]
+
+_SIGNATURE = types.UniTuple(types.float64, 3)(types.float64, types.float64, types.float64)
+
+
+class Density(types.WrapperAddressProtocol):
+    """A function of count, psi and shape, compiled; pickled by its source.
+
+    Parameters
+    ----------
+    function : callable
+        Returns the log density up to terms of count and shape, its first derivative in psi and
+        minus the second. Numba has to be able to compile it.
+    """
+
+    def __init__(self, function: Callable[[float, float, float], tuple[float, float, float]]):
+        self.function = function
+        self._compiled: Any = numba.cfunc(_SIGNATURE)(function)
+
+    def __wrapper_address__(self) -> int:
+        return self._compiled._wrapper_address
+
+    def signature(self) -> Any:
+        """Return the type that Numba sees."""
+        return _SIGNATURE
+
+    def __reduce__(self) -> tuple:
+        """Travel as a Python function, compiled anew on arrival."""
+        return Density, (self.function,)
+
+
+def evaluate(
+    density: Density | None, count: float, psi: float, shape: float
+) -> tuple[float, float, float]:
+    """Return log density, slope and curvature; zeros where there is no density."""
+    return (0.0, 0.0, 0.0) if density is None else density.function(count, psi, shape)
+
+
+@overload(evaluate)
+def _evaluate(density, count, psi, shape):
+    if isinstance(density, types.NoneType):
+        return lambda density, count, psi, shape: (0.0, 0.0, 0.0)
+    return lambda density, count, psi, shape: density(count, psi, shape)

@@ -65,6 +65,7 @@ from pymc_glm.plots import (
 )
 from pymc_glm.readers import read_spikes
 from pymc_glm.sampling import sample
+from pymc_glm.sessions import session
 from pymc_glm.simulation import NetworkParameters, NetworkStability, simulate, stability
 from pymc_glm.spikes import SpikeTrains, as_spike_trains, bin_spikes, to_neo, to_pynapple
 from pymc_glm.steps import (
@@ -149,6 +150,7 @@ __all__ = [
     "read_spikes",
     "sample",
     "sbm_glm",
+    "session",
     "simulate",
     "stability",
     "to_neo",

@@ -80,7 +80,8 @@ def _learned(
     raw = pm.Beta(f"{prefix}_corr_raw", shape, shape, dims=dims)
     lower = cholesky_of_partial_correlations(2 * raw - 1, size)
     corr = (lower[..., :, None, :] * lower[..., None, :, :]).sum(axis=-1)
-    pm.Deterministic(f"{prefix}_corr", corr[..., rows, columns], dims=dims)
+    if f"{prefix}_corr" not in model.root:
+        pm.Deterministic(f"{prefix}_corr", corr[..., rows, columns], dims=dims)
     return inverse_lower(lower, size) / scale[..., None, :]
 
 

@@ -16,6 +16,8 @@ from pymc_glm.design import Design, make_design
 from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
 from pymc_glm.edges import BernoulliEdges, BlockEdges, DenseEdges, DistanceEdges, Edges
 from pymc_glm.observations import Observation, observation_model
+from pymc_glm.pooling import join_sessions, of_session, sessions_of
+from pymc_glm.sessions import SessionModel
 from pymc_glm.spikes import neuron_positions
 from pymc_glm.weights import (
     SPIKE_EFFECT,
@@ -165,6 +167,7 @@ def build_glm(
     covariate_prior: CovariatePrior | None = None,
     exclude: ArrayLike | None = None,
     unknown_history: str = "recorded",
+    share: str = "hyperparameters",
 ) -> pm.Model:
     r"""Build a Bayesian network GLM as an ordinary PyMC model.
 
@@ -181,7 +184,8 @@ def build_glm(
     counts : DataArray (time, neuron), or array with a basis that knows its bin width
         Spike counts, e.g. from `pymc_glm.bin_spikes`, or a pynapple TsdFrame of them. No history
         goes over the borders of trials, epochs and gaps: where a coordinate ``segment`` or
-        ``trial`` (time) changes, or time jumps.
+        ``trial`` (time) changes, or time jumps. A mapping of names to counts, or a list, is of
+        several sessions, see ``share``.
     basis : DataArray or array, (lag, basis)
         Basis functions of the coupling filters, e.g. from `pymc_glm.basis.raised_cosine`.
     edges : Edges, optional
@@ -208,6 +212,12 @@ def build_glm(
     unknown_history : {"recorded", "exclude"}
         Bins whose history reaches into excluded bins, or before the start of a segment: either
         history is as the counts have it, silent before the start; or such bins are no data either.
+    share : {"hyperparameters", "weights"}
+        Of several sessions: each has neurons and a network of its own, under a common prior, and
+        variables ``session::weights`` and so on (`pymc_glm.session` takes one out of a posterior);
+        or all have the same neurons and one network. ``edges``, ``weights``, ``bias_rate``,
+        ``covariates``, ``covariate_prior`` and ``exclude`` may be mappings from names to what goes
+        for a session, the latter two lists as well.
 
     Returns
     -------
@@ -235,6 +245,47 @@ def build_glm(
     >>> [variable.name for variable in model.free_RVs][:2]
     ['bias', 'edge_probability']
     """
+    law = observation_model(observation)
+    sessions = sessions_of(counts)
+    if share not in ("hyperparameters", "weights"):
+        raise ValueError(f"share: got {share!r}, allowed are 'hyperparameters' and 'weights'.")
+    if sessions is not None and share == "weights":
+        counts, covariates, exclude = join_sessions(sessions, covariates, exclude, basis, law.whole)
+        sessions = None
+    settings: dict[str, Any] = {
+        "edges": edges,
+        "weights": weights,
+        "bias_rate": bias_rate,
+        "covariates": covariates,
+        "covariate_prior": covariate_prior,
+        "exclude": exclude,
+    }
+    with pm.Model() as model:
+        if sessions is None:
+            _add_network(counts, basis, law, bias, unknown_history, **settings)
+            return model
+        for name, own in sessions.items():
+            said = {k: of_session(v, name, k, sessions) for k, v in settings.items()}
+            with SessionModel(name):
+                _add_network(own, basis, law, bias, unknown_history, **said)
+    return model
+
+
+def _add_network(
+    counts: Any,
+    basis: Any,
+    law: Observation,
+    bias: TensorVariable | None,
+    unknown_history: str,
+    *,
+    edges: Edges | None,
+    weights: Weights | None,
+    bias_rate: ArrayLike | None,
+    covariates: Any,
+    covariate_prior: CovariatePrior | None,
+    exclude: Any,
+) -> None:
+    """Register the network GLM of one session with the model in context."""
     edges = BernoulliEdges() if edges is None else edges
     weights = GaussianWeights() if weights is None else weights
     for name, part, kind, example in (
@@ -243,21 +294,19 @@ def build_glm(
     ):
         if not isinstance(part, kind):
             raise TypeError(f"{name}: got {part!r}; give an instance such as {example}.")
-    law = observation_model(observation)
     design = make_design(counts, basis, exclude, unknown_history, law.whole)
     law.check(design.observed, design.counts["neuron"].values.tolist(), design.bin_width)
     known = None if covariates is None else read_covariates(covariates, design.counts)
     if known is None and covariate_prior is not None:
         raise ValueError("covariate_prior: there are no covariates; give covariates= too.")
-    with pm.Model(coords=_coords(design)) as model:
-        spikes, functions, starts = _data(design)
-        baseline = _bias(bias, bias_rate, law, design)
-        coupling = _network(edges, weights, design, law)
-        psi = baseline + coupling_activation(spikes, functions, coupling, starts)
-        if known is not None:
-            psi += _covariate_activation(known, covariate_prior, design.counts.sizes["neuron"])
-        _observed(design, law, spikes, psi)
-    return model
+    pm.modelcontext(None).add_coords(_coords(design))
+    spikes, functions, starts = _data(design)
+    baseline = _bias(bias, bias_rate, law, design)
+    coupling = _network(edges, weights, design, law)
+    psi = baseline + coupling_activation(spikes, functions, coupling, starts)
+    if known is not None:
+        psi += _covariate_activation(known, covariate_prior, design.counts.sizes["neuron"])
+    _observed(design, law, spikes, psi)
 
 
 def bernoulli_glm(

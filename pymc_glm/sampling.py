@@ -12,12 +12,14 @@ from pymc.distributions.continuous import FlatRV, HalfFlatRV
 from pymc.initial_point import make_initial_point_fn
 from pymc.model import modelcontext
 from pymc.sampling.mcmc import assign_step_methods, instantiate_steppers
+from pymc.step_methods.compound import flatten_steps
 from pytensor.graph.traversal import ancestors
 
 from pymc_glm.criticism import convergence_report
 from pymc_glm.distributions import BlockLabelsRV
 from pymc_glm.seeds import random_generator
-from pymc_glm.steps.network_state import find_network, observed_counts
+from pymc_glm.sessions import session, session_names
+from pymc_glm.steps.network_state import NetworkVariables, find_networks, observed_counts
 from pymc_glm.steps.network_step import NetworkStep
 from pymc_glm.steps.threads import available_cores
 
@@ -36,7 +38,7 @@ def _check_sizes(**sizes: int | None) -> None:
 
 
 def initial_points(
-    model: pm.Model, step: NetworkStep, chains: int, rng: np.random.Generator
+    model: pm.Model, steps: NetworkStep | list[NetworkStep], chains: int, rng: np.random.Generator
 ) -> list[dict[str, np.ndarray]]:
     """Draw overdispersed starting values of bias, weights and adjacency, one dict a chain.
 
@@ -48,44 +50,62 @@ def initial_points(
     Parameters
     ----------
     model : pymc.Model
-    step : PolyaGammaGibbs, EdgeMetropolis or WeightHMC
-        Tells which edges are certain.
+    steps : PolyaGammaGibbs, EdgeMetropolis or WeightHMC, or a list of those of several networks
+        Tell which edges are certain.
     chains : int
     rng : numpy.random.Generator
     """
-    network = find_network(model)
-    drawn = (network.adjacency, network.weights, network.bias, network.covariates)
-    known = {rv for rv in drawn if rv is not None}
+    networks = find_networks(model)
+    every = steps if isinstance(steps, list) else [steps]
+    by_network = {step.weights_name: step for step in reversed(every)}
+    known = {rv for network in networks for rv in network[:3] if rv is not None}
+    regressors = [network.covariates for network in networks if network.covariates is not None]
+    known |= set(regressors)
     hyper = [rv for rv in model.free_RVs if rv not in known and rv in ancestors(known)]
-    regressors = [] if network.covariates is None else [network.covariates]
     draw_hyper = _hyperparameter_draw(model, hyper + regressors)
-    rates = observed_counts(model, network.spikes).mean(axis=0)
-    if network.observation.whole:
-        rates = rates.clip(1e-4, network.observation.most / 2)
-    center = network.observation.activation(rates, 1.0)
     starts: list[dict[str, np.ndarray]] = []
-    fullest = min(1.0, _MOST_EDGES / rates.size)
-    for density in fullest * np.linspace(0, 1, chains) if chains > 1 else [0.5 * fullest]:
+    for density in np.linspace(0, 1, chains) if chains > 1 else [0.5]:
         point = draw_hyper(int(rng.integers(2**30)))
-        adjacency: np.ndarray = np.ones((rates.size, rates.size), dtype=np.int8)
         start = {name: point[name] for name in (model.rvs_to_values[rv].name for rv in hyper)}
-        if network.adjacency is not None:
-            adjacency = (rng.random(adjacency.shape) < density).astype(np.int8)
-            log_odds = step.network_prior(point).log_odds
-            adjacency[log_odds == np.inf] = 1
-            adjacency[log_odds == -np.inf] = 0
-            start[str(network.adjacency.name)] = adjacency
-        weights = 0.3 * rng.standard_normal(point[str(network.weights.name)].shape)
-        start[str(network.weights.name)] = weights * adjacency[:, :, None]
+        for network in networks:
+            step = by_network[model.rvs_to_values[network.weights].name]
+            start |= _network_start(model, network, step, density, point, rng)
         for rv in hyper:
             if isinstance(rv.owner.op, BlockLabelsRV):  # spread: one block is hard to split
                 n_blocks = rv.owner.op.dist_params(rv.owner)[0].type.shape[0]
-                start[str(rv.name)] = rng.permutation(rates.size) % n_blocks
+                start[str(rv.name)] = rng.permutation(point[str(rv.name)].size) % n_blocks
         for rv in regressors:
             start[str(rv.name)] = 0.3 * point[str(rv.name)]
-        start[str(network.bias.name)] = center + rng.standard_normal(rates.size)
         starts.append(start)
     return starts
+
+
+def _network_start(
+    model: pm.Model,
+    network: NetworkVariables,
+    step: NetworkStep,
+    density: float,
+    point: dict,
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Draw where one network starts, with some share of the edges that it may have at first."""
+    start = {}
+    rates = observed_counts(model, network.spikes).mean(axis=0)
+    if network.observation.whole:
+        rates = rates.clip(1e-4, network.observation.most / 2)
+    adjacency: np.ndarray = np.ones((rates.size, rates.size), dtype=np.int8)
+    if network.adjacency is not None:
+        fullest = min(1.0, _MOST_EDGES / rates.size)
+        adjacency = (rng.random(adjacency.shape) < density * fullest).astype(np.int8)
+        log_odds = step.network_prior(point).log_odds
+        adjacency[log_odds == np.inf] = 1
+        adjacency[log_odds == -np.inf] = 0
+        start[str(network.adjacency.name)] = adjacency
+    weights = 0.3 * rng.standard_normal(point[str(network.weights.name)].shape)
+    start[str(network.weights.name)] = weights * adjacency[:, :, None]
+    center = network.observation.activation(rates, 1.0)
+    start[str(network.bias.name)] = center + rng.standard_normal(rates.size)
+    return start
 
 
 def _hyperparameter_draw(model: pm.Model, hyper: list) -> Callable[[int], dict]:
@@ -172,7 +192,7 @@ def sample(
     cores = min(chains, available if cores is None else cores)
     threads = max(1, available // cores) if threads is None else threads
     model = modelcontext(model)
-    find_network(model)
+    find_networks(model)
     with model:
         provided = kwargs.pop("step", None)
         with _compiling(progressbar and not kwargs.get("quiet", False)):
@@ -192,8 +212,8 @@ def sample(
             )
         initvals = kwargs.pop("initvals", None)
         every = step if isinstance(step, list) else [step]
-        ours = next((s for s in every if isinstance(s, NetworkStep)), None)
-        if initvals is None and ours is not None:
+        ours = [s for one in every for s in flatten_steps(one) if isinstance(s, NetworkStep)]
+        if initvals is None and ours:
             initvals = initial_points(model, ours, chains, rng)
         tree = pm.sample(
             draws,
@@ -213,6 +233,12 @@ def sample(
 
 def _log_report(tree: xr.DataTree) -> None:
     """Log what has not converged; draws of hand-made models need not have our names."""
+    names = session_names(tree)
+    for name in names:
+        _log.info("Session %s:", name)
+        _log_report(session(tree, name))
+    if names:
+        return
     try:
         found = convergence_report(tree)
     except (TypeError, ValueError, AttributeError) as error:

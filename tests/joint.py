@@ -333,7 +333,7 @@ def make_joint(
     layout = None
     if network.covariates is not None:
         layout = CovariateLayout.of_network(model, network)
-    data = data_values(model)
+    data = data_values(model, network)
     return JointModel(model, steps, basis, n_bins, prior, observation, data, layout)
 
 

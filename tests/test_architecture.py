@@ -24,19 +24,21 @@ FLOORS = {
         "covariance",
         "seeds",
         "segments",
+        "sessions",
         "trees",
         "basis",
         "spikes",
         "kernels",
     },
     2: {"edges", "weights", "covariates", "observations", "design", "readers"},
-    3: {"models", "steps", "simulation"},
+    3: {"models", "pooling", "steps", "simulation"},
     4: {"sampling", "criticism"},
     5: {"plots"},
     6: {"cli", "__main__"},
 }
 # Doors between rooms of one floor, (from, to).
 DOORS = {
+    ("models", "pooling"),
     ("sampling", "criticism"),
     ("covariance", "hyperparameters"),
     ("features", "hyperparameters"),

@@ -255,7 +255,14 @@ def _keep_the_shape(monkeypatch):
     monkeypatch.setattr(pg.WeightHMC, "data", property(lambda step: step._shared.value))
 
 
-@pytest.mark.parametrize("plant", [_wrong_sums, _forget_the_rising_factorials, _keep_the_shape])
+@pytest.mark.parametrize(
+    "plant",
+    [
+        pytest.param(_wrong_sums, marks=pytest.mark.slow),  # counts grow large
+        _forget_the_rising_factorials,
+        _keep_the_shape,
+    ],
+)
 def test_planted_bugs_are_found(monkeypatch, plant):
     """Each of these mistakes, put into the sampler on purpose, must break Geweke's test."""
     plant(monkeypatch)

@@ -68,7 +68,7 @@ def _check_shared(
     if labels is not None:
         names, index = _known(part, labels, neurons_of(model))
         same = not latent and names == [*map(str, model.coords[there.dims[0]])]
-        if not (same and np.array_equal(index, model[there.labels.name].get_value())):
+        if not (same and np.array_equal(index, model[str(there.labels.name)].get_value())):
             got = "latent" if latent else "others"
             raise contradiction(part, "labels", "labels", f"the edges' are {got}")
 
@@ -104,7 +104,7 @@ def blocks(
     model = pm.modelcontext(None)
     neurons, name = neurons_of(model), f"{own}block_labels"
     dims = (f"{own}block_post", f"{own}block_pre")
-    if name in model.named_vars:
+    if name in model:
         there = Blocks(model[name], len(model.coords[dims[0]]), dims)
         _check_shared(part, there, n_blocks, labels, concentration)
         return there

@@ -50,7 +50,7 @@ def positions(
     """
     model = pm.modelcontext(None)
     neurons, name, dim = neurons_of(model), f"{own}latent_positions", f"{own}latent_dim"
-    if name in model.named_vars:
+    if name in model:
         there = model[name]
         latent = there in model.free_RVs
         size = len(model.coords[dim])

@@ -47,9 +47,9 @@ def network_history(data: NetworkData, layout: CovariateLayout | None) -> Sparse
 
 def read_spikes(model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
     """Return history and counts, the same object for all steps of a model."""
-    container = model["counts"]
-    known = [name for name in CONTAINERS if name in model.named_vars]
-    sources = [model[name].get_value(borrow=True) for name in known]
+    every = [network.container(model, name) for name in CONTAINERS]
+    container = every[0]
+    sources = [known.get_value(borrow=True) for known in every if known is not None]
     seen = _known.get(container)
     if seen is None or any(r() is not s for r, s in zip(seen[0], sources, strict=True)):
         counts = observed_counts(model, network.spikes).T
@@ -60,7 +60,8 @@ def read_spikes(model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]
         if network.covariates is not None:
             layout = CovariateLayout.of_network(model, network)
         data = SpikeData(
-            network_history(data_values(model), layout), network.observation.likelihood(counts)
+            network_history(data_values(model, network), layout),
+            network.observation.likelihood(counts),
         )
         seen = [weakref.ref(source) for source in sources], Shared(data)
         _known[container] = seen

@@ -14,7 +14,12 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.steps.data import SpikeData, read_spikes
-from pymc_glm.steps.network_state import INTERPRETED, NetworkVariables, find_network
+from pymc_glm.steps.network_state import (
+    INTERPRETED,
+    NetworkVariables,
+    find_network,
+    find_networks,
+)
 from pymc_glm.steps.network_step import NetworkStep
 from pymc_glm.steps.shared import Shared
 
@@ -46,7 +51,7 @@ class LawParameterStep(NetworkStep):
         compile_kwargs: dict | None,
     ):
         model = modelcontext(model)
-        network = find_network(model)
+        network = find_network(model, vars)
         variable = network.parameter
         if variable is None or not self._knows(network):
             raise ValueError(
@@ -88,10 +93,10 @@ class LawParameterStep(NetworkStep):
         if not isinstance(var.owner.op, cls.conjugate) or model is None:
             return Competence.INCOMPATIBLE
         try:
-            network = find_network(model)
+            networks = find_networks(model)
         except ValueError:
             return Competence.INCOMPATIBLE
-        mine = network.parameter is var and cls._knows(network)
+        mine = any(network.parameter is var and cls._knows(network) for network in networks)
         return Competence.IDEAL if mine else Competence.INCOMPATIBLE
 
     @staticmethod

@@ -5,7 +5,7 @@ data in the data containers.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
@@ -36,6 +36,7 @@ __all__ = [
     "children",
     "data_values",
     "find_network",
+    "find_networks",
     "observed_counts",
     "reduce_without_model",
     "relaxed",
@@ -58,34 +59,79 @@ class NetworkVariables(NamedTuple):
     parameter: TensorVariable | None = None  # of the law, (post,) or (), where it is learned
     covariates: TensorVariable | None = None  # weights (post, covariate), where there are any
 
+    def holds(self, vars: Any, model: pm.Model) -> bool:
+        """Tell whether one of some random or value variables is of this network."""
+        given = vars if isinstance(vars, list | tuple) else [vars]
+        own = (self.bias, self.weights, self.adjacency, self.parameter, self.covariates)
+        return any(model.values_to_rvs.get(v, v) in own for v in given)
 
-def _only(variables: list, kind: str, model: pm.Model) -> TensorVariable:
-    if len(variables) != 1:
-        names = [v.name for v in variables]
+    def container(self, model: pm.Model, name: str) -> Any:
+        """Return a data container of the session, None if there is none."""
+        before, separator, _ = str(self.weights.name).rpartition("::")
+        return model.named_vars.get(f"{before}{separator}{name}")
+
+
+def find_networks(model: pm.Model) -> list[NetworkVariables]:
+    """Find the network GLMs in a model, one of each session.
+
+    Raises
+    ------
+    ValueError
+        There is none, or one without biases or observed counts of a known law.
+    """
+    slabs = [rv for rv in model.free_RVs if isinstance(rv.owner.op, SpikeAndSlabRV)]
+    if not slabs:
         raise ValueError(
-            f"the model has {len(variables)} {kind} variables {names}, a network GLM has one; "
-            "build it with pymc_glm.build_glm."
+            "the model has 0 SpikeAndSlab variables [], a network GLM has one; build it with "
+            "pymc_glm.build_glm."
         )
-    return variables[0]
+    return [_network_of(weights, model) for weights in slabs]
 
 
-def find_network(model: pm.Model) -> NetworkVariables:
-    """Find the variables of the network GLM in a model.
+def find_network(model: pm.Model, vars: Any = None) -> NetworkVariables:
+    """Find the network GLM in a model.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    vars : list of variables, optional
+        Random or value variables, to tell networks apart where there are several.
 
     Raises
     ------
     ValueError
         There is no network in the model, more than one, or one without observed counts.
     """
+    found = find_networks(model)
+    if vars:
+        found = [network for network in found if network.holds(vars, model)] or found
+    if len(found) > 1:
+        names = [str(network.weights.name) for network in found]
+        raise ValueError(
+            f"the model has {len(found)} SpikeAndSlab variables {names}, of as many networks; say "
+            "by vars= of which this is."
+        )
+    return found[0]
+
+
+def _network_of(weights: TensorVariable, model: pm.Model) -> NetworkVariables:
+    def the(variables: list, kind: str) -> TensorVariable:
+        if len(variables) != 1:
+            raise ValueError(
+                f"the model has {len(variables)} {kind} variables "
+                f"{[v.name for v in variables]} beside {weights.name!r}, a network GLM has one; "
+                "build it with pymc_glm.build_glm."
+            )
+        return variables[0]
+
+    spikes = the([rv for rv in model.observed_RVs if weights in ancestors([rv])], "observed")
+    parents = set(ancestors([spikes]))
 
     def of_type(kind: type) -> list[TensorVariable]:
-        return [rv for rv in model.free_RVs if isinstance(rv.owner.op, kind)]
+        return [rv for rv in model.free_RVs if isinstance(rv.owner.op, kind) and rv in parents]
 
-    weights = _only(of_type(SpikeAndSlabRV), "SpikeAndSlab", model)
-    bias = _only(of_type(BaselineRV), "Baseline", model)
-    adjacency = next((rv for rv in of_type(EdgeRV) if rv in ancestors([weights])), None)
-    observed = [rv for rv in model.observed_RVs if weights in ancestors([rv])]
-    spikes = _only(observed, "observed", model)
+    bias = the(of_type(BaselineRV), "Baseline")
+    the(of_type(SpikeAndSlabRV), "SpikeAndSlab")
     observation = observation_of(spikes)
     if observation is None:
         raise ValueError(
@@ -96,11 +142,11 @@ def find_network(model: pm.Model) -> NetworkVariables:
     return NetworkVariables(
         bias,
         weights,
-        adjacency,
+        next((rv for rv in of_type(EdgeRV) if rv in ancestors([weights])), None),
         spikes,
         observation,
         parameter if parameter in model.free_RVs else None,
-        next((rv for rv in of_type(CovariateWeightsRV) if rv in ancestors([spikes])), None),
+        next(iter(of_type(CovariateWeightsRV)), None),
     )
 
 
@@ -127,8 +173,8 @@ class NetworkData(NamedTuple):
 CONTAINERS = ("counts", "basis_functions", "segment_start", "data_bins", "covariates")
 
 
-def data_values(model: pm.Model) -> NetworkData:
-    """Return what the data containers hold.
+def data_values(model: pm.Model, network: NetworkVariables) -> NetworkData:
+    """Return what the data containers of a network hold.
 
     Raises
     ------
@@ -136,7 +182,7 @@ def data_values(model: pm.Model) -> NetworkData:
         The model has no such data containers.
     """
     for name, dims in (("counts", "(time, pre)"), ("basis_functions", "(lag, basis)")):
-        if name not in model.named_vars:
+        if network.container(model, name) is None:
             raise ValueError(
                 f"the model has no data container {name!r} with dims {dims}; write the activation "
                 "as bias + pymc_glm.coupling_activation(counts, basis_functions, weights) with "
@@ -144,13 +190,14 @@ def data_values(model: pm.Model) -> NetworkData:
                 "...)."
             )
 
-    def optional(name: str) -> NDArray | None:
-        return model[name].get_value(borrow=True) if name in model.named_vars else None
+    def optional(name: str) -> Any:
+        container = network.container(model, name)
+        return None if container is None else container.get_value(borrow=True)
 
     starts = optional("segment_start")
     return NetworkData(
-        model["counts"].get_value(borrow=True),
-        np.asarray(model["basis_functions"].get_value(borrow=True), dtype=np.float64),
+        optional("counts"),
+        np.asarray(optional("basis_functions"), dtype=np.float64),
         np.zeros(1, np.int64) if starts is None else np.asarray(starts, np.int64),
         optional("data_bins"),
         optional("covariates"),
@@ -194,18 +241,19 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
 def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> None:
     """Raise unless the activation is made of known terms, judged by some bins."""
     bias, weights, covariates = network.bias, network.weights, network.covariates
-    data = data_values(model)
+    data = data_values(model, network)
     first = int(data.counts.any(axis=1).argmax())
     window = slice(first, first + _CHECKED_BINS)
     counts = np.ascontiguousarray(data.counts[window])
     starts = np.unique(np.clip(data.starts - first, 0, len(counts) - 1))
-    givens = {model["counts"]: pt.as_tensor(counts)}
-    if "segment_start" in model.named_vars:
-        givens[model["segment_start"]] = pt.as_tensor(starts.astype(np.int32))
-    if data.bins is not None:
-        givens[model["data_bins"]] = pt.arange(len(counts), dtype="int32")
-    if data.covariates is not None:
-        givens[model["covariates"]] = pt.as_tensor(data.covariates[window])
+    shown: dict[str, Any] = {
+        "counts": counts,
+        "segment_start": starts.astype(np.int32),
+        "data_bins": np.arange(len(counts), dtype=np.int32),
+        "covariates": None if data.covariates is None else data.covariates[window],
+    }
+    containers = {name: network.container(model, name) for name in shown}
+    givens = {c: pt.as_tensor(shown[n]) for n, c in containers.items() if c is not None}
     psi = model.replace_rvs_by_values([network.observation.psi(network.spikes)])
     inputs = [v for v in model.value_vars if v in ancestors(psi)]
     rng = np.random.default_rng(0)

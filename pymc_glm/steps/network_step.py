@@ -9,7 +9,12 @@ import pymc as pm
 from numpy.typing import NDArray
 from pymc.blocking import PointType
 from pymc.model import modelcontext
-from pymc.step_methods.compound import BlockedStep, Competence, StepMethodState
+from pymc.step_methods.compound import (
+    BlockedStep,
+    Competence,
+    CompoundStep,
+    StepMethodState,
+)
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator, get_random_generator
 from pytensor.tensor.variable import TensorVariable
@@ -23,6 +28,7 @@ from pymc_glm.steps.network_state import (
     ShapeFunction,
     check_conditionals,
     find_network,
+    find_networks,
     reduce_without_model,
     relaxed,
 )
@@ -77,6 +83,29 @@ class NetworkStep(BlockedStep):
     is_default: ClassVar[bool] = True  # whether it is chosen where the user chooses nothing
     _state_class: ClassVar[type]
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make one step for each network where there are several."""
+        given = args[0] if args else kwargs.get("vars")
+        model = modelcontext(kwargs.get("model"))
+        try:
+            networks = find_networks(model)
+        except ValueError:  # __init__ says what is missing
+            networks = []
+        if given:
+            networks = [network for network in networks if network.holds(given, model)]
+        if len(networks) < 2:
+            return super().__new__(cls, *args, **kwargs)
+        rngs = get_random_generator(kwargs.pop("rng", None)).spawn(len(networks))
+        steps = []
+        for network, rng in zip(networks, rngs, strict=True):
+            found = [rv for kind in cls.draws if (rv := getattr(network, kind)) is not None]
+            if found:
+                options = kwargs | {"vars": found, "rng": rng}
+                step = super().__new__(cls, **options)
+                step.__init__(**options)
+                steps.append(step)
+        return CompoundStep(steps)
+
     def __init__(
         self,
         vars: Any,
@@ -86,7 +115,7 @@ class NetworkStep(BlockedStep):
         compile_kwargs: dict | None,
     ):
         model = modelcontext(model)
-        network = find_network(model)
+        network = find_network(model, vars)
         found = [getattr(network, kind) for kind in self.draws]
         self.vars = [model.rvs_to_values[rv] for rv in found if rv is not None]
         self._check_vars(vars, model)
@@ -112,6 +141,11 @@ class NetworkStep(BlockedStep):
     @abstractmethod
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared:
         """Read the data that the kernel needs from the model's containers."""
+
+    @property
+    def weights_name(self) -> str:
+        """Name of the weights in a point."""
+        return self._names["weights"]
 
     @property
     def data(self) -> Any:

@@ -123,7 +123,7 @@ class WeightHMC(NetworkStep):
         super().__init__(vars, model, threads, rng, compile_kwargs)
         self._target = target_accept
         model = pm.modelcontext(model)
-        network = find_network(model)
+        network = find_network(model, vars)
         self._slab = SlabMoves(model, network, self._threads, self.data, compile_kwargs)
         self._interweave = interweave
         self._forget()

@@ -1,0 +1,207 @@
+"""Several sessions in one model: what they share, who draws what, and how one is taken out."""
+
+import arviz as az
+import numpy as np
+import pymc as pm
+import pytest
+import xarray as xr
+from pymc.step_methods.compound import CompoundStep, flatten_steps
+
+import pymc_glm as pg
+from pymc_glm.sessions import session_names
+from pymc_glm.steps.network_state import find_network, find_networks
+
+BASIS = pg.basis.raised_cosine(1, window=0.03, bin_width=0.005)
+FIXED = {"edges": pg.BernoulliEdges(0.3, 0.6), "weights": pg.GaussianWeights(0.1, 0.5, None, None)}
+
+
+def counts_of(n_bins, n, seed, **coords):
+    values = np.random.default_rng(seed).poisson(0.15, (n_bins, n)).clip(0, 1)
+    along = {key: ("time", value) for key, value in coords.items()}
+    return xr.DataArray(values, dims=("time", "neuron"), coords=along, attrs={"bin_width": 0.005})
+
+
+A, B = counts_of(300, 3, 0), counts_of(250, 2, 1)
+
+
+def test_names_and_dims():
+    model = pg.build_glm({"mon": A, "tue": B}, BASIS)
+    names = {rv.name for rv in model.free_RVs}
+    of_each = {f"{day}::{v}" for day in ("mon", "tue") for v in ("bias", "adjacency", "weights")}
+    shared = {"edge_probability", "self_edge_probability", "weight_mean", "weight_scale"}
+    assert of_each | shared <= names
+    assert not {"bias", "weights", "mon::weight_mean", "tue::edge_probability"} & names
+    assert model.named_vars_to_dims["tue::weights"] == ("tue::post", "tue::pre", "basis")
+    assert len(model.coords["mon::time"]) == 300
+    assert [network.weights.name for network in find_networks(model)] == [
+        "mon::weights",
+        "tue::weights",
+    ]
+    with pytest.raises(ValueError, match=r"the model has 2 SpikeAndSlab variables.*say by vars="):
+        find_network(model)
+
+
+def test_the_density_is_the_product_of_the_sessions():
+    pooled = pg.build_glm([A, B], BASIS, **FIXED)
+    rng = np.random.default_rng(3)
+    point, total = pooled.initial_point(0), 0.0
+    for name, counts in (("0", A), ("1", B)):
+        alone = pg.build_glm(counts, BASIS, **FIXED)
+        own = alone.initial_point(0)
+        own["adjacency"] = rng.integers(0, 2, own["adjacency"].shape).astype(np.int8)
+        own["weights"] = rng.normal(size=own["weights"].shape) * own["adjacency"][..., None]
+        own["bias"] = rng.normal(size=own["bias"].shape)
+        point |= {f"{name}::{key}": value for key, value in own.items()}
+        total += alone.compile_logp()(own)
+    np.testing.assert_allclose(pooled.compile_logp()(point), total, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"edges": pg.BlockEdges(2), "weights": pg.BlockWeights()},
+        {"edges": pg.DistanceEdges(1), "weights": pg.DistanceWeights()},
+        {"edges": pg.EigenEdges(1)},
+        {"edges": pg.DenseEdges(), "observation": "negative_binomial"},
+        {
+            "edges": {
+                "0": pg.BlockEdges(labels=["x", "y", "x"]),
+                "1": pg.BlockEdges(labels={"0": "y", "1": "x"}),
+            }
+        },
+    ],
+    ids=["blocks", "distances", "factors", "dispersion", "known labels"],
+)
+def test_every_prior_is_sampled(parts):
+    """What is of neurons is of each session, what is not is shared; all of it has a step."""
+    model = pg.build_glm([A, B], BASIS, **parts)
+    for rv in model.free_RVs:
+        dims = model.named_vars_to_dims.get(rv.name) or ()
+        assert any(dim.endswith("::post") for dim in dims) == ("::" in rv.name)
+    tree = pg.sample(
+        5, 5, chains=1, cores=1, model=model, random_seed=1, progressbar=False, report=False
+    )
+    assert session_names(tree) == ["0", "1"]
+
+
+def test_steps_of_each_network():
+    model = pg.build_glm([A, B], BASIS, **FIXED)
+    with model:
+        every = pg.WeightHMC(threads=1)
+        assert isinstance(every, CompoundStep)
+        one = pg.WeightHMC([model["1::weights"]], threads=1)
+    drawn = [{v.name for v in step.vars} for step in flatten_steps(every)]
+    assert drawn == [{"0::bias", "0::weights"}, {"1::bias", "1::weights"}]
+    assert {v.name for v in one.vars} == drawn[1]
+
+
+def test_agreement_with_nuts():
+    """Dense networks under a common prior: the same posterior as by PyMC's NUTS.
+
+    Some 20 means, each beyond 4.5 standard errors in one of 150000 runs.
+    """
+    weights = pg.GaussianWeights(pm.Normal.dist(0, 0.5), 0.2, None, None)
+    covariates = [np.random.default_rng(i).normal(size=(len(c), 1)) for i, c in enumerate((A, B))]
+    model = pg.dense_glm([A, B], BASIS, weights=weights, covariates=covariates)
+    options = {"chains": 2, "cores": 1, "progressbar": False}
+    with model:
+        found = pg.sample(2000, 500, random_seed=1, report=False, **options)
+        nuts = pm.sample(
+            1000, tune=500, random_seed=2, quiet=True, step=pm.NUTS(model.free_RVs), **options
+        )
+    assert "covariate_mean" in found["posterior"]
+    for rv in model.free_RVs:
+        one, other = (tree["posterior"].dataset[[rv.name]] for tree in (found, nuts))
+        error = np.hypot(*[az.mcse(x, method="mean")[rv.name] for x in (one, other)])
+        away = one.mean(("chain", "draw")) - other.mean(("chain", "draw"))
+        assert (np.abs(away[rv.name]) < 4.5 * error).all(), rv.name
+
+
+@pytest.fixture(scope="module")
+def tree():
+    model = pg.build_glm({"mon": A, "tue": B}, BASIS)
+    return pg.sample(
+        60, 60, chains=2, cores=2, model=model, random_seed=1, progressbar=False, quiet=True
+    )
+
+
+def test_one_session_is_a_posterior_like_any(tree):
+    one = pg.session(tree, "tue")
+    alone = pg.build_glm(B, BASIS)
+    assert set(one["posterior"].data_vars) >= {rv.name for rv in alone.free_RVs}
+    assert not [v for v in one["posterior"].variables if "::" in str(v)]
+    assert one["posterior"]["weights"].dims == ("chain", "draw", "post", "pre", "basis")
+    np.testing.assert_array_equal(one["posterior"]["bias"], tree["posterior"]["tue::bias"])
+    np.testing.assert_array_equal(one["constant_data"]["counts"], B)
+    assert len(pg.edge_summary(one)) == 4
+    assert pg.predicted_rates(one, random_seed=1).sizes == {"time": 250, "post": 2}
+    assert pg.posterior_rates(one, draws=3, random_seed=1).sizes["neuron"] == 2
+    pg.plot_network(one)
+
+
+def test_what_is_no_session(tree):
+    with pytest.raises(ValueError, match=r"session: got 'wed', the tree has \['mon', 'tue'\]"):
+        pg.session(tree, "wed")
+    with pytest.raises(ValueError, match="the tree is of one session only"):
+        pg.session(pg.session(tree, "mon"), "mon")
+
+
+def test_the_report_is_of_each_session(caplog):
+    model = pg.build_glm([A, B], BASIS, **FIXED)
+    with caplog.at_level("INFO", "pymc_glm"):
+        pg.sample(50, 50, chains=2, cores=1, model=model, random_seed=1, progressbar=False)
+    texts = [record.getMessage() for record in caplog.records if record.name == "pymc_glm"]
+    assert texts.index("Session 0:") < texts.index("Session 1:")
+    assert sum("neurons." in text for text in texts) == 2
+
+
+# --- the same neurons -----------------------------------------------------------------------------
+
+
+def test_shared_weights_are_sessions_end_to_end():
+    first, second = counts_of(120, 3, 2), counts_of(80, 3, 3, trial=np.repeat([0, 1], 40))
+    rng = np.random.default_rng(4)
+    covariates = [rng.normal(size=(n, 1)) for n in (120, 80)]
+    exclude = [[[0.1, 0.12]], None]
+    turned = second.assign_coords(neuron=["0", "1", "2"]).sel(neuron=["2", "0", "1"])
+    model = pg.build_glm(
+        [first, turned], BASIS, share="weights", covariates=covariates, exclude=exclude, **FIXED
+    )
+    np.testing.assert_array_equal(model["segment_start"].get_value(), [0, 120, 160])
+    assert model["data_bins"].get_value().size == 196
+    point = model.initial_point(0)
+    point["weights"] = rng.normal(size=point["weights"].shape)
+    point["adjacency"] = np.ones((3, 3), np.int8)
+    found = model.compile_logp(vars=[model["spikes"]])(point)
+    total = 0.0
+    for counts, columns, gone in zip((first, second), covariates, exclude, strict=True):
+        one = pg.build_glm(counts, BASIS, covariates=columns, exclude=gone, **FIXED)
+        total += one.compile_logp(vars=[one["spikes"]])(point)
+    np.testing.assert_allclose(found, total, rtol=1e-12)
+
+
+def test_other_neurons_cannot_share_weights():
+    with pytest.raises(ValueError, match=r"sessions 'a' and 'b' have other neurons \(\['2'\] are"):
+        pg.build_glm({"a": A, "b": B}, BASIS, share="weights")
+
+
+@pytest.mark.parametrize(
+    ("counts", "kwargs", "message"),
+    [
+        ({}, {}, "counts: got no session"),
+        ([], {}, "counts: got no session"),
+        ({"a::b": A}, {}, r"counts: got the session 'a::b'; names are texts without"),
+        ({1: A}, {}, "counts: got the session 1"),
+        ([A, B], {"share": "all"}, "share: got 'all', allowed are"),
+        ([A, B], {"exclude": [None]}, "exclude: got 1 values for 2 sessions"),
+        ([A, B], {"bias_rate": {"0": 5.0}}, r"bias_rate: got values for \['0'\], the sessions are"),
+        ([A, B], {"covariates": [np.ones((3, 1)), None]}, "covariates: got 3 bins"),
+    ],
+)
+def test_wrong_sessions(counts, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        pg.build_glm(counts, BASIS, **kwargs)
+
+
+def test_an_array_as_nested_lists_is_one_session():
+    assert "counts" in pg.build_glm(A.values.tolist(), BASIS).named_vars

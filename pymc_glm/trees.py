@@ -27,6 +27,12 @@ def variable(tree: xr.DataTree, group: str, name: str) -> xr.DataArray:
         )
     variables = tree.children[group].data_vars
     if name not in variables:
+        sessions = [str(v).partition("::")[0] for v in variables if str(v).endswith(f"::{name}")]
+        if sessions:
+            raise ValueError(
+                f"tree: it is of the sessions {sessions}; take one of them, "
+                f"pymc_glm.session(tree, {sessions[0]!r})."
+            )
         raise ValueError(
             f"tree: the group {group!r} has no variable {name!r}, only "
             f"{sorted(map(str, variables))}; give the DataTree that sampling a model of "

@@ -160,6 +160,7 @@ def test_sampling_and_what_comes_after():
     assert tree["observed_data"]["spikes"].sizes["observed_time"] == (~mask).sum()
     rates = pg.predicted_rates(tree, random_seed=1)
     assert rates.sizes["time"] == 300
+    np.testing.assert_array_equal(rates["segment"], counts["trial"])
     first = rates["mean"].sel(post="0").values[[0, 100, 220]]  # silent before, in all trials
     np.testing.assert_allclose(first, first[0])
     assert len(pg.edge_summary(tree)) == 9

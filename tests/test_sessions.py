@@ -140,6 +140,10 @@ def test_one_session_is_a_posterior_like_any(tree):
 
 
 def test_what_is_no_session(tree):
+    with pytest.raises(
+        ValueError, match=r"sessions \['mon', 'tue'\]; take one .*session\(tree, 'mon"
+    ):
+        pg.edge_summary(tree)
     with pytest.raises(ValueError, match=r"session: got 'wed', the tree has \['mon', 'tue'\]"):
         pg.session(tree, "wed")
     with pytest.raises(ValueError, match="the tree is of one session only"):

@@ -1,6 +1,7 @@
 """Predicted firing rates."""
 
 from collections.abc import Hashable, Iterable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -117,15 +118,19 @@ def predicted_rates(
         rates = law.mean_counts(psi, own) / (width if law.whole else 1.0)
         bands[0, :, column] = rates.mean(axis=0)
         bands[1:, :, column] = hdi(rates, prob).T
+    coords: dict[str, Any] = {
+        "time": ("time", counts["time"].values[window], {"units": "s"}),
+        "post": [draws.neurons[n] for n in keep],
+    }
+    if "segment_start" in constants:
+        bins, every = np.arange(window.start, window.stop), constants["segment_start"].values
+        coords["segment"] = ("time", np.searchsorted(every, bins, side="right") - 1)
     return xr.Dataset(
         {
             name: (("time", "post"), values, {"units": "Hz"} if law.whole else {})
             for name, values in zip(("mean", "lower", "upper"), bands, strict=True)
         },
-        coords={
-            "time": ("time", counts["time"].values[window], {"units": "s"}),
-            "post": [draws.neurons[n] for n in keep],
-        },
+        coords=coords,
         attrs={"hdi_prob": prob, "bin_width": width, "n_draws": len(chosen)},
     )
 

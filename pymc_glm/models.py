@@ -184,7 +184,7 @@ def build_glm(
     counts : DataArray (time, neuron), or array with a basis that knows its bin width
         Spike counts, e.g. from `pymc_glm.bin_spikes`, or a pynapple TsdFrame of them. No history
         goes over the borders of trials, epochs and gaps: where a coordinate ``segment`` or
-        ``trial`` (time) changes, or time jumps. A mapping of names to counts, or a list, is of
+        ``trial`` (time) changes, or time jumps. A dict of names to counts, or a list, is of
         several sessions, see ``share``.
     basis : DataArray or array, (lag, basis)
         Basis functions of the coupling filters, e.g. from `pymc_glm.basis.raised_cosine`.
@@ -216,7 +216,7 @@ def build_glm(
         Of several sessions: each has neurons and a network of its own, under a common prior, and
         variables ``session::weights`` and so on (`pymc_glm.session` takes one out of a posterior);
         or all have the same neurons and one network. ``edges``, ``weights``, ``bias_rate``,
-        ``covariates``, ``covariate_prior`` and ``exclude`` may be mappings from names to what goes
+        ``covariates``, ``covariate_prior`` and ``exclude`` may be dicts from names to what goes
         for a session, the latter two lists as well.
 
     Returns

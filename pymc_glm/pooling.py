@@ -19,19 +19,19 @@ def sessions_of(counts: Any) -> dict[str, Any] | None:
 
     Parameters
     ----------
-    counts : mapping of names to counts, list of counts, or counts
+    counts : dict of names to counts, list of counts, or counts
         The sessions of a list are named "0", "1", ...
 
     Raises
     ------
     ValueError
-        A mapping or list without sessions, a name that is no text or that has "::" in it.
+        A dict or list without sessions, a name that is no text or that has "::" in it.
     """
     if isinstance(counts, list | tuple):
         if counts and getattr(counts[0], "ndim", np.ndim(counts[0])) < 2:
             return None  # an array as nested lists
         counts = {str(i): session for i, session in enumerate(counts)}
-    if isinstance(counts, xr.DataArray) or not isinstance(counts, Mapping):
+    if not isinstance(counts, dict):
         return None
     if not counts:
         raise ValueError("counts: got no session; give at least one.")
@@ -49,9 +49,9 @@ def of_session(value: Any, name: str, argument: str, sessions: Mapping[str, Any]
     Raises
     ------
     ValueError
-        A mapping or list of values that does not go with the sessions.
+        A dict or list of values that does not go with the sessions.
     """
-    if isinstance(value, Mapping) and not isinstance(value, xr.DataArray):
+    if isinstance(value, dict):
         if set(value) != set(sessions):
             raise ValueError(
                 f"{argument}: got values for {sorted(map(str, value))}, the sessions are "

@@ -102,7 +102,7 @@ def session(tree: xr.DataTree, name: str) -> xr.DataTree:
     tree : DataTree
         What sampling a model of several sessions returned, see `build_glm`.
     name : str
-        Of the session: the key in a mapping of counts, or "0", "1", ... in a list.
+        Of the session: the key in a dict of counts, or "0", "1", ... in a list.
 
     Returns
     -------

@@ -91,7 +91,7 @@ class Network:
         return proposal.edge_prior(NetworkPrior(*arrays, *self.bias_prior))
 
     def law(self, n):
-        return likelihood.LOGISTIC, self.shape[n], self.slope
+        return likelihood.LOGISTIC, self.shape[n], self.slope, None
 
     def edge(self, n, m, weights=None):
         """The posterior of an edge's weights."""
@@ -147,7 +147,7 @@ def test_log_likelihood_at_moderate_and_extreme_psi(law, size):
         counts = rng.integers(0, most + 1, size).astype(np.int8)
         expected = log_density(shape, slope, counts, psi).sum()
         magnitude = np.sum(1.0 + (shape + counts) * np.abs(psi))  # terms cancel, rounding does not
-        value = likelihood.log_likelihood((0, shape, slope), counts, psi, np.empty(size))
+        value = likelihood.log_likelihood((0, shape, slope, None), counts, psi, np.empty(size))
         np.testing.assert_allclose(value, expected, rtol=0.0, atol=1e-14 * magnitude)
 
 
@@ -157,7 +157,7 @@ def test_score_is_the_first_and_minus_the_second_derivative(law):
     h, psi = 1e-3, np.append(np.linspace(-8.0, 8.0, 101), [-800.0, -50.0, 50.0, 800.0])
     counts = np.random.default_rng(1).integers(0, most + 1, psi.size).astype(np.int8)
     first, second = np.empty(psi.size), np.empty(psi.size)
-    likelihood.score((0, shape, slope), counts, psi, first, second)
+    likelihood.score((0, shape, slope, None), counts, psi, first, second)
     below, at, above = (log_density(shape, slope, counts, psi + d) for d in (-h, 0.0, h))
     np.testing.assert_allclose(first, (above - below) / (2 * h), atol=1e-5)
     np.testing.assert_allclose(second, (2 * at - above - below) / h**2, atol=1e-5)

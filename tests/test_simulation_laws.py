@@ -419,3 +419,22 @@ def test_traces_that_run_away():
     network = pg.NetworkParameters(np.ones(1), np.full((1, 1, 1), 2.0), basis, pg.Gaussian(1.0))
     with pytest.warns(UserWarning, match="unstable"), pytest.raises(RuntimeError, match="ran away"):
         pg.simulate(network, 100, random_seed=1)
+
+
+def test_trees_and_models_go_in():
+    """A draw of the posterior, or of the prior, of the labels of the data."""
+    basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    counts = np.random.default_rng(0).poisson(0.05, (300, 2)).clip(0, 1)
+    counts = xr.DataArray(counts, dims=("time", "neuron"), coords={"neuron": ["a", "b"]})
+    weights = pg.GaussianWeights(0.0, 0.1, None, None)
+    model = pg.build_glm(counts, basis, weights=weights)
+    tree = pg.sample(20, 20, chains=1, cores=1, model=model, random_seed=1, quiet=True,
+                     progressbar=False)  # fmt: skip
+    for source in (tree, model):
+        found = pg.simulate(source, 200, random_seed=4)
+        assert found["neuron"].values.tolist() == ["a", "b"]
+        xr.testing.assert_equal(found, pg.simulate(source, 200, random_seed=4))
+    rng = np.random.default_rng(4)
+    draw = pg.NetworkParameters.from_draw(tree, random_seed=rng)
+    expected = pg.simulate(draw, 200, random_seed=rng, neurons=["a", "b"])
+    xr.testing.assert_equal(pg.simulate(tree, 200, random_seed=4), expected)

@@ -8,20 +8,20 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 from numpy.typing import NDArray
-from pytensor.compile.mode import Mode
 
 from pymc_glm.criticism.posterior import network_draws, variable
-from pymc_glm.observations import observation_of
 from pymc_glm.seeds import random_generator
-from pymc_glm.simulation.parameters import NetworkParameters, check_covariates, check_network
+from pymc_glm.simulation.parameters import (
+    NetworkParameters,
+    check_covariates,
+    check_network,
+    networks_of_prior,
+)
 from pymc_glm.simulation.running import RunAway, run_guard, run_pieces
 
 __all__ = ["posterior_rates", "prior_rates"]
 
 _log = logging.getLogger("pymc_glm")
-
-# Drawn a few hundred times: not worth the seconds that compiling each operation takes.
-_INTERPRETED = Mode(linker="py", optimizer="fast_compile")
 
 
 def prior_rates(
@@ -79,22 +79,7 @@ def prior_rates(
                 f"model: it has no variable {name!r}; give one that pymc_glm.build_glm returns."
             )
     rng = random_generator(random_seed)
-    law = observation_of(model["spikes"])
-    learned = [rv.name for rv in model.free_RVs]
-    wanted = ["bias", "weights", "covariate_weights", str(getattr(law, "parameter_name", None))]
-    names = [name for name in wanted if name in learned]
-    values = pm.draw(
-        [model[name] for name in names],
-        draws=n_draws,
-        random_seed=int(rng.integers(2**31)),
-        mode=_INTERPRETED,
-    )
-    if n_draws == 1:  # without a first axis
-        values = [array[None] for array in values]
-    networks = (
-        NetworkParameters.from_point(model, dict(zip(names, point, strict=True)))
-        for point in zip(*values, strict=True)
-    )
+    networks = networks_of_prior(model, n_draws, rng)
     covariates = model["covariates"].get_value() if "covariates" in model.named_vars else None
     counts = xr.DataArray(
         model["counts"].get_value(),

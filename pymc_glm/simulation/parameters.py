@@ -1,21 +1,31 @@
 """Networks with known parameters, given, from a posterior draw or from a point of a model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
+from pytensor.compile.mode import Mode
 
 from pymc_glm.basis import as_basis
 from pymc_glm.observations import Bernoulli, Observation, law_named, observation_of
 from pymc_glm.seeds import random_generator
 from pymc_glm.trees import variable
 
-__all__ = ["CheckedNetwork", "NetworkParameters", "check_covariates", "check_network"]
+__all__ = [
+    "CheckedNetwork",
+    "NetworkParameters",
+    "check_covariates",
+    "check_network",
+    "networks_of_prior",
+]
 
 type Floats = NDArray[np.float64]
+
+# Drawn a few hundred times: not worth the seconds that compiling each operation takes.
+_INTERPRETED = Mode(linker="py", optimizer="fast_compile")
 
 
 class NetworkParameters(NamedTuple):
@@ -162,6 +172,34 @@ class NetworkParameters(NamedTuple):
             law,
             None if chosen is None else np.asarray(chosen, dtype=float),
         )
+
+
+def networks_of_prior(
+    model: pm.Model, n_draws: int, rng: np.random.Generator
+) -> Iterator[NetworkParameters]:
+    """Yield networks drawn from the prior of a model of one session.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        From one of the builders.
+    n_draws : int
+    rng : numpy.random.Generator
+    """
+    law = observation_of(model["spikes"])
+    learned = [rv.name for rv in model.free_RVs]
+    wanted = ["bias", "weights", "covariate_weights", str(getattr(law, "parameter_name", None))]
+    names = [name for name in wanted if name in learned]
+    values = pm.draw(
+        [model[name] for name in names],
+        draws=n_draws,
+        random_seed=int(rng.integers(2**31)),
+        mode=_INTERPRETED,
+    )
+    if n_draws == 1:  # without a first axis
+        values = [array[None] for array in values]
+    for point in zip(*values, strict=True):
+        yield NetworkParameters.from_point(model, dict(zip(names, point, strict=True)))
 
 
 def _law_of_draw(tree: xr.DataTree, chosen: Mapping[str, int]) -> Observation:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
@@ -16,8 +17,10 @@ from pymc_glm.simulation.parameters import (
     NetworkParameters,
     check_covariates,
     check_network,
+    networks_of_prior,
 )
 from pymc_glm.simulation.stability import linearise
+from pymc_glm.trees import variable
 
 __all__ = ["Guard", "RunAway", "run_guard", "run_pieces", "simulate"]
 
@@ -132,7 +135,7 @@ def run_pieces(
 
 
 def simulate(
-    parameters: NetworkParameters,
+    parameters: NetworkParameters | xr.DataTree | pm.Model,
     n_bins: int,
     *,
     covariates: xr.DataArray | ArrayLike | None = None,
@@ -145,8 +148,10 @@ def simulate(
 
     Parameters
     ----------
-    parameters : NetworkParameters
-        With the law of the counts in ``observation``.
+    parameters : NetworkParameters, DataTree or pymc.Model
+        With the law of the counts in ``observation``. Of a DataTree, a draw of its posterior at
+        random (`NetworkParameters.from_draw` takes a certain one), and of a model a draw of its
+        prior, with the labels of its neurons.
     n_bins : int
         Bins to simulate.
     covariates : DataArray or array, shape (time, covariate), optional
@@ -190,6 +195,14 @@ def simulate(
     >>> pg.simulate(pair, 1000, random_seed=1).shape
     (1000, 2)
     """
+    rng = random_generator(random_seed)
+    if isinstance(parameters, xr.DataTree):
+        if neurons is None:
+            neurons = [str(n) for n in variable(parameters, "posterior", "bias")["post"].values]
+        parameters = NetworkParameters.from_draw(parameters, random_seed=rng)
+    elif isinstance(parameters, pm.Model):
+        neurons = [*map(str, parameters.coords["post"] or ())] if neurons is None else neurons
+        parameters = next(networks_of_prior(parameters, 1, rng))
     network = check_network(parameters)
     if isinstance(n_bins, bool) or not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ValueError(f"n_bins: got {n_bins!r}, allowed are whole numbers of at least 1.")
@@ -201,7 +214,6 @@ def simulate(
     initial = np.zeros((n_lags, n), dtype=kind)
     if initial_history is not None:
         initial = _check_history(initial_history, (n_lags, n), network.law.whole)
-    rng = random_generator(random_seed)
     _warn_of_instability(network, regressors, guard, labels)
     counts = np.empty((n_bins, n), dtype=kind)
     first = 0

@@ -7,9 +7,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_glm.criticism.posterior import check_prob, hdi, network_draws, variable
-from pymc_glm.kernels.history import history_product
-from pymc_glm.observations import Bernoulli, Observation, law_named
+from pymc_glm.criticism.one_step import activations, post_draws, recording_of
+from pymc_glm.criticism.posterior import check_prob, hdi, variable
 from pymc_glm.seeds import random_generator
 from pymc_glm.spikes.checks import as_number, label_index
 
@@ -88,97 +87,35 @@ def predicted_rates(
     prob = check_prob(hdi_prob)
     if isinstance(n_draws, bool) or not isinstance(n_draws, int | np.integer) or n_draws < 1:
         raise ValueError(f"n_draws: got {n_draws!r}, allowed are whole numbers from 1.")
-    draws = network_draws(tree)
-    counts = variable(tree, "constant_data", "counts").transpose("time", "post")
-    functions = variable(tree, "constant_data", "basis_functions").transpose("lag", "basis")
-    basis = np.ascontiguousarray(functions.values, dtype=float)
-    width = float(variable(tree, "constant_data", "bin_width"))
-    constants = tree["constant_data"].dataset
-    law = law_named(
-        str(constants["observation"].item()) if "observation" in constants else Bernoulli.name
-    )
-    bias = variable(tree, "posterior", "bias").transpose("post", "chain", "draw").values
-    keep = label_index(draws.neurons, neurons)
-    window = time_slice(counts["time"].values, width, start, stop)
-    before = min(window.start, len(basis))
-    told = np.ascontiguousarray(counts.values[window.start - before : window.stop])
-    starts = _starts(constants, window.start - before, window.stop)
-
-    total = draws.n_chains * draws.n_draws
-    rng = random_generator(random_seed)
-    chosen = np.sort(rng.permutation(total)[:n_draws])
-    chains, index = np.unravel_index(chosen, (draws.n_chains, draws.n_draws))
+    n = variable(tree, "posterior", "weights").sizes
+    recording = recording_of(tree)
+    law = recording.law
+    keep = label_index(recording.neurons, neurons)
+    window = time_slice(recording.times, recording.bin_width, start, stop)
+    chosen = np.sort(random_generator(random_seed).permutation(n["chain"] * n["draw"])[:n_draws])
+    chains, index = np.unravel_index(chosen, (n["chain"], n["draw"]))
     bands = np.empty((3, window.stop - window.start, len(keep)))
     for column, post in enumerate(keep):
-        weights = _chosen(draws.weights.isel(post=post), chains, index)
-        psi = history_product(told, basis, weights, starts)[before:].T
-        psi += bias[post, chains, index][:, None]
-        psi += _covariate_activation(tree, window, post, chains, index)
-        own = _parameter(tree, law, post, chains, index)
-        rates = law.mean_counts(psi, own) / (width if law.whole else 1.0)
+        own = post_draws(tree, law, post, chains, index)
+        psi = activations(recording, own, window)
+        rates = law.mean_counts(psi, own.parameter[:, None]) / recording.rate_unit
         bands[0, :, column] = rates.mean(axis=0)
         bands[1:, :, column] = hdi(rates, prob).T
     coords: dict[str, Any] = {
-        "time": ("time", counts["time"].values[window], {"units": "s"}),
-        "post": [draws.neurons[n] for n in keep],
+        "time": ("time", recording.times[window], {"units": "s"}),
+        "post": [recording.neurons[n] for n in keep],
     }
-    if "segment_start" in constants:
-        bins, every = np.arange(window.start, window.stop), constants["segment_start"].values
-        coords["segment"] = ("time", np.searchsorted(every, bins, side="right") - 1)
+    if recording.starts.size > 1:
+        bins = np.arange(window.start, window.stop)
+        coords["segment"] = ("time", np.searchsorted(recording.starts, bins, side="right") - 1)
     return xr.Dataset(
         {
             name: (("time", "post"), values, {"units": "Hz"} if law.whole else {})
             for name, values in zip(("mean", "lower", "upper"), bands, strict=True)
         },
         coords=coords,
-        attrs={"hdi_prob": prob, "bin_width": width, "n_draws": len(chosen)},
+        attrs={"hdi_prob": prob, "bin_width": recording.bin_width, "n_draws": len(chosen)},
     )
-
-
-def _starts(constants: xr.Dataset, first: int, end: int) -> NDArray[np.int64]:
-    """Return the starts of segments among some bins, counted from the first of them."""
-    starts = np.asarray(constants["segment_start"]) if "segment_start" in constants else np.zeros(1)
-    inside = starts[(starts > first) & (starts < end)].astype(np.int64)
-    return np.concatenate([np.zeros(1, np.int64), inside - first])
-
-
-def _covariate_activation(
-    tree: xr.DataTree, window: slice, post: int, chains: NDArray[np.intp], index: NDArray[np.intp]
-) -> NDArray[np.float64] | float:
-    """Return what covariates add to psi of a neuron in some draws, (sample, time)."""
-    if "covariates" not in tree["constant_data"].dataset:
-        return 0.0
-    values = variable(tree, "constant_data", "covariates").transpose("time", "covariate")
-    drawn = variable(tree, "posterior", "covariate_weights").isel(post=post)
-    samples = drawn.transpose("chain", "draw", "covariate").values[chains, index]
-    return samples @ values.values[window].T
-
-
-def _parameter(
-    tree: xr.DataTree,
-    law: type[Observation],
-    post: int,
-    chains: NDArray[np.intp],
-    index: NDArray[np.intp],
-) -> NDArray[np.float64]:
-    """Return the law's own parameter in some draws, (sample, 1); 1 where it has none."""
-    name = law.parameter_name
-    for group in ("posterior", "constant_data"):
-        data = tree[group].dataset
-        if name in data:
-            own = data[name].isel(post=post) if "post" in data[name].dims else data[name]
-            if "chain" not in own.dims:
-                return np.full((len(index), 1), float(own))
-            return own.transpose("chain", "draw").values[chains, index][:, None]
-    return np.ones((len(index), 1))
-
-
-def _chosen(
-    weights: xr.DataArray, chains: NDArray[np.intp], index: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Return some draws of the weights onto a neuron; shape (sample, pre, basis)."""
-    samples = weights.transpose("chain", "draw", "pre", "basis").values[chains, index]
-    return np.ascontiguousarray(samples, dtype=float)
 
 
 def time_slice(

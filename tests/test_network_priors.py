@@ -1,8 +1,6 @@
 """The priors of edges and weights: each against its formula, in plain NumPy, at given values."""
 
 import itertools
-import re
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +9,7 @@ import pymc as pm
 import pytensor
 import pytest
 import xarray as xr
+from pages import run_examples, text_of
 from pytensor.compile.mode import Mode
 from pytensor.graph.traversal import ancestors
 from scipy import stats
@@ -821,21 +820,6 @@ def test_learned_correlations_have_the_lkj_density_in_every_pair_of_blocks(rng, 
 
 # --- the documentation ---------------------------------------------------------------------------
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def run_examples(name):
-    """Run the Python of a page from top to bottom; return what it defines."""
-    page = ROOT / name
-    if not page.exists():
-        pytest.skip(f"{name} is in the repository only")
-    defined = {"__name__": "example"}
-    for block in re.findall(
-        r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S
-    ):
-        exec(compile(block, name, "exec"), defined)
-    return defined
-
 
 def test_the_examples_of_the_page_on_priors_run():
     defined = run_examples("docs/priors.md")
@@ -845,10 +829,7 @@ def test_the_examples_of_the_page_on_priors_run():
 
 @pytest.mark.parametrize("name", ["docs/priors.md", "README.md"])
 def test_the_docs_have_a_row_for_every_prior(name):
-    page = ROOT / name
-    if not page.exists():
-        pytest.skip(f"{name} is in the repository only")
-    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    rows = [line for line in text_of(name).splitlines() if line[:1] == "|"]
     for kind in (pg.edges.Edges, pg.weights.Weights):
         for part in kind.__subclasses__():
             if part.__module__.startswith("pymc_glm."):

@@ -1,0 +1,61 @@
+"""What the documentation says is so: names exist, links lead somewhere, examples run."""
+
+import re
+
+import numpy as np
+import pytest
+from pages import PAGES, ROOT, run_examples, text_of
+from scipy import stats
+
+import pymc_glm as pg
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_of_the_package_exist(page):
+    for dotted in set(re.findall(r"\bpg\.((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)", text_of(page))):
+        thing = pg
+        for name in dotted.split("."):
+            assert hasattr(thing, name), f"{page}: pg.{dotted}"
+            thing = getattr(thing, name)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    here = (ROOT / page).parent
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text_of(page)):
+        assert target.startswith("https://") or (here / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_the_readme_names_every_page(path):
+    assert f"](docs/{path.name})" in text_of("README.md")
+
+
+@pytest.mark.filterwarnings("ignore:covariates. the mean of 'speed'")
+def test_recordings(capsys):
+    defined = run_examples("docs/recordings.md")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "flash[0] flash[1] flash[2] speed"
+    assert lines[1] == "[   0  800 1600]"
+    # 0.2 s and 0.1 s, each with the 20 bins after it, and the first 20
+    assert lines[2] == f"{4000 - 40 - 20 - 3 * 20} of 4000 bins are data"
+    assert {v.name for v in defined["model"].free_RVs} > {"monday::weights", "tuesday::weights"}
+    assert defined["in_trial"].sizes["covariate"] == 4
+
+
+def test_a_law_of_the_users_own():
+    laws = dict(pg.Observation.laws)
+    try:
+        law = run_examples("docs/observations.md")["SoftplusPoisson"]
+        counts = np.random.default_rng(1).poisson(0.7, (50, 1))
+        basis = pg.basis.raised_cosine(1, window=0.1, bin_width=0.02)
+        silent = pg.GaussianWeights(0.0, 1.0, None, None)
+        model = pg.build_glm(counts, basis, weights=silent, observation=law())
+        point = model.initial_point(0)
+        point["bias"][:], point["weights"][:] = 0.3, 0.0
+        found = model.compile_logp(vars=model["spikes"])(point)
+        expected = stats.poisson.logpmf(counts, np.log1p(np.exp(0.3))).sum()
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+    finally:
+        pg.Observation.laws.clear()
+        pg.Observation.laws.update(laws)

@@ -140,7 +140,7 @@ class ConvergenceReport:
             (f"Edges with fewer than {MIN_EDGE_ESS} effective draws", few),
             (f"Weights that have not converged ({limits})", self.weights_not_converged),
             (f"Biases that have not converged ({limits})", self.biases_not_converged),
-            (f"Hyperparameters that have not converged ({limits})",
+            (f"Hyperparameters and other variables that have not converged ({limits})",
              self.hyperparameters_not_converged),
             (apart, self.blocks_disagreeing),
             ("Other facts about blocks that have not converged", few_apart),

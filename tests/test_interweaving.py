@@ -312,8 +312,8 @@ def _forget_the_jacobian(monkeypatch):
     "plant",
     [
         _take_another_prior_of_hyperparameters,
-        _take_another_prior_of_biases,
-        _leave_weights_where_they_are,
+        pytest.param(_take_another_prior_of_biases, marks=pytest.mark.slow),
+        pytest.param(_leave_weights_where_they_are, marks=pytest.mark.slow),
         _forget_the_jacobian,
     ],
 )

@@ -452,7 +452,7 @@ def changed(value, time=4, neuron=1):
         (changed(0.5), "0.5 in bin 4 of neuron 'b' is not a whole number"),
         (VALUES.astype(object), "type object"),
         (VALUES.astype(complex), "type complex128"),
-        (VALUES.astype(str), "whole numbers"),
+        (VALUES.astype(str), "type <U21, allowed are counts 0, 1, 2"),
         (VALUES[:0], r"shape \(0, 3\), empty"),
     ],
 )

@@ -16,9 +16,8 @@ class ValueBasis:
     Examples
     --------
     >>> import pymc_glm as pg
-    >>> pg.basis.bumps(3, 0.0, 1.0)([0.0, 0.5]).round(3)
-    array([[1. , 0. , 0. ],
-           [0. , 1. , 0. ]])
+    >>> pg.basis.bumps(3, 0.0, 1.0)([0.0, 0.5]).round(3).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
 
     kind: str

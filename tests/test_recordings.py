@@ -89,3 +89,24 @@ def test_coupling_falls_with_electrode_distance():
         correlation = stats.spearmanr(distance[between], coupling[between])
         assert correlation.statistic < 0
         assert correlation.pvalue < 0.01
+
+
+@pytest.mark.slow
+def test_common_pauses_look_like_couplings():
+    """All neurons of the adult ferret are silent together for more than a third of the time."""
+    trains = recording("Wong1993_Adult.h5")
+    counts = pg.bin_spikes(trains, 0.005, min_rate=0.4).clip(max=1)
+    basis = pg.basis.raised_cosine(3, window=0.1, bin_width=0.005)
+    time = counts["time"].values
+    fired = np.flatnonzero(counts.values.any(axis=1))
+    long = np.flatnonzero(np.diff(time[fired]) > 3.0)
+    pauses = np.stack([time[fired[long] + 1], time[fired[long + 1]]], axis=1)
+    assert np.diff(pauses).sum() > 0.35 * (time[-1] - time[0])
+    found = []
+    for options in ({}, {"exclude": pauses, "unknown_history": "exclude"}):
+        model = pg.build_glm(counts, basis, **options)
+        tree = pg.sample(200, 300, chains=2, model=model, random_seed=1, progressbar=False)
+        edges = pg.edge_summary(tree, include_self=False)
+        found.append((edges["probability"] > 0.5).mean())
+    assert found[0] > 0.8
+    assert found[1] < 0.1

@@ -28,10 +28,10 @@ def short():
 
 
 def test_short_of_the_default_samplers():
-    model = learned_model(150, 5, joint.DEFAULT)
-    ranks = calibrate(model, 150, n_draws=39, thin=4, warm_up=60, seed=6)
+    model = learned_model(120, 5, joint.DEFAULT)
+    ranks = calibrate(model, 120, n_draws=19, thin=4, warm_up=60, seed=6)
     assert model.step_of(pg.EdgeMetropolis).expansion is not None
-    assert_calibrated(ranks, 39)
+    assert_calibrated(ranks, 19)
 
 
 def test_short(short):

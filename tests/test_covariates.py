@@ -273,11 +273,12 @@ def joint_of(steps):
 STEPS = {"augmented": (pg.PolyaGammaGibbs,), "default": joint.DEFAULT}
 
 
+@pytest.mark.parametrize("n_iterations", [3000, pytest.param(6000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("steps", list(STEPS.values()), ids=list(STEPS))
-def test_geweke(steps):
+def test_geweke(steps, n_iterations):
     """See test_geweke; the threshold is passed in fewer than 1 of 1000 seeds."""
     model = joint_of(steps)
-    chain = joint.successive_conditional(model, 6000, 12)
+    chain = joint.successive_conditional(model, n_iterations, 12)
     name, score = joint.worst(joint.marginal_conditional(model, seed=13), chain)
     assert abs(score) < 4.2, (name, score)
 

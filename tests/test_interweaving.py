@@ -250,8 +250,9 @@ def worst(network, independent, n_iterations, seed=3):
     return joint.worst(independent, chain)
 
 
-def test_interweaving(network, independent):
-    name, score = worst(network, independent, 8000)
+@pytest.mark.parametrize("n_iterations", [3000, pytest.param(8000, marks=pytest.mark.slow)])
+def test_interweaving(network, independent, n_iterations):
+    name, score = worst(network, independent, n_iterations)
     assert abs(score) < THRESHOLD, (name, score)
 
 

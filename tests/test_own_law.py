@@ -1,16 +1,13 @@
 """A user's own observation model, written as the documentation says, with every step method."""
 
-import math
 import pickle
 
 import arviz as az
 import cloudpickle
 import numpy as np
 import pymc as pm
-import pytensor.tensor as pt
 import pytest
-from pytensor.scalar.math import Softplus
-from pytensor.tensor.random.basic import PoissonRV
+from softplus_law import log_density, softplus_law
 
 import pymc_glm as pg
 from pymc_glm.kernels.density import Density
@@ -18,50 +15,11 @@ from pymc_glm.kernels.likelihood import law_of, log_likelihood, score
 from pymc_glm.observations import law_named, observation_of
 
 
-def log_density(count, psi, shape):
-    """Poisson counts with mean log(1 + exp psi)."""
-    if psi < -30.0:
-        mean, p = math.exp(psi), math.exp(psi)
-        return count * psi - mean, count - mean, mean
-    mean = max(psi, 0.0) + math.log1p(math.exp(-abs(psi)))
-    p = 1.0 / (1.0 + math.exp(-psi))  # derivative of the mean
-    slope = (count / mean - 1.0) * p
-    curvature = count * (p / mean) ** 2 - (count / mean - 1.0) * p * (1.0 - p)
-    return count * math.log(mean) - mean, slope, curvature
-
-
 @pytest.fixture(scope="module", autouse=True)
 def own_law():
     """The law is known while these tests run."""
-
-    class SoftplusPoisson(pg.Observation):
-        name = "softplus_poisson"
-        rv_type = PoissonRV
-
-        @classmethod
-        def read(cls, variable):
-            (mean,) = variable.owner.op.dist_params(variable.owner)
-            known = isinstance(getattr(mean.owner.op, "scalar_op", None), Softplus)
-            return cls() if known else None
-
-        def distribution(self, name, psi, **kwargs):
-            return pm.Poisson(name, mu=pt.softplus(psi), **kwargs)
-
-        def psi(self, variable):
-            return variable.owner.op.dist_params(variable.owner)[0].owner.inputs[0]
-
-        def likelihood(self, counts):
-            return pg.log_concave(log_density, counts)
-
-        @staticmethod
-        def mean_counts(psi, parameter):
-            return np.logaddexp(0.0, psi)
-
-        def activation(self, rate, bin_width):
-            return np.log(np.expm1(np.asarray(rate) * bin_width))
-
-    yield SoftplusPoisson
-    del pg.Observation.laws["softplus_poisson"]
+    with softplus_law() as law:
+        yield law
 
 
 BASIS = pg.basis.raised_cosine(2, window=0.1, bin_width=0.02)
@@ -139,7 +97,7 @@ def test_edges_are_sampled_in_processes(own_law):
             r"first derivative for the count 0 and psi = -4",
         ),
         (lambda y, psi, s: (-(psi**2), -2 * psi, 1.0), "minus the second derivative"),
-        (lambda y, psi, s: (math.inf, 0.0, 0.0), "give finite numbers for any psi"),
+        (lambda y, psi, s: (np.inf, 0.0, 0.0), "give finite numbers for any psi"),
     ],
 )
 def test_wrong_densities(density, message):

@@ -151,8 +151,8 @@ class Covariates(NamedTuple):
     spread: NDArray[np.float64]  # (covariate,): standard deviations
 
 
-def read_covariates(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray) -> Covariates:
-    """Check covariates against the counts that they go with.
+def covariate_columns(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray) -> xr.DataArray:
+    """Return covariates (time, covariate) of the bins of counts.
 
     Parameters
     ----------
@@ -162,8 +162,7 @@ def read_covariates(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray) 
     Raises
     ------
     ValueError
-        Another length or other times than the counts, values that are not finite, labels twice, a
-        covariate that never changes.
+        Another length or other times than the counts, values that are not finite, labels twice.
     """
     columns = _as_columns(covariates, "covariates")
     if columns.sizes["time"] != counts.sizes["time"]:
@@ -185,6 +184,23 @@ def read_covariates(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray) 
         raise ValueError(
             f"covariates: the labels {labels[repeats > 1].tolist()} occur more than once."
         )
+    return columns
+
+
+def read_covariates(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray) -> Covariates:
+    """Check covariates against the counts that they go with.
+
+    Parameters
+    ----------
+    covariates : DataArray or array, (time, covariate)
+    counts : DataArray (time, neuron)
+
+    Raises
+    ------
+    ValueError
+        See `covariate_columns`; or a covariate never changes.
+    """
+    columns = covariate_columns(covariates, counts)
     spread, mean = columns.values.std(axis=0), columns.values.mean(axis=0)
     names = columns["covariate"].values.tolist()
     for name, sd, centre in zip(names, spread, mean, strict=True):

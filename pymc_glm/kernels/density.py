@@ -1,6 +1,7 @@
 """Log densities that users write, as functions that compiled kernels can call."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -24,7 +25,7 @@ class Density(types.WrapperAddressProtocol):
 
     def __init__(self, function: Callable[[float, float, float], tuple[float, float, float]]):
         self.function = function
-        self._compiled: Any = numba.cfunc(_SIGNATURE)(function)
+        self._compiled: Any = _compiled(function)
 
     def __wrapper_address__(self) -> int:
         return self._compiled._wrapper_address
@@ -36,6 +37,11 @@ class Density(types.WrapperAddressProtocol):
     def __reduce__(self) -> tuple:
         """Travel as a Python function, compiled anew on arrival."""
         return Density, (self.function,)
+
+
+@lru_cache(maxsize=32)
+def _compiled(function: Callable) -> Any:
+    return numba.cfunc(_SIGNATURE)(function)
 
 
 def evaluate(

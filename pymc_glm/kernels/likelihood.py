@@ -2,9 +2,12 @@
 
 One family covers the logistic laws, p(y | psi) proportional to exp(a psi) / (1 + exp psi)^b with
 a = y and b = shape + slope y: Bernoulli (1, 0), binomial (n_trials, 0), negative binomial
-(dispersion, 1). Others hold Poisson counts with mean exp(psi), and traces with mean psi and
+(dispersion, 1). Others hold Poisson counts with mean shape exp(psi), and traces with mean psi and
 precision shape; the last is any function of count, psi and shape. A family is one branch in each of
 the two functions.
+
+All but the last hold their own powers: the power beta of a density is that of the same family with
+counts (of traces the precision alone) and shape times beta, see `tempered`.
 """
 
 import math
@@ -28,6 +31,7 @@ __all__ = [
     "law_of",
     "log_likelihood",
     "score",
+    "tempered",
     "workspace",
 ]
 
@@ -58,6 +62,27 @@ class Likelihood(NamedTuple):
 def law_of(likelihood: Likelihood, n: int) -> Law:  # pragma: no cover - compiled
     """Return family, shape, slope and density of post neuron n."""
     return likelihood.family, likelihood.shape[n], likelihood.slope, likelihood.density
+
+
+def tempered(likelihood: Likelihood, power: float) -> Likelihood:
+    """Return the law whose density in psi is a power of another's, up to a constant.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    power : float
+
+    Raises
+    ------
+    ValueError
+        The density is a user's own, of which nothing is known.
+    """
+    if likelihood.family == ANY:
+        raise ValueError("a law of the family ANY has no powers in it")
+    counts = likelihood.counts
+    if likelihood.family != GAUSSIAN:
+        counts = power * counts
+    return likelihood._replace(counts=counts, shape=power * likelihood.shape)
 
 
 class Workspace(NamedTuple):
@@ -95,8 +120,8 @@ def score(
     if family == POISSON:
         for i in range(psi.size):
             mean = exponential(min(max(psi[i], _FLAT), -_FLAT))
-            slope[i] = counts[i] - mean
-            curvature[i] = mean
+            slope[i] = counts[i] - shape * mean
+            curvature[i] = shape * mean
         return
     if family == GAUSSIAN:
         for i in range(psi.size):
@@ -124,7 +149,7 @@ def log_likelihood(
     linear, beyond, n = 0.0, 0.0, psi.size
     if family == POISSON:
         for i in range(n):
-            linear += counts[i] * psi[i] - exponential(min(max(psi[i], _FLAT), -_FLAT))
+            linear += counts[i] * psi[i] - shape * exponential(min(max(psi[i], _FLAT), -_FLAT))
         return linear
     if family == GAUSSIAN:
         for i in range(n):

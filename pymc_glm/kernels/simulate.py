@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pymc_glm.kernels.count_draws import draw_count, mean_counts
 from pymc_glm.kernels.likelihood import GAUSSIAN
 
-__all__ = ["MOST_SPIKES", "Process", "State", "run", "state_after"]
+__all__ = ["MOST_SPIKES", "Process", "State", "draw_given", "run", "state_after"]
 
 MOST_SPIKES = 1e6  # mean count of a bin beyond which nothing is drawn any more
 
@@ -121,3 +121,36 @@ def run(
         if runaway:
             return t
     return -1
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def draw_given(
+    family: int, slope: float, shape: Floats, psi: Floats, uniforms: Floats, counts: NDArray
+) -> bool:  # pragma: no cover - compiled
+    """Draw counts of bins whose activations are known.
+
+    Parameters
+    ----------
+    family, slope, shape
+        Law of the counts, see `pymc_glm.kernels.likelihood.Likelihood`.
+    psi, uniforms : arrays, shape (time, post)
+        Uniforms in [0, 1); for traces, standard normal numbers.
+    counts : array, shape (time, post)
+        Written.
+
+    Returns
+    -------
+    bool
+        Whether all could be drawn: no mean is above `MOST_SPIKES`.
+    """
+    n_bins, n = psi.shape
+    mean = np.empty(n)
+    for t in range(n_bins):
+        mean_counts(family, slope, shape, psi[t], mean)
+        for m in range(n):
+            if not abs(mean[m]) <= MOST_SPIKES:
+                return False
+            counts[t, m] = 0
+            if uniforms[t, m] < mean[m] or family == GAUSSIAN:
+                counts[t, m] = draw_count(family, slope, shape[m], psi[t, m], uniforms[t, m])
+    return True

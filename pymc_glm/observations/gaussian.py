@@ -115,10 +115,26 @@ class Gaussian(Observation):
         shape = np.array(np.broadcast_to(precision, (len(counts),)))
         return Likelihood(GAUSSIAN, counts, shape, 0.0)
 
+    @classmethod
+    def log_constant(cls, counts: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return -log(2 pi noise variance) / 2."""
+        variance = np.atleast_1d(np.asarray(parameter, dtype=float))
+        return np.repeat(-0.5 * np.log(2 * np.pi * variance)[None], counts.size, axis=0)
+
+    @classmethod
+    def suited_parameter(cls, counts: NDArray[np.float64], known: float) -> float:
+        """Return their variance."""
+        return float(counts.var())
+
     @staticmethod
     def mean_counts(psi: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
         """Return psi."""
         return np.asarray(psi)
+
+    @staticmethod
+    def variances(mean: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return the variance of the noise."""
+        return np.broadcast_to(parameter, np.shape(mean))
 
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
         """Return rate * bin_width."""

@@ -4,10 +4,12 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.kernels.likelihood import Likelihood
+from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood
 
 __all__ = ["Observation", "first_bin"]
 
@@ -99,6 +101,53 @@ class Observation(ABC):
     def likelihood(self, counts: NDArray) -> Likelihood:
         """Return the law as the kernels know it; counts have shape (post, time)."""
 
+    @classmethod
+    def log_constant(
+        cls, counts: NDArray[np.float64], parameter: float | NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the terms of the log density without psi, which `likelihood` leaves out.
+
+        By default what PyMC's density of the law's variable at psi = 0 has beyond `likelihood`.
+
+        Parameters
+        ----------
+        counts : array, shape (value,)
+        parameter : float or array (draw,)
+            The law's own parameter, see `parameter_name`.
+
+        Returns
+        -------
+        array, shape (value, draw) or (value, 1)
+        """
+        law, n = cls.with_parameter(parameter), np.size(parameter)
+        values = np.repeat(counts[:, None], n, axis=1)
+        if cls.whole:
+            values = values.astype(np.int64)
+        with pm.Model(coords={"post": np.arange(n)}) as model:
+            law.distribution("spikes", pt.zeros(values.shape), observed=values)
+            (density,) = model.compile_fn(model.logp(sum=False), inputs=[], point_fn=False)()
+        known = law.likelihood(values.T)
+        zero, buffer = np.zeros(1), np.empty(1)
+        for post in range(n):
+            own = law_of(known, post)
+            for i in range(counts.size):
+                density[i, post] -= log_likelihood(own, values[i : i + 1, post], zero, buffer)
+        return np.asarray(density)
+
+    @classmethod
+    def suited_parameter(cls, counts: NDArray[np.float64], known: float) -> float:
+        """Return the law's own parameter that suits counts of a constant rate.
+
+        By default the one that is known.
+
+        Parameters
+        ----------
+        counts : array, shape (time,)
+        known : float
+            A value of it.
+        """
+        return known
+
     @staticmethod
     @abstractmethod
     def mean_counts(psi: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
@@ -111,6 +160,19 @@ class Observation(ABC):
         parameter : float or array that broadcasts to psi
             The law's own parameter, see `parameter_name`.
         """
+
+    @staticmethod
+    def variances(mean: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return variances of counts, not a number where the law does not say.
+
+        Parameters
+        ----------
+        mean : array
+            Mean counts.
+        parameter : float or array that broadcasts to mean
+            The law's own parameter, see `parameter_name`.
+        """
+        return np.full(np.shape(mean), np.nan)
 
     @abstractmethod
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pytensor.graph.basic import Constant
 from pytensor.tensor.random.basic import BernoulliRV, BinomialRV
 from pytensor.tensor.variable import TensorVariable
-from scipy.special import expit, logit
+from scipy.special import expit, gammaln, logit
 
 from pymc_glm.kernels.likelihood import LOGISTIC, Likelihood
 from pymc_glm.observations.law import Observation, first_bin
@@ -27,10 +27,22 @@ class _Logistic(Observation):
         """Return the logistic law with b = trials (Polson, Scott & Windle 2013, section 2)."""
         return Likelihood(LOGISTIC, counts, np.full(len(counts), float(self.trials)), 0.0)
 
+    @classmethod
+    def log_constant(cls, counts: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return the logarithms of the numbers of ways."""
+        trials = np.atleast_1d(parameter)
+        y = counts[:, None]
+        return gammaln(trials + 1.0) - gammaln(y + 1.0) - gammaln(trials - y + 1.0)
+
     @staticmethod
     def mean_counts(psi: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
         """Return trials sigmoid(psi)."""
         return parameter * expit(psi)
+
+    @staticmethod
+    def variances(mean: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return mean (1 - mean / trials)."""
+        return mean * (1.0 - mean / parameter)
 
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
         """Return logit(rate * bin_width / trials)."""

@@ -11,6 +11,7 @@ from pymc.distributions.distribution import support_point
 from pytensor.graph.basic import Constant
 from pytensor.tensor.random.basic import NegBinomialRV
 from pytensor.tensor.variable import TensorVariable
+from scipy.special import gammaln
 
 from pymc_glm.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 from pymc_glm.kernels.likelihood import LOGISTIC, Likelihood
@@ -18,6 +19,7 @@ from pymc_glm.observations.law import Observation
 
 __all__ = ["NegativeBinomial"]
 
+_POISSON = 1e6  # a dispersion at which counts are as good as Poisson
 _SHAPE, _RATE = 2.0, 0.5  # of the default prior of the dispersion: mean 4
 
 
@@ -96,10 +98,27 @@ class NegativeBinomial(Observation):
         typical = np.broadcast_to(self._typical(), (len(counts),))
         return Likelihood(LOGISTIC, counts, np.array(typical), 1.0)
 
+    @classmethod
+    def log_constant(cls, counts: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return log Gamma(y + r) - log Gamma(r) - log y!."""
+        y, r = counts[:, None], np.atleast_1d(np.asarray(parameter, dtype=float))
+        return gammaln(y + r) - gammaln(r) - gammaln(y + 1.0)
+
+    @classmethod
+    def suited_parameter(cls, counts: NDArray[np.float64], known: float) -> float:
+        """Return the dispersion that makes their variance, mean + mean^2 / r."""
+        mean = counts.mean()
+        return float(mean**2 / (counts.var() - mean)) if counts.var() > mean > 0 else _POISSON
+
     @staticmethod
     def mean_counts(psi: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
         """Return r exp(psi)."""
         return parameter * np.exp(psi)
+
+    @staticmethod
+    def variances(mean: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return mean + mean^2 / r."""
+        return mean * (1.0 + mean / parameter)
 
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
         """Return log(rate * bin_width / r)."""

@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.tensor.random.basic import PoissonRV
 from pytensor.tensor.variable import TensorVariable
+from scipy.special import gammaln
 
 from pymc_glm.kernels.likelihood import POISSON, Likelihood
 from pymc_glm.observations.law import Observation
@@ -51,10 +52,20 @@ class Poisson(Observation):
         """Return the Poisson law."""
         return Likelihood(POISSON, counts, np.ones(len(counts)), 0.0)
 
+    @classmethod
+    def log_constant(cls, counts: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return -log count!."""
+        return -gammaln(counts[:, None] + 1.0)
+
     @staticmethod
     def mean_counts(psi: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
         """Return exp(psi)."""
         return np.exp(psi)
+
+    @staticmethod
+    def variances(mean: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
+        """Return the mean."""
+        return mean
 
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
         """Return log(rate * bin_width)."""

@@ -1,0 +1,347 @@
+"""Pareto smoothed importance sampling (Vehtari, Simpson, Gelman, Yao & Gabry 2024).
+
+The largest importance ratios are replaced by quantiles of a generalised Pareto distribution fitted
+to them by the empirical Bayes estimate of Zhang & Stephens (2009, Technometrics 51: 316-325), whose
+shape k says how heavy their tail is. A proposal from the posterior and a target that leaves an
+observation out have the ratios 1 / p(y | draw).
+"""
+
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
+
+__all__ = [
+    "FEWEST_DRAWS",
+    "Smoother",
+    "fit_pareto",
+    "loo_of_logs",
+    "loo_of_ratios",
+    "smooth_tail",
+    "smooth_weights",
+    "smoother",
+    "tail_length",
+]
+
+FEWEST_DRAWS = 25  # a tail of a fifth of them has the five values that a fit takes
+
+_PRIOR_DRAWS, _PRIOR_SHAPE = 10.0, 0.5  # weakly informative prior of k (Vehtari et al. 2024)
+_PRIOR_SCALE = 3.0
+_NEGLIGIBLE = 10 * np.finfo(float).eps
+_RUN = 16  # so many factors are multiplied before the logarithm is taken,
+_SPREAD = 1e12  # unless some could be as large as this
+_SAMPLE, _SPARE = 100, 6  # ratios by which the tail is guessed, and how many more of them
+
+type Floats = NDArray[np.float64]
+
+
+class Smoother(NamedTuple):
+    """What the tails of one length have in common, and room for one of them."""
+
+    log_above: Floats  # (tail,): log(1 - p) at the probabilities of the quantiles
+    grid: Floats  # (point,): of the scale, before it is put in units of the tail
+    scale: Floats  # (point,)
+    product: Floats  # (point,)
+    shape: Floats  # (point,)
+    excess: Floats  # (tail,)
+    tail: Floats  # (tail,)
+    ratios: Floats  # (draw,)
+    high: Floats  # (draw + 1,)
+    sample: Floats  # (value,)
+
+
+def tail_length(n_draws: int, relative_efficiency: float) -> int:
+    """Return how many of the largest ratios are smoothed (Vehtari et al. 2024, section 6).
+
+    Parameters
+    ----------
+    n_draws : int
+    relative_efficiency : float
+        Effective number of draws over their number.
+    """
+    if n_draws * relative_efficiency > 225:
+        return int(3 * math.sqrt(n_draws / relative_efficiency))
+    return n_draws // 5
+
+
+@numba.njit(cache=True, nogil=True)
+def smoother(n_draws: int, n_tail: int) -> Smoother:  # pragma: no cover - compiled
+    """Return room for tails of n_tail among n_draws."""
+    n_points = 30 + int(n_tail**0.5)
+    log_above, grid = np.empty(n_tail), np.empty(n_points)
+    for i in range(n_tail):
+        log_above[i] = math.log1p(-(i + 0.5) / n_tail)
+    for j in range(n_points):
+        grid[j] = (1.0 - math.sqrt(n_points / (j + 0.5))) / _PRIOR_SCALE
+    room = (np.empty(n_points), np.empty(n_points), np.empty(n_points))
+    tail = (np.empty(n_tail), np.empty(n_tail), np.empty(n_draws))
+    return Smoother(log_above, grid, *room, *tail, np.empty(n_draws + 1), np.empty(_SAMPLE))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _mean_logs(x, scale, product, out):  # pragma: no cover - compiled
+    """Write the means over x of log(1 - scale x), for each scale."""
+    n, quartile = x.size, x[int(x.size / 4 + 0.5) - 1]
+    out[:] = 0.0
+    if x[-1] < _SPREAD * quartile:
+        for first in range(0, n, _RUN):
+            product[:] = 1.0
+            for i in range(first, min(first + _RUN, n)):
+                value = x[i]
+                for j in range(scale.size):
+                    product[j] *= 1.0 - scale[j] * value
+            for j in range(scale.size):
+                out[j] += math.log(product[j])
+    else:
+        for i in range(n):
+            for j in range(scale.size):
+                out[j] += math.log1p(-scale[j] * x[i])
+    for j in range(scale.size):
+        out[j] /= n
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def fit_pareto(x: Floats, room: Smoother) -> tuple[float, float]:  # pragma: no cover - compiled
+    """Return shape and scale of a generalised Pareto distribution.
+
+    Parameters
+    ----------
+    x : array, shape (n,)
+        Ascending, above 0.
+    room : Smoother
+
+    Returns
+    -------
+    tuple of float
+        NaN where the values are far from such a distribution: a quarter of them equal.
+    """
+    n, (scale, shape) = x.size, (room.scale, room.shape)
+    quartile = x[int(n / 4 + 0.5) - 1]
+    if quartile <= x[0]:
+        return np.nan, np.nan
+    for j in range(scale.size):
+        scale[j] = room.grid[j] / quartile + 1.0 / x[-1]
+    _mean_logs(x, scale, room.product, shape)
+    best = -np.inf
+    for j in range(scale.size):
+        shape[j] = n * (math.log(-scale[j] / shape[j]) - shape[j] - 1.0)
+        best = max(best, shape[j])
+    total = 0.0
+    for j in range(scale.size):
+        shape[j] = math.exp(shape[j] - best)
+        total += shape[j]
+    mean, kept = 0.0, 0.0
+    for j in range(scale.size):
+        if shape[j] >= _NEGLIGIBLE * total:
+            mean += shape[j] * scale[j]
+            kept += shape[j]
+    mean /= kept
+    k = 0.0
+    for i in range(n):
+        k += math.log1p(-mean * x[i])
+    k /= n
+    if not math.isfinite(k):
+        return np.inf, np.nan
+    return (n * k + _PRIOR_DRAWS * _PRIOR_SHAPE) / (n + _PRIOR_DRAWS), -k / mean
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def smooth_tail(
+    tail: Floats, cutoff: float, room: Smoother
+) -> float:  # pragma: no cover - compiled
+    """Replace the largest ratios by quantiles of what is fitted to them; return its shape.
+
+    Parameters
+    ----------
+    tail : array, shape (tail,)
+        Ascending; no smoothed value is above the last of them.
+    cutoff : float
+        The largest ratio that is not in the tail.
+    room : Smoother
+
+    Returns
+    -------
+    float
+        NaN or infinite where nothing could be fitted; the tail stays as it is.
+    """
+    n, top = tail.size, tail[-1]
+    if not top > tail[0]:
+        return np.nan
+    for i in range(n):
+        room.excess[i] = tail[i] - cutoff
+    k, sigma = fit_pareto(room.excess, room)
+    if math.isfinite(k) and sigma > 0:
+        for i in range(n):
+            if k == 0.0:
+                tail[i] = cutoff - sigma * room.log_above[i]
+            else:
+                tail[i] = cutoff + sigma * math.expm1(-k * room.log_above[i]) / k
+            tail[i] = min(tail[i], top)
+    return k
+
+
+def smooth_weights(log_ratios: Floats, n_tail: int) -> tuple[Floats, float]:
+    """Return smoothed importance weights (draw,), of sum 1, and the shape of their tail.
+
+    Parameters
+    ----------
+    log_ratios : array, shape (draw,)
+        Up to a constant.
+    n_tail : int
+        See `tail_length`.
+
+    Returns
+    -------
+    weights : array, shape (draw,)
+    k : float
+        NaN where all ratios of the tail are equal.
+    """
+    weights = np.exp(log_ratios - log_ratios.max())
+    order = np.argsort(weights)
+    tail = weights[order[-n_tail:]]
+    k = smooth_tail(tail, weights[order[-n_tail - 1]], smoother(weights.size, n_tail))
+    weights[order[-n_tail:]] = tail
+    return weights / weights.sum(), k
+
+
+@numba.njit(cache=True, nogil=True)
+def _split(x, n_low):  # pragma: no cover - compiled
+    """Reorder x so that none of the first n_low is above any of the others (quickselect)."""
+    low, high = 0, x.size - 1
+    while low < high:
+        middle = (low + high) // 2
+        a, b, c = x[low], x[middle], x[high]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i, j = low, high
+        while i <= j:
+            while x[i] < pivot:
+                i += 1
+            while x[j] > pivot:
+                j -= 1
+            if i <= j:
+                x[i], x[j] = x[j], x[i]
+                i += 1
+                j -= 1
+        if n_low <= j:
+            high = j
+        elif n_low >= i:
+            low = i
+        else:
+            return
+
+
+@numba.njit(cache=True, nogil=True)
+def _likely_cutoff(x, room):  # pragma: no cover - compiled
+    """Return a number with more of x above it than the tail takes, and few more, most likely."""
+    sample, n = room.sample, x.size
+    rank = min(int(_SAMPLE * room.tail.size / n) + _SPARE, _SAMPLE - 1)
+    n_sample = min(_SAMPLE, n)
+    sample[: rank + 1] = -np.inf
+    for i in range(n_sample):
+        value = x[i * n // n_sample]
+        if value > sample[rank]:
+            j = rank
+            while j > 0 and sample[j - 1] < value:
+                sample[j] = sample[j - 1]
+                j -= 1
+            sample[j] = value
+    return sample[rank]
+
+
+@numba.njit(cache=True, nogil=True)
+def _take_tail(room):  # pragma: no cover - compiled
+    """Sort the tail of the ratios to their end, copy it and return the largest one below it."""
+    x, high = room.ratios, room.high
+    n_low = x.size - room.tail.size
+    cutoff, low, above = _likely_cutoff(x, room), 0, 0
+    for s in range(x.size):  # without a branch, which could not be foretold
+        value = x[s]
+        x[low] = value
+        high[above] = value
+        over = value > cutoff
+        above += over
+        low += not over
+    x[low:] = high[:above]
+    if low >= n_low:
+        _split(x, n_low)
+        low = n_low
+    x[low:].sort()
+    room.tail[:] = x[n_low:]
+    return x[n_low - 1] if low < n_low else x[:n_low].max()
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def loo_of_ratios(
+    ratio: Floats, room: Smoother
+) -> tuple[float, float, float]:  # pragma: no cover - compiled
+    """Return elpd, k and log predictive density of one observation from its 1 / p, (draw,).
+
+    Parameters
+    ----------
+    ratio : array, shape (draw,)
+        Within 1e-290 to 1e290.
+    room : Smoother
+
+    Returns
+    -------
+    elpd : float
+        Log density of the observation given the others (Vehtari, Gelman & Gabry 2017, equation 10).
+    k : float
+        Shape of the tail; NaN where it cannot be told, as if all draws were alike.
+    lpd : float
+        Log density of the observation given all.
+    """
+    n, top, density = ratio.size, 0.0, 0.0
+    for s in range(n):
+        top = max(top, ratio[s])
+    inverse = 1.0 / top
+    for s in range(n):
+        room.ratios[s] = ratio[s] * inverse
+        density += 1.0 / ratio[s]
+    cutoff = _take_tail(room)
+    n_low = n - room.tail.size
+    k = smooth_tail(room.tail, cutoff, room)
+    weight, weighted = 0.0, float(n_low)  # every draw that is not smoothed adds w p = 1
+    for s in range(n_low):
+        weight += room.ratios[s]
+    for i in range(room.tail.size):
+        weight += room.tail[i]
+        weighted += room.tail[i] / room.ratios[n_low + i]
+    return math.log(weighted / weight) - math.log(top), k, math.log(density / n)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def loo_of_logs(
+    log_density: Floats, room: Smoother
+) -> tuple[float, float, float]:  # pragma: no cover - compiled
+    """Return what `loo_of_ratios` does, from log p (draw,), whatever its range."""
+    n, ratios, tail = log_density.size, room.ratios, room.tail
+    low, high, density = log_density.min(), log_density.max(), 0.0
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return -np.inf, np.inf, -np.inf
+    for s in range(n):
+        density += exponential(max(log_density[s] - high, -EXPONENT_LIMIT))
+        ratios[s] = low - log_density[s]
+    cutoff = math.exp(_take_tail(room))
+    n_low = n - tail.size
+    for i in range(tail.size):
+        tail[i] = math.exp(tail[i])
+    k = smooth_tail(tail, cutoff, room)
+    if math.isnan(k) and ratios[n_low + tail.size // 4] < -EXPONENT_LIMIT:
+        k = np.inf  # a few draws have all the weight
+    weight, most = 0.0, 0.0
+    for s in range(n_low):
+        weight += exponential(max(ratios[s], -EXPONENT_LIMIT))
+    for i in range(tail.size):
+        weight += tail[i]
+        room.excess[i] = math.log(tail[i]) - ratios[n_low + i] if tail[i] > 0 else 0.0
+        most = max(most, room.excess[i])
+    weighted = n_low * math.exp(-most)
+    for i in range(tail.size):
+        weighted += math.exp(room.excess[i] - most)
+    elpd = low + most + math.log(weighted) - math.log(weight)
+    return elpd, k, high + math.log(density / n)

@@ -32,7 +32,7 @@ FLOORS = {
     },
     2: {"edges", "weights", "covariates", "observations", "design", "readers"},
     3: {"models", "pooling", "steps", "simulation"},
-    4: {"sampling", "criticism"},
+    4: {"sampling", "criticism", "cross_validation"},
     5: {"plots"},
     6: {"cli", "__main__"},
 }
@@ -40,6 +40,8 @@ FLOORS = {
 DOORS = {
     ("models", "pooling"),
     ("sampling", "criticism"),
+    ("cross_validation", "criticism"),
+    ("cross_validation", "sampling"),
     ("covariance", "hyperparameters"),
     ("features", "hyperparameters"),
     ("features", "distributions"),

@@ -5,6 +5,7 @@ import arviz as az
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 from scipy.special import expit
 from synthetic_tree import BIN_WIDTH, example, markov_indicator, tree_of
 
@@ -16,10 +17,12 @@ from pymc_glm.criticism import (
     network_matrix,
     predicted_rates,
 )
+from pymc_glm.criticism.discoveries import discoveries
 
 COLUMNS = [
     "pre", "post", "probability", "mcse", "ess", "flips", "chain_min", "chain_max", "r_hat",
-    "peak_mean", "peak_sd", "peak_lower", "peak_upper", "status",
+    "peak_mean", "peak_sd", "peak_lower", "peak_upper", "excitatory", "inhibitory",
+    "discovered", "sign", "status",
 ]  # fmt: skip
 
 
@@ -415,6 +418,89 @@ def test_filter_bands_do_not_hold_all_draws_of_all_filters():
 def test_wrong_pairs(network, pairs, message):
     with pytest.raises(ValueError, match=message):
         filter_bands(network.tree, pairs=pairs)
+
+
+@pytest.mark.parametrize("n_lags", [1, 2, 6])
+def test_a_simultaneous_band_holds_whole_filters(n_lags):
+    """Lags independent of each other: each is inside with the root of the band's probability."""
+    weights = np.random.default_rng(2).normal(size=(2, 20_000, 1, 1, n_lags))
+    tree = tree_of(weights=weights, basis=np.eye(n_lags))
+    bands = filter_bands(tree, 0.8).isel(post=0, pre=0)
+    low, high = bands["simultaneous_lower"].values, bands["simultaneous_upper"].values
+    filters = weights.reshape(-1, n_lags)
+    held = ((low <= filters) & (filters <= high)).all(axis=1).mean()
+    assert 0.8 <= held < 0.8 + 2e-3
+    edge = stats.norm.ppf(0.5 + 0.5 * 0.8 ** (1 / n_lags))
+    # standard error of that quantile of 40 000 draws, four of them
+    error = 4 * np.sqrt(0.1 * 0.9 / 40_000) / stats.norm.pdf(edge)
+    np.testing.assert_allclose([-low, high], edge, atol=error)
+
+
+def test_a_simultaneous_band_is_no_narrower_than_the_range_of_most_draws(network):
+    bands = filter_bands(network.tree, 0.9)
+    weights = network.tree["posterior"]["weights"]
+    filters = xr.dot(weights, network.tree["constant_data"]["basis_functions"], dim="basis")
+    low, high = bands["simultaneous_lower"] - 1e-9, bands["simultaneous_upper"] + 1e-9
+    inside = (filters >= low) & (filters <= high)
+    assert (inside.all("lag").mean(("chain", "draw")) >= 0.9).all()
+
+
+# Decisions
+
+
+def test_the_largest_set_at_the_rate_by_trying_all():
+    rng = np.random.default_rng(4)
+    for _ in range(50):
+        error = np.round(rng.random(8) ** 3, 1)
+        fdr = rng.choice([0.05, 0.1, 0.3])
+        best = 0
+        for level in np.unique(error):
+            chosen = error <= level
+            if error[chosen].mean() <= fdr + 1e-12:
+                best = chosen.sum()
+        found = discoveries(error, fdr + 1e-12)
+        assert found.sum() == best
+        assert not found.any() or error[found].max() < error[~found].min(initial=np.inf)
+    assert not discoveries(np.array([0.5, np.nan]), 0.1).any()
+    assert discoveries(np.array([0.1, np.nan]), 0.1).tolist() == [True, False]
+
+
+def test_decisions_keep_their_rates():
+    """Edges drawn with the probabilities that the table tells: false ones are as rare as asked."""
+    rng = np.random.default_rng(5)
+    n = 60
+    probability = rng.beta(0.5, 0.8, (n, n))
+    positive = rng.beta(0.3, 0.3, (n, n))
+    adjacency = rng.random((1, 1000, n, n)) < probability
+    signs = np.where(rng.random(adjacency.shape) < positive, 1.0, -1.0)
+    table = edge_summary(tree_of(adjacency, (adjacency * signs)[..., None]), fdr=0.1)
+    true = rng.random((n, n)) < probability
+    true_sign = np.where(rng.random((n, n)) < positive, "excitatory", "inhibitory")
+    where = [label.str[1:].astype(int) for label in (table["post"], table["pre"])]
+    present, sign = true[*where], true_sign[*where]
+    own = table["pre"] == table["post"]
+    for said, wrong in (
+        (table["discovered"] & ~own, ~present),
+        ((table["sign"] != "open") & ~own, ~present | (table["sign"] != sign)),
+    ):
+        assert said.sum() > 100
+        assert abs(wrong[said].mean() - 0.1) < 4 * np.sqrt(0.09 / said.sum())
+    half = table[["excitatory", "inhibitory"]].sum(axis=1)
+    np.testing.assert_allclose(half, table["probability"], atol=1e-12)
+
+
+def test_couplings_do_not_profit_from_sure_self_edges():
+    rng = np.random.default_rng(6)
+    adjacency = rng.random((1, 2000, 6, 6)) < 0.8
+    adjacency[..., np.arange(6), np.arange(6)] = True
+    table = edge_summary(tree_of(adjacency), fdr=0.18)
+    assert (table["discovered"] == (table["pre"] == table["post"])).all()
+
+
+@pytest.mark.parametrize("fdr", [0, 1, -0.1, True, "5%"])
+def test_wrong_rates(network, fdr):
+    with pytest.raises(ValueError, match="fdr: got"):
+        edge_summary(network.tree, fdr=fdr)
 
 
 # Rates

@@ -201,6 +201,16 @@ def test_filters_of_few_neurons_are_a_grid(small):
     assert texts == ["posterior mean", "94% interval", "true"]
 
 
+def test_simultaneous_bands(small):
+    (ax,) = plot_filters(small.tree, pairs=[("1", "2")], simultaneous=True, hdi_prob=0.8)
+    bands = filter_bands(small.tree, 0.8).sel(pre="1", post="2")
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() == pytest.approx(float(bands["simultaneous_lower"].min()))
+    assert band.max() == pytest.approx(float(bands["simultaneous_upper"].max()))
+    texts = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert texts == ["posterior mean", "80% simultaneous band"]
+
+
 def test_couplings_share_a_scale_and_self_edges_another(small):
     axes = plot_filters(small.tree)
     own = {ax.get_ylim() for ax in np.diag(axes)}

@@ -15,6 +15,7 @@ from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 from scipy import stats
 
+from pymc_glm.criticism.discoveries import check_fdr, discoveries
 from pymc_glm.criticism.posterior import NetworkDraws, hdi, network_draws
 
 __all__ = [
@@ -32,13 +33,16 @@ type Quantity = Literal["probability", "weight"]
 
 MIN_EDGE_ESS = 100
 _INTERVAL = 0.94
+_FDR = 0.05
 _FALSE_ALARM = 0.01  # probability that converged chains are said to disagree on any edge
 _DENSE_R_HAT = (1.01, 1.05)
 _MOST_NAMED = 6
 _log = logging.getLogger("pymc_glm")
 
 
-def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFrame:
+def edge_summary(
+    tree: xr.DataTree, *, include_self: bool = True, fdr: float = _FDR
+) -> pd.DataFrame:
     r"""Inclusion probability, its Monte Carlo error and the coupling of every ordered pair.
 
     Parameters
@@ -47,6 +51,10 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
         What sampling returned; needs the posterior and the constant data.
     include_self : bool
         Whether to list the edges from a neuron to itself.
+    fdr : float
+        Bayesian false discovery rate of the decisions in the columns `discovered` and `sign`: no
+        larger a fraction of those taken is expected to be wrong. Couplings and self-edges are
+        decided apart.
 
     Returns
     -------
@@ -72,6 +80,14 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
             (log-odds): mean, standard deviation and 94% highest-density interval. The peak lag of
             a pair is where its mean filter is largest in absolute value. NaN where the edge is
             never present.
+        excitatory, inhibitory
+            Posterior probability that the edge is present and its filter, at that lag, is above or
+            below zero.
+        discovered
+            Whether the edge is said to be there, at the false discovery rate `fdr`.
+        sign
+            "excitatory" or "inhibitory" where that can be said at the rate `fdr` of wrong signs, an
+            absent edge counting as wrong, else "open".
         status
             "settled": the edge is present in every draw of every chain, or in none.
             "chains disagree": the chains' frequencies differ by more than their Monte Carlo
@@ -99,6 +115,11 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
     The R-hat of an indicator is that of Vehtari et al. (2021, Bayesian Analysis 16:667-718): ranks
     of two values are an affine map of them, so that rank normalisation and folding change nothing.
 
+    Decisions are the largest sets whose mean posterior probability of error is at most `fdr`
+    (Müller, Parmigiani, Robert & Rousseau 2004, Journal of the American Statistical Association
+    99:990-1001); for signs that is the local false sign rate of Stephens (2017, Biostatistics
+    18:275-294). They hold as far as the model does.
+
     Examples
     --------
     >>> import arviz as az, numpy as np, pymc_glm as pg
@@ -122,7 +143,7 @@ def edge_summary(tree: xr.DataTree, *, include_self: bool = True) -> pd.DataFram
     2   a    b          0.7        1.5       ok
     3   b    a          0.2        1.5       ok
     """
-    table = edge_table(tree)
+    table = edge_table(tree, check_fdr(fdr))
     _warn_of_disagreement(table)
     if not include_self:
         table = table[table["pre"] != table["post"]].reset_index(drop=True)
@@ -145,7 +166,7 @@ def _warn_of_disagreement(table: pd.DataFrame) -> None:
         )
 
 
-def edge_table(tree: xr.DataTree) -> pd.DataFrame:
+def edge_table(tree: xr.DataTree, fdr: float = _FDR) -> pd.DataFrame:
     """Return the table of `edge_summary`, self-edges included, without a warning."""
     draws = network_draws(tree)
     tables = [_edges_onto(draws, post) for post in range(len(draws.neurons))]
@@ -154,12 +175,25 @@ def edge_table(tree: xr.DataTree) -> pd.DataFrame:
         table["status"] = _dense_status(table)
     else:
         table["status"] = edge_status(table)
-    table = table.drop(columns="p_value")
+    table = _decided(table, fdr).drop(columns="p_value")
     strength = table["peak_mean"].abs()
     order = table.assign(strength=strength).sort_values(
         ["probability", "strength"], ascending=False, kind="stable"
     )
     return table.loc[order.index].reset_index(drop=True)
+
+
+def _decided(table: pd.DataFrame, fdr: float) -> pd.DataFrame:
+    """Add the columns of decisions, before the status."""
+    own = (table["pre"] == table["post"]).to_numpy()
+    signs = table[["excitatory", "inhibitory"]].to_numpy()
+    found, said = np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
+    for kind in (own, ~own):
+        found[kind] = discoveries(1 - table["probability"].to_numpy()[kind], fdr)
+        said[kind] = discoveries(1 - signs[kind].max(axis=1), fdr)
+    names = np.where(signs[:, 0] > signs[:, 1], "excitatory", "inhibitory")
+    status = table.pop("status")
+    return table.assign(discovered=found, sign=np.where(said, names, "open"), status=status)
 
 
 def _edges_onto(draws: NetworkDraws, post: int) -> pd.DataFrame:
@@ -224,7 +258,7 @@ def _homogeneity(present: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _weight_columns(values: NDArray[np.float64], present: NDArray[np.bool_]) -> Columns:
-    """Moments and interval given presence; both arguments have shape (pre, chain, draw)."""
+    """Moments and interval given presence, and signs; both arguments are (pre, chain, draw)."""
     n_present = present.sum(axis=(1, 2))
     some, several = n_present > 0, n_present > 1
     mean, sd = np.full(len(values), np.nan), np.full(len(values), np.nan)
@@ -239,6 +273,8 @@ def _weight_columns(values: NDArray[np.float64], present: NDArray[np.bool_]) -> 
         "peak_sd": sd,
         "peak_lower": interval[:, 0],
         "peak_upper": interval[:, 1],
+        "excitatory": (present & (values > 0)).mean(axis=(1, 2)),
+        "inhibitory": (present & (values < 0)).mean(axis=(1, 2)),
     }
 
 

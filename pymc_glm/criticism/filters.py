@@ -1,13 +1,16 @@
-"""Coupling filters: posterior mean and pointwise credible bands."""
+"""Coupling filters: posterior mean, pointwise and simultaneous credible bands."""
 
 from collections.abc import Hashable, Iterable
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from pymc_glm.criticism.posterior import check_prob, hdi, network_draws, pair_index
 
 __all__ = ["filter_bands"]
+
+_NAMES = ("mean", "lower", "upper", "simultaneous_lower", "simultaneous_upper")
 
 
 def filter_bands(
@@ -17,7 +20,7 @@ def filter_bands(
     *,
     given_edge: bool = False,
 ) -> xr.Dataset:
-    """Mean and pointwise credible band of coupling filters.
+    """Mean and credible bands of coupling filters, pointwise and simultaneous.
 
     The filter of a pair is the sum of its weights times the basis functions: the change of psi
     (log-odds) at every lag after one spike. Pairs are worked on one after the other, so that the
@@ -28,7 +31,8 @@ def filter_bands(
     tree : DataTree
         What sampling returned; needs the posterior and the constant data.
     hdi_prob : float
-        Probability of the band, a highest-density interval at every lag by itself.
+        Probability of the bands. The pointwise band is a highest-density interval at every lag by
+        itself; the simultaneous band holds whole filters with this probability.
     pairs : iterable of (pre, post), optional
         Labels of the pairs to work on. All by default.
     given_edge : bool
@@ -38,14 +42,22 @@ def filter_bands(
     Returns
     -------
     Dataset
-        `mean`, `lower` and `upper`, dims (post, pre, lag), lag in seconds. NaN for pairs that were
-        not asked for and, with `given_edge`, for edges that are never present.
+        `mean`, `lower` and `upper`, and `simultaneous_lower` and `simultaneous_upper`, dims (post,
+        pre, lag), lag in seconds. NaN for pairs that were not asked for and, with `given_edge`, for
+        edges that are never present.
 
     Raises
     ------
     TypeError, ValueError
         The tree does not hold the draws of a network, a neuron is unknown, or `hdi_prob` is not
         between 0 and 1.
+
+    Notes
+    -----
+    Each draw of a filter is as far out as its most extreme lag, and the simultaneous band is the
+    range of the draws that are least far out, as many of them as `hdi_prob` says (Besag, Green,
+    Higdon & Mengersen 1995, Statistical Science 10:3-41, section 6.3). How extreme is judged by the
+    rank among the draws at each lag, counted from the nearer end.
 
     Examples
     --------
@@ -68,7 +80,7 @@ def filter_bands(
     n_neurons, n_lags = len(draws.neurons), len(draws.lags)
     every = [(pre, post) for post in range(n_neurons) for pre in range(n_neurons)]
     chosen = every if pairs is None else pair_index(draws.neurons, pairs)
-    bands = np.full((3, n_neurons, n_neurons, n_lags), np.nan)
+    bands = np.full((len(_NAMES), n_neurons, n_neurons, n_lags), np.nan)
     for post in sorted({post for _, post in chosen}):
         present, weights = draws.present_at(post), draws.weights_at(post)
         for pre in {pre for pre, other in chosen if other == post}:
@@ -78,14 +90,29 @@ def filter_bands(
                 continue
             values = weights[pre][used] @ draws.basis.T
             bands[0, post, pre] = values.mean(axis=0)
-            bands[1:, post, pre] = hdi(values, prob).T
+            bands[1:3, post, pre] = hdi(values, prob).T
+            bands[3:, post, pre] = _simultaneous(values, prob)
     neurons = list(draws.neurons)
     attrs = {"hdi_prob": prob, "units": "log-odds"}
     return xr.Dataset(
         {
             name: (("post", "pre", "lag"), values, {"units": "log-odds"})
-            for name, values in zip(("mean", "lower", "upper"), bands, strict=True)
+            for name, values in zip(_NAMES, bands, strict=True)
         },
         coords={"post": neurons, "pre": neurons, "lag": ("lag", draws.lags, {"units": "s"})},
         attrs=attrs,
     )
+
+
+def _simultaneous(values: NDArray[np.float64], prob: float) -> NDArray[np.float64]:
+    """Return the ends of a band that holds whole filters (sample, lag), shape (2, lag)."""
+    n = len(values)
+    ordered = np.sort(values, axis=0)
+    depth = np.full(n, n)  # of the most extreme lag: 1 at either end of all draws
+    for lag in range(values.shape[1]):
+        below = np.searchsorted(ordered[:, lag], values[:, lag], side="right")
+        above = n - np.searchsorted(ordered[:, lag], values[:, lag], side="left")
+        np.minimum(depth, np.minimum(below, above), out=depth)
+    last = np.sort(depth)[n - int(np.ceil(prob * n))]  # ties with the last stay inside
+    inside = values[depth >= last]
+    return np.stack([inside.min(axis=0), inside.max(axis=0)])

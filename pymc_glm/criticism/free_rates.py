@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pymc as pm
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_glm.criticism.posterior import network_draws, variable
+from pymc_glm.criticism.posterior import variable
+from pymc_glm.criticism.replicates import as_whole, chosen_draws, drawn_networks, run_segments
 from pymc_glm.seeds import random_generator
 from pymc_glm.simulation.parameters import (
     NetworkParameters,
@@ -17,7 +17,7 @@ from pymc_glm.simulation.parameters import (
     check_network,
     networks_of_prior,
 )
-from pymc_glm.simulation.running import RunAway, run_guard, run_pieces
+from pymc_glm.simulation.running import RunAway, run_guard
 
 __all__ = ["posterior_rates", "prior_rates"]
 
@@ -70,7 +70,7 @@ def prior_rates(
     >>> rates["rate"].sizes
     Frozen({'sample': 20, 'neuron': 3})
     """
-    n_draws = _whole(draws, "draws")
+    n_draws = as_whole(draws, "draws")
     if not isinstance(model, pm.Model):
         raise TypeError(f"model: got {type(model).__name__}, allowed is a pymc.Model.")
     for name in ("bias", "weights", "counts", "spikes"):
@@ -134,33 +134,20 @@ def posterior_rates(
     >>> rates = pg.posterior_rates(tree, random_seed=1)  # doctest: +SKIP
     >>> ax = pg.plot_rate_check(rates)  # doctest: +SKIP
     """
-    n_draws = _whole(draws, "draws")
-    network = network_draws(tree)
-    counts = variable(tree, "constant_data", "counts").transpose("time", "post")
     rng = random_generator(random_seed)
-    chosen = np.sort(rng.permutation(network.n_chains * network.n_draws)[:n_draws])
-    chains, index = np.unravel_index(chosen, (network.n_chains, network.n_draws))
-    networks = (
-        NetworkParameters.from_draw(tree, chain=int(chain), draw=int(draw), random_seed=0)
-        for chain, draw in zip(chains, index, strict=True)
-    )
+    chains, index = chosen_draws(tree, draws, rng)
+    counts = variable(tree, "constant_data", "counts").transpose("time", "post")
+    networks = drawn_networks(tree, chains, index)
     constants = tree["constant_data"].data_vars
     covariates = None
     if "covariates" in constants:
         covariates = constants["covariates"].transpose("time", "covariate").values
-    observed = xr.DataArray(
-        counts.values, dims=("time", "neuron"), coords={"neuron": list(network.neurons)}
-    )
+    labels = [str(label) for label in counts["post"].values]
+    observed = xr.DataArray(counts.values, dims=("time", "neuron"), coords={"neuron": labels})
     rates = _free_rates(
-        networks, len(chosen), n_bins, observed, covariates, max_rate, rng, "posterior"
+        networks, len(chains), n_bins, observed, covariates, max_rate, rng, "posterior"
     )
     return rates.assign_coords(chain=("sample", chains), draw=("sample", index))
-
-
-def _whole(number: Any, name: str) -> int:
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-        raise ValueError(f"{name}: got {number!r}, allowed are whole numbers from 1.")
-    return int(number)
 
 
 def _free_rates(
@@ -174,7 +161,7 @@ def _free_rates(
     source: str,
 ) -> xr.Dataset:
     """Run every network; counts have dims (time, neuron)."""
-    n_bins = counts.sizes["time"] if n_bins is None else _whole(n_bins, "n_bins")
+    n_bins = counts.sizes["time"] if n_bins is None else as_whole(n_bins, "n_bins")
     if covariates is not None:
         if n_bins > len(covariates):
             raise ValueError(
@@ -184,13 +171,13 @@ def _free_rates(
         covariates = covariates[:n_bins]
     rates = np.full((n_draws, counts.sizes["neuron"]), np.nan)
     times = np.full(n_draws, np.nan)
+    one_segment = np.zeros(1, dtype=np.int64)
     for sample, (parameters, own) in enumerate(zip(networks, rng.spawn(n_draws), strict=True)):
         network = check_network(parameters)
         guard = run_guard(network, max_rate)
         regressors = check_covariates(covariates, len(network.covariate_weights), n_bins)
-        silence = np.zeros((network.filters.shape[1], network.bias.size), dtype=np.int64)
         try:
-            pieces = run_pieces(network, n_bins, own, guard, silence, regressors)
+            pieces = run_segments(network, one_segment, n_bins, own, guard, regressors)
             total = sum(piece.sum(axis=0) for piece in pieces)
             width = network.bin_width if network.law.whole else 1.0
             rates[sample] = total / (n_bins * width)

@@ -1,16 +1,31 @@
 """Activations one bin ahead: what draws of a posterior say of each bin, given the spikes before."""
 
-from typing import NamedTuple
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from pymc_glm.covariates import covariate_columns
 from pymc_glm.criticism.posterior import variable
+from pymc_glm.design import check_counts
 from pymc_glm.kernels.history import history_product
 from pymc_glm.observations import Bernoulli, Observation, law_named
+from pymc_glm.segments import data_bins, segment_starts
 
-__all__ = ["PostDraws", "Recording", "activations", "post_draws", "recording_of"]
+__all__ = [
+    "PostDraws",
+    "Recording",
+    "activation_blocks",
+    "activations",
+    "post_draws",
+    "recording_like",
+    "recording_of",
+]
+
+_BLOCK = 2**22  # activations held at a time
 
 type Floats = NDArray[np.float64]
 
@@ -79,6 +94,90 @@ def recording_of(tree: xr.DataTree) -> Recording:
     )
 
 
+def recording_like(
+    tree: xr.DataTree,
+    counts: xr.DataArray | ArrayLike,
+    covariates: xr.DataArray | ArrayLike | None = None,
+    *,
+    exclude: ArrayLike | None = None,
+) -> Recording:
+    """Return other data as a posterior's model would see them, such as those held out.
+
+    Parameters
+    ----------
+    tree : DataTree
+        With the constant data of a model of this package.
+    counts : DataArray or array, (time, neuron)
+        Of the same neurons, in any order (an array: in that of the model), in bins of the same
+        width. Segments begin as in `build_glm`; what is before them counts as silent.
+    covariates : DataArray or array, (time, covariate), optional
+        Those of the model, where it has some.
+    exclude : array of bool (time,) or of seconds (interval, 2), optional
+        Bins that are no data.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `recording_of`, `check_counts`, `segment_starts`, `data_bins`, `covariate_columns`; or
+        bins, neurons or covariates are not those of the model.
+    """
+    known = recording_of(tree)
+    labels = list(known.neurons)
+    if not isinstance(counts, xr.DataArray) and np.shape(counts)[1:] == (len(labels),):
+        counts = xr.DataArray(counts, dims=("time", "neuron"), coords={"neuron": labels})
+    checked = check_counts(counts, known.bin_width, known.law.whole)
+    width = checked.attrs["bin_width"]
+    if not math.isclose(width, known.bin_width, rel_tol=1e-6):
+        raise ValueError(
+            f"counts: bins are {width:g} s wide, those of the model {known.bin_width:g} s; bin the "
+            f"spikes again with bin_width={known.bin_width:g}."
+        )
+    given = checked["neuron"].values.tolist()
+    missing, foreign = [n for n in labels if n not in given], [n for n in given if n not in labels]
+    if missing or foreign:
+        raise ValueError(
+            f"counts: of the neurons of the model {missing[:5]} are missing ({len(missing)}), and "
+            f"{foreign[:5]} are not in it ({len(foreign)}); give counts of the same neurons, e.g. "
+            "by pg.bin_spikes(..., neurons=)."
+        )
+    checked = checked.sel(neuron=labels)
+    if known.law.whole:
+        _law_of(tree, known.law).check(checked.values, labels, width)
+    starts = segment_starts(checked)
+    return known._replace(
+        counts=np.ascontiguousarray(checked.values),
+        times=checked["time"].values.astype(float),
+        starts=starts,
+        bins=data_bins(checked, starts, len(known.basis), exclude),
+        covariates=_same_covariates(tree, covariates, checked),
+    )
+
+
+def _law_of(tree: xr.DataTree, law: type[Observation]) -> Observation:
+    """Return the law with its parameter, where that is one number of the data."""
+    constants = tree["constant_data"].dataset
+    name = law.parameter_name
+    known = name in constants and constants[name].ndim == 0
+    return law.with_parameter(float(constants[name]) if known else 1.0)
+
+
+def _same_covariates(tree: xr.DataTree, covariates: Any, counts: xr.DataArray) -> Floats | None:
+    """Return the covariates of other data, (time, covariate), in the order of the model's."""
+    constants = tree["constant_data"].dataset
+    if "covariates" not in constants:
+        if covariates is not None:
+            raise ValueError("covariates: the model has none; leave them out.")
+        return None
+    labels = [str(label) for label in constants["covariate"].values]
+    if covariates is None:
+        raise ValueError(f"covariates: the model has {labels}; give them for the counts too.")
+    columns = covariate_columns(covariates, counts)
+    given = columns["covariate"].values.tolist()
+    if sorted(given) != sorted(labels):
+        raise ValueError(f"covariates: got {given}, those of the model are {labels}; give these.")
+    return columns.sel(covariate=labels).values
+
+
 def post_draws(
     tree: xr.DataTree,
     law: type[Observation],
@@ -137,3 +236,18 @@ def activations(recording: Recording, draws: PostDraws, window: slice | None = N
     if recording.covariates is not None and draws.covariate_weights is not None:
         psi += draws.covariate_weights @ recording.covariates[start:stop].T
     return psi
+
+
+def activation_blocks(recording: Recording, draws: PostDraws) -> Iterator[tuple[Floats, Floats]]:
+    """Yield psi (sample, time) and the law's own parameter (sample, 1) of a few draws at a time."""
+    size = max(1, _BLOCK // len(recording.counts))
+    for first in range(0, len(draws.bias), size):
+        some = slice(first, first + size)
+        own = draws.covariate_weights
+        part = PostDraws(
+            draws.bias[some],
+            draws.weights[some],
+            None if own is None else own[some],
+            draws.parameter[some],
+        )
+        yield activations(recording, part), part.parameter[:, None]

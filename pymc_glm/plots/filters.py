@@ -34,9 +34,10 @@ def plot_filters(
     truth: ArrayLike | None = None,
     max_pairs: int = 12,
     hdi_prob: float = 0.94,
+    simultaneous: bool = False,
     ax: "Axes | Iterable[Axes] | None" = None,
 ) -> np.ndarray:
-    """Show coupling filters, posterior mean and pointwise credible band, one panel a pair.
+    """Show coupling filters, posterior mean and credible band, one panel a pair.
 
     All couplings share one scale, and all self-edges another. Edges that are less probable than
     not are grey.
@@ -56,6 +57,9 @@ def plot_filters(
     hdi_prob : float
         Probability of the bands, highest-density intervals over all draws; absent edges count as
         zero.
+    simultaneous : bool
+        Bands that hold whole filters with this probability; by default pointwise ones, which hold
+        each lag by itself, see `filter_bands`.
     ax : Axes or array of Axes, optional
         Where to draw, one for every pair. By default on a new figure.
 
@@ -95,7 +99,9 @@ def plot_filters(
 
     flat = _make_axes(layout) if ax is None else axes_list(ax, len(layout.pairs))
     lags = bands["lag"].values * 1e3
-    curves = np.stack([bands[name].values for name in ("mean", "lower", "upper")])
+    prefix, kind = ("simultaneous_", "simultaneous band") if simultaneous else ("", "interval")
+    shown_bands = ("mean", f"{prefix}lower", f"{prefix}upper")
+    curves = np.stack([bands[name].values for name in shown_bands])
     titles = []
     for panel, (pre, post) in zip(flat, layout.pairs, strict=True):
         present = float(probability.values[post, pre])
@@ -106,7 +112,7 @@ def plot_filters(
     set_titles(flat, titles, 8 if layout.columns > 3 else 9, width)
     shown = curves if true is None else np.concatenate([curves, true[None]])
     _share_scales(flat, layout.pairs, shown)
-    _finish(flat, layout, ax is None, hdi_prob, true is not None)
+    _finish(flat, layout, ax is None, f"{100 * hdi_prob:g}% {kind}", true is not None)
     grid = ax is None and pairs is None and len(neurons) <= _LARGEST_GRID
     result = np.array(flat, dtype=object)
     return result.reshape(layout.rows, layout.columns) if grid else result
@@ -203,16 +209,14 @@ def _share_scales(
             ax.set_ylim(low - margin, high + margin)
 
 
-def _finish(
-    axes: Sequence["Axes"], layout: _Layout, new: bool, hdi_prob: float, has_truth: bool
-) -> None:
+def _finish(axes: Sequence["Axes"], layout: _Layout, new: bool, band: str, has_truth: bool) -> None:
     """Axis labels and one legend."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles = [
         Line2D([], [], color=BLUE, linewidth=1.6, label="posterior mean"),
-        Patch(color=BLUE, alpha=0.3, linewidth=0, label=f"{100 * hdi_prob:g}% interval"),
+        Patch(color=BLUE, alpha=0.3, linewidth=0, label=band),
     ]
     if has_truth:
         handles.append(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import xarray as xr
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +15,8 @@ __all__ = [
     "INK",
     "VERMILION",
     "axes_list",
+    "check_result",
+    "grid_of_axes",
     "label_length",
     "label_neurons",
     "new_axes",
@@ -48,6 +51,37 @@ def new_axes(
 
     _, axes = plt.subplots(rows, columns, figsize=size, layout=layout, squeeze=False, **kwargs)
     return axes
+
+
+def grid_of_axes(n: int, size: tuple[float, float], **kwargs: Any) -> list["Axes"]:
+    """Make a figure of n panels, each of this size in inches, on a grid that is wider than high."""
+    columns = min(n, max(3, int(np.ceil(np.sqrt(1.5 * n)))))
+    rows = -(-n // columns)
+    whole = (size[0] * columns + 0.5, size[1] * rows + 0.6)
+    flat = list(new_axes(rows, columns, whole, **kwargs).ravel())
+    for ax in flat[n:]:
+        ax.remove()
+    for ax in flat[max(n - columns, 0) : n]:  # the lowest of their columns
+        ax.tick_params(labelbottom=True)
+    return flat[:n]
+
+
+def check_result(result: Any, argument: str, source: str, names: Sequence[str]) -> None:
+    """Check what is to be drawn.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no Dataset, or one without these variables.
+    """
+    if not isinstance(result, xr.Dataset):
+        raise TypeError(
+            f"{argument}: got {type(result).__name__}, allowed is the Dataset that {source} "
+            "returns."
+        )
+    missing = [name for name in names if name not in result]
+    if missing:
+        raise ValueError(f"{argument}: it has no {missing[0]!r}; give what {source} returns.")
 
 
 def axes_list(axes: Any, n: int, argument: str = "ax") -> list["Axes"]:

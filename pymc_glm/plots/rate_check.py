@@ -1,11 +1,20 @@
 """Rates of networks that run freely beside the observed ones."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from pymc_glm.plots.panels import BLUE, GREY, INK, VERMILION, axes_list, label_neurons, new_axes
+from pymc_glm.plots.panels import (
+    BLUE,
+    GREY,
+    INK,
+    VERMILION,
+    axes_list,
+    check_result,
+    label_neurons,
+    new_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +56,8 @@ def plot_rate_check(rates: xr.Dataset, *, ax: "Axes | None" = None) -> "Axes":
     >>> pg.plot_rate_check(rates).get_xlabel()
     'firing rate (Hz)'
     """
-    _check(rates)
+    source = "pg.prior_rates or pg.posterior_rates"
+    check_result(rates, "rates", source, ("rate", "observed", "run_away"))
     labels = [str(label) for label in rates["neuron"].values]
     rows = np.arange(len(labels))
     height = float(np.clip(0.16 * len(labels) + 1.2, 2.0, 8.0))
@@ -74,20 +84,6 @@ def plot_rate_check(rates: xr.Dataset, *, ax: "Axes | None" = None) -> "Axes":
         ends += [low, high]
     _dress(ax, rates, labels, room, (np.min(ends) / 1.4, np.max(ends) * 1.4))
     return ax
-
-
-def _check(rates: Any) -> None:
-    if not isinstance(rates, xr.Dataset):
-        raise TypeError(
-            f"rates: got {type(rates).__name__}, allowed is the Dataset that pg.prior_rates or "
-            "pg.posterior_rates returns."
-        )
-    missing = [name for name in ("rate", "observed", "run_away") if name not in rates]
-    if missing:
-        raise ValueError(
-            f"rates: it has no {missing[0]!r}; give what pg.prior_rates or pg.posterior_rates "
-            "returns."
-        )
 
 
 def _dress(

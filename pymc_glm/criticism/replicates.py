@@ -1,0 +1,123 @@
+"""Counts that draws of a posterior make: freely, or one bin ahead of those recorded."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from pymc_glm.criticism.one_step import PostDraws, Recording, activations
+from pymc_glm.criticism.posterior import variable
+from pymc_glm.kernels.likelihood import ANY
+from pymc_glm.kernels.simulate import draw_given
+from pymc_glm.simulation.parameters import CheckedNetwork, NetworkParameters, check_network
+from pymc_glm.simulation.running import Guard, run_pieces
+
+__all__ = ["as_whole", "chosen_draws", "drawn_networks", "one_step_counts", "run_segments"]
+
+type Floats = NDArray[np.float64]
+type Integers = NDArray[np.intp]
+
+
+def as_whole(number: Any, name: str) -> int:
+    """Return a whole number from 1.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+        raise ValueError(f"{name}: got {number!r}, allowed are whole numbers from 1.")
+    return int(number)
+
+
+def chosen_draws(
+    tree: xr.DataTree, draws: int, rng: np.random.Generator
+) -> tuple[Integers, Integers]:
+    """Return chains and draws, (sample,), some at random or all where there are fewer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The tree does not hold the draws of a network, or draws is no whole number from 1.
+    """
+    n_wanted = as_whole(draws, "draws")
+    n = variable(tree, "posterior", "weights").sizes
+    chosen = np.sort(rng.permutation(n["chain"] * n["draw"])[:n_wanted])
+    chains, index = np.unravel_index(chosen, (n["chain"], n["draw"]))
+    return chains, index
+
+
+def drawn_networks(
+    tree: xr.DataTree, chains: Integers, draws: Integers
+) -> Iterator[NetworkParameters]:
+    """Yield the networks of some draws, one of each pair (chain, draw)."""
+    for chain, draw in zip(chains, draws, strict=True):
+        yield NetworkParameters.from_draw(tree, chain=int(chain), draw=int(draw), random_seed=0)
+
+
+def run_segments(
+    network: CheckedNetwork,
+    starts: NDArray[np.int64],
+    n_bins: int,
+    rng: np.random.Generator,
+    guard: Guard,
+    covariates: Floats,
+) -> Iterator[NDArray]:
+    """Yield counts (time, neuron) of a network that runs freely, piece by piece.
+
+    Parameters
+    ----------
+    network : CheckedNetwork
+    starts : array of int, shape (segment,)
+        Bins before which there is silence, as in the model.
+    n_bins : int
+        Of all segments.
+    rng : numpy.random.Generator
+    guard : Guard
+    covariates : array, shape (time, covariate)
+
+    Raises
+    ------
+    RunAway
+    """
+    silence = np.zeros((network.filters.shape[1], network.bias.size), dtype=np.int64)
+    for first, end in zip(starts, [*starts[1:], n_bins], strict=True):
+        own = covariates[first:end]
+        yield from run_pieces(network, int(end - first), rng, guard, silence, own)
+
+
+def one_step_counts(
+    recording: Recording, parameters: NetworkParameters, rng: np.random.Generator
+) -> NDArray | None:
+    """Draw the count of every bin given the recorded history; (time, neuron).
+
+    Returns
+    -------
+    array, or None
+        None where a mean count is beyond all bounds.
+
+    Raises
+    ------
+    ValueError
+        The law is one of the user's own.
+    """
+    n = len(parameters.bias)
+    law = parameters.observation.likelihood(np.empty((n, 0), dtype=np.int64))
+    if law.family == ANY:
+        raise ValueError(
+            f"tree: counts cannot be drawn from {parameters.observation.name!r}, a law given by "
+            "its log density; use the laws of this package."
+        )
+    own = check_network(parameters).own
+    # Neurons in the place of draws: `activations` takes any number of sets of weights.
+    each = PostDraws(parameters.bias, parameters.weights, parameters.covariate_weights, own)
+    psi = np.ascontiguousarray(activations(recording, each).T)
+    whole = parameters.observation.whole
+    noise = rng.random(psi.shape) if whole else rng.standard_normal(psi.shape)
+    counts = np.empty(psi.shape, dtype=np.int64 if whole else np.float64)
+    shape = np.ascontiguousarray(law.shape, dtype=np.float64)
+    possible = draw_given(law.family, float(law.slope), shape, psi, noise, counts)
+    return counts if possible else None

@@ -10,8 +10,8 @@ BIN := .venv/bin
 PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint notebooks bench bench-mixing bench-dense bench-scaling bench-priors \
-	bench-retina bench-simulate clean venv pins
+.PHONY: help demo test test-slow lint notebooks gallery bench bench-mixing bench-dense bench-scaling bench-priors \
+	bench-retina bench-simulate bench-loo clean venv pins
 
 help:
 	@echo "make demo        simulate two networks, fit them, compare with the truth; results in demo-output/"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-slow   the long statistical tests"
 	@echo "make lint        ruff, mypy, and whether the pinned versions agree"
 	@echo "make notebooks   run the notebooks and keep their outputs"
+	@echo "make gallery     draw the pictures of docs/gallery.md"
 	@echo "make bench       seconds per sweep, beside the machine's floor and the published algorithm"
 	@echo "make bench-mixing   effective draws a second of the published algorithm and ours (an hour or more)"
 	@echo "make bench-dense    the same on the dense model, beside NUTS of nutpie and NumPyro (hours; ARGS)"
@@ -27,6 +28,7 @@ help:
 	@echo "make bench-priors  block labels and positions: seconds a sweep, and a leapfrog step"
 	@echo "make bench-retina RECORDING=path  network priors on a recording of the retina (an hour or more)"
 	@echo "make bench-simulate  neuron-bins simulated a second (seconds)"
+	@echo "make bench-loo      leave-one-out beside az.loo, seconds a million observations (ARGS=--full: 10 million)"
 	@echo "make pins        solve the pinned versions anew (constraints.txt, pyproject.toml)"
 	@echo "make clean       remove .venv, demo-output and all caches"
 	@echo
@@ -54,6 +56,9 @@ lint: venv
 notebooks: venv
 	$(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 
+gallery: venv
+	$(BIN)/python docs/gallery.py
+
 bench: venv
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
@@ -76,6 +81,9 @@ bench-retina: venv
 
 bench-simulate: venv
 	$(BIN)/python benchmarks/simulate.py $(ARGS)
+
+bench-loo: venv
+	$(BIN)/python benchmarks/loo.py $(ARGS)
 
 pins: venv
 	$(BIN)/python .ci/pins.py --solve

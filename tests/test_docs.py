@@ -1,5 +1,6 @@
 """What the documentation says is so: names exist, links lead somewhere, examples run."""
 
+import importlib.util
 import re
 
 import numpy as np
@@ -59,3 +60,18 @@ def test_a_law_of_the_users_own():
     finally:
         pg.Observation.laws.clear()
         pg.Observation.laws.update(laws)
+
+
+def test_the_gallery_has_every_plot_and_is_as_its_script_says():
+    path = ROOT / "docs" / "gallery.py"
+    if not path.exists():
+        pytest.skip("docs/gallery.py is in the repository only")
+    spec = importlib.util.spec_from_file_location("gallery", path)
+    gallery = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(gallery)
+    assert text_of("docs/gallery.md") == gallery.page()
+    code = "\n".join(picture.code for picture in gallery.PICTURES)
+    for name in pg.__all__:
+        assert not name.startswith("plot_") or f"pg.{name}(" in code, name
+    for picture in gallery.PICTURES:
+        assert (path.parent / "gallery" / f"{picture.name}.png").stat().st_size > 5000

@@ -1,4 +1,4 @@
-"""The command line: ``pymc-glm fit`` and ``pymc-glm demo``.
+"""The command line: ``pymc-glm fit``, ``pymc-glm compare`` and ``pymc-glm demo``.
 
 What takes long to import (PyMC, ArviZ, matplotlib) is imported inside the commands.
 """
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pymc_glm.cli import demo, fit
+from pymc_glm.cli import compare, demo, fit
 
 __all__ = ["app", "main"]
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(fit.fit)
+app.command()(compare.compare)
 app.command()(demo.demo)
 
 

@@ -12,6 +12,7 @@ from pymc_glm.cli.run import (
     Posterior,
     Recording,
     build_model,
+    keep_held_out,
     make_basis,
     make_priors,
     read_recording,
@@ -72,6 +73,10 @@ def fit(
     duration: Annotated[
         float | None, typer.Option(help="Length of the window, instead of --stop, s.")
     ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option(help="Keep the last so many seconds for `pymc-glm compare`, s."),
+    ] = None,
     neurons: Annotated[
         str | None, typer.Option(help="Labels of the neurons to fit, with commas.")
     ] = None,
@@ -125,6 +130,7 @@ def fit(
             start=start,
             stop=stop,
             duration=duration,
+            hold_out=hold_out,
             neurons=None if neurons is None else tuple(map(str.strip, neurons.split(","))),
             prior=PriorSettings(edges, weights, n_blocks, n_dims),
             sampling=SampleSettings(draws, tune, chains, cores, threads, seed),
@@ -159,6 +165,7 @@ def run_fit(
         model = build_model(recording.counts, make_basis(settings), settings.prior, session)
         session.accept_input()
         posterior = sample_model(model, settings.sampling, session)
+        keep_held_out(posterior.tree, recording)
         with session.step("Writing the posterior"), hold_interrupts():
             write_posterior(posterior.tree, folder.staging / "posterior.nc")
             folder.commit()

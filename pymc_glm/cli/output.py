@@ -41,7 +41,9 @@ class OutputFolder:
     overwrite : bool
         Whether results of an earlier run may be replaced.
     expected : sequence of str
-        Names of the files that a run writes when nothing goes wrong, out of `RESULT_FILES`.
+        Names of the files that a run writes when nothing goes wrong, out of `files`.
+    files : sequence of str
+        Names of all files that are results of the command; those of earlier runs are replaced.
 
     Raises
     ------
@@ -50,11 +52,17 @@ class OutputFolder:
     """
 
     def __init__(
-        self, path: Path, *, overwrite: bool = False, expected: Sequence[str] = RESULT_FILES
+        self,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        expected: Sequence[str] = RESULT_FILES,
+        files: Sequence[str] = RESULT_FILES,
     ):
         self.path = Path(path).expanduser()
         self.overwrite = overwrite
         self.expected = expected
+        self.files = files
         self._made: list[Path] = []
         self._written: set[str] = set()
         self._stuck = False  # files that cannot be moved stay where they are
@@ -86,7 +94,7 @@ class OutputFolder:
             shutil.rmtree(self.staging, ignore_errors=True)
             self._remove_parents()
         if error is not None and self._written:
-            there = [name for name in RESULT_FILES if name in self._written]
+            there = [name for name in self.files if name in self._written]
             missing = [name for name in self.expected if name not in self._written]
             lack = f"; missing: {', '.join(missing)}" if missing else ""
             error.add_note(f"{self.path} holds {', '.join(there)}{lack}.")
@@ -99,7 +107,7 @@ class OutputFolder:
         Returns
         -------
         list of Path
-            All files moved so far, in the order of `RESULT_FILES`.
+            All files moved so far, in the order of `files`.
 
         Raises
         ------
@@ -107,13 +115,13 @@ class OutputFolder:
             A file cannot be moved; it is kept, the message says where.
         """
         first = not self._written
-        for name in RESULT_FILES:
+        for name in self.files:
             if (self.staging / name).exists():
                 self._move(name)
         if first:
-            for name in set(RESULT_FILES) - self._written:
+            for name in set(self.files) - self._written:
                 (self.path / name).unlink(missing_ok=True)
-        return [self.path / name for name in RESULT_FILES if name in self._written]
+        return [self.path / name for name in self.files if name in self._written]
 
     def _move(self, name: str) -> None:
         try:
@@ -132,7 +140,7 @@ class OutputFolder:
     def _check(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise NotADirectoryError(f"--output: {self.path} is a file; name a folder.")
-        earlier = [name for name in RESULT_FILES if (self.path / name).exists()]
+        earlier = [name for name in self.files if (self.path / name).exists()]
         if earlier and not self.overwrite:
             raise FileExistsError(
                 f"--output: {self.path} holds the results of an earlier run ({', '.join(earlier)})"

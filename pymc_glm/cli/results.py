@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["TrueNetwork", "result_files", "write_pictures", "write_posterior", "write_summary"]
+__all__ = [
+    "TrueNetwork",
+    "result_files",
+    "write_comparison",
+    "write_pictures",
+    "write_posterior",
+    "write_summary",
+]
 
 _DPI = 150
 
@@ -117,6 +124,22 @@ def write_pictures(
             _save(plot_blocks(blocks), folder / "blocks.png")
         if positions is not None:
             _save(plot_positions(positions), folder / "positions.png")
+
+
+def write_comparison(
+    table: "pd.DataFrame", folder: Path, session: Session, *, pictures: bool = True
+) -> None:
+    """Write the table of `compare_models`, and its picture."""
+    table.to_csv(folder / "comparison.csv", index_label="model")
+    if not pictures:
+        return
+    import matplotlib
+
+    matplotlib.use("agg")
+    from pymc_glm.plots import plot_comparison
+
+    with session.step("Drawing the picture"):
+        _save(plot_comparison(table), folder / "comparison.png")
 
 
 def _save(axes: Any, path: Path) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "Posterior",
     "Recording",
     "build_model",
+    "keep_held_out",
     "make_basis",
     "make_priors",
     "read_recording",
@@ -41,6 +42,8 @@ class Recording(NamedTuple):
     dropped: tuple[str, ...]  # neurons below the minimum rate
     min_rate: float  # Hz
     n_merged: int  # spikes that were not counted because another one stood in their bin
+    held_out: "xr.DataArray | None" = None  # (time, neuron), with the window of history before
+    held_out_start: float = float("nan")  # s
 
     @property
     def bin_width(self) -> float:
@@ -79,7 +82,42 @@ def read_recording(settings: FitSettings, session: Session) -> Recording:
         )
     _warn_of_pauses(counts, session)
     counts, n_merged = _merge_spikes(counts, settings.max_merged, session)
-    return Recording(trains.name, counts, dropped, settings.min_rate, n_merged)
+    recording = Recording(trains.name, counts, dropped, settings.min_rate, n_merged)
+    return recording if settings.hold_out is None else _hold_out(recording, settings)
+
+
+def _hold_out(recording: Recording, settings: FitSettings) -> Recording:
+    """Take the end of the recording away.
+
+    Raises
+    ------
+    ValueError
+        It is shorter than the window of the filters, or leaves less than it to fit.
+    """
+    counts, width = recording.counts, recording.bin_width
+    last, window = (round(s / width) for s in (settings.hold_out or 0.0, settings.window))
+    first = len(counts) - last
+    if last <= window or first <= window:
+        raise ValueError(
+            f"--hold-out: got {settings.hold_out:g} of {len(counts) * width:g} s; hold out, and "
+            f"leave to fit, more than the window of {settings.window:g} s."
+        )
+    return recording._replace(
+        counts=counts.isel(time=slice(0, first)),
+        held_out=counts.isel(time=slice(first - window, None)),
+        held_out_start=float(counts["time"].values[first]),
+    )
+
+
+def keep_held_out(tree: "xr.DataTree", recording: Recording) -> None:
+    """Put counts that were held out into a posterior, group ``held_out``."""
+    import xarray as xr
+
+    if recording.held_out is not None:
+        counts = recording.held_out.drop_vars(
+            [name for name in recording.held_out.coords if name not in ("time", "neuron")]
+        )
+        tree["held_out"] = xr.Dataset({"counts": counts}, attrs={"start": recording.held_out_start})
 
 
 def _warn_of_pauses(counts: "xr.DataArray", session: Session) -> None:
@@ -187,6 +225,7 @@ def make_priors(settings: PriorSettings) -> tuple["Edges", "Weights"]:
         EdgePrior.BERNOULLI: lambda: pg.BernoulliEdges(),
         EdgePrior.BLOCK: lambda: pg.BlockEdges(n_blocks),
         EdgePrior.DISTANCE: lambda: pg.DistanceEdges(n_dims),
+        EdgePrior.UNCOUPLED: lambda: pg.BernoulliEdges(probability=0.0),
         EdgePrior.EIGEN: lambda: pg.EigenEdges() if n_dims is None else pg.EigenEdges(n_dims),
     }
     of_weights = {

@@ -30,6 +30,7 @@ class EdgePrior(StrEnum):
     BLOCK = "block"
     DISTANCE = "distance"
     EIGEN = "eigen"
+    UNCOUPLED = "uncoupled"
 
 
 class WeightPrior(StrEnum):
@@ -84,6 +85,7 @@ class FitSettings(NamedTuple):
     start: float | None = None  # s
     stop: float | None = None  # s
     duration: float | None = None  # s
+    hold_out: float | None = None  # s, at the end
     neurons: tuple[str, ...] | None = None
     prior: PriorSettings = PriorSettings()
     sampling: SampleSettings = SampleSettings()

@@ -1,0 +1,170 @@
+"""``pymc-glm compare``: the folders of several fits in, a table and a picture of them out."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pymc_glm.cli.output import OutputFolder
+from pymc_glm.cli.results import write_comparison
+from pymc_glm.cli.session import Session, open_session
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from rich.table import Table
+
+__all__ = ["compare"]
+
+_FILES = ("comparison.csv", "comparison.png")
+
+
+class Unit(StrEnum):
+    """What LOO leaves out at a time."""
+
+    BIN = "bin"
+    BLOCK = "block"
+    TRIAL = "trial"
+
+
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Two or more folders of `pymc-glm fit`, of one recording.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder of results.")] = Path("comparison"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
+    ] = False,
+    unit: Annotated[Unit, typer.Option(help="What LOO leaves out at a time.")] = Unit.BIN,
+    block_width: Annotated[float, typer.Option(help="Seconds, for --unit block.")] = 1.0,
+    draws: Annotated[int, typer.Option(min=1, help="Draws for time rescaling.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same table.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, show_default="all cores")] = None,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Draw none.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say warnings and errors only.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+) -> None:
+    """Compare the models in FOLDERS: LOO, stacking weights, held-out bits per spike, KS tests.
+
+    Bits per spike are there where the fits held out the same counts (pymc-glm fit --hold-out).
+    Writes comparison.csv and comparison.png. Exit code 2: bad input; 1: anything else.
+    """
+    with open_session(quiet=quiet, debug=debug) as session:
+        files = _FILES[:1] if no_pictures else _FILES
+        with OutputFolder(output, overwrite=overwrite, expected=files, files=_FILES) as folder:
+            trees = _read(folders, session)
+            held_out = _held_out(trees, session)
+            table = _table(trees, held_out, session, unit.value, block_width, draws, seed, threads)
+            write_comparison(table, folder.staging, session, pictures=not no_pictures)
+            written = folder.commit()
+        session.results.print(_shown(table))
+        session.results.print(f"\nWritten to {output}: {', '.join(file.name for file in written)}")
+
+
+def _read(folders: list[Path], session: Session) -> dict[str, "xr.DataTree"]:
+    """Read the posteriors, by the names of their folders.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        Fewer than two, two of one name, one without a posterior.
+    """
+    import xarray as xr
+
+    names = [folder.resolve().name for folder in folders]
+    if len(folders) < 2 or len(set(names)) < len(names):
+        raise ValueError(
+            f"FOLDERS: got {', '.join(map(str, folders))}; give two or more, of different names."
+        )
+    trees = {}
+    with session.step(f"Reading {len(folders)} posteriors"):
+        for name, folder in zip(names, folders, strict=True):
+            path = folder / "posterior.nc"
+            if not path.exists():
+                raise FileNotFoundError(
+                    f"FOLDERS: there is no {path}; give folders that `pymc-glm fit` wrote."
+                )
+            with xr.open_datatree(path, engine="h5netcdf") as tree:
+                trees[name] = tree.load()
+    return trees
+
+
+def _held_out(trees: dict[str, "xr.DataTree"], session: Session) -> "xr.Dataset | None":
+    """Return the counts that all fits held out, None if there are none.
+
+    Raises
+    ------
+    ValueError
+        Fits held out different counts.
+    """
+    every = {
+        name: tree["held_out"].to_dataset() if "held_out" in tree.children else None
+        for name, tree in trees.items()
+    }
+    (first, known), *others = every.items()
+    for name, own in others:
+        same = own is known if own is None or known is None else own.identical(known)
+        if not same:
+            raise ValueError(
+                f"FOLDERS: {first} and {name} held out different counts; fit both with the same "
+                "recording and --hold-out."
+            )
+    if known is None:
+        session.say("  no counts were held out; `pymc-glm fit --hold-out 30` keeps the last 30 s")
+    return known
+
+
+def _table(
+    trees: dict[str, "xr.DataTree"],
+    held_out: "xr.Dataset | None",
+    session: Session,
+    unit: str,
+    block_width: float,
+    draws: int,
+    seed: int,
+    threads: int | None,
+) -> "pd.DataFrame":
+    import pymc_glm as pg
+
+    counts = start = None
+    if held_out is not None:
+        counts, start = held_out["counts"], held_out.attrs["start"]
+        width = float(next(iter(trees.values()))["constant_data"]["bin_width"])
+        counts = counts.assign_attrs(bin_width=width)
+    with session.step("Comparing"):
+        return pg.compare_models(
+            trees, counts, start=start, unit=unit, block_width=block_width, draws=draws,
+            random_seed=seed, threads=threads,
+        )  # fmt: skip
+
+
+def _shown(table: "pd.DataFrame") -> "Table":
+    """Return the table for a terminal."""
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("model")
+    for name in ("elpd (LOO)", "below best", "weight", "high k"):
+        shown.add_column(name, justify="right")
+    held_out, tested = "bits_per_spike" in table, "ks_passes" in table
+    if held_out:
+        shown.add_column("bits/spike", justify="right")
+    if tested:
+        shown.add_column("KS passes", justify="right")
+    best = table["elpd"].max()
+    for model, row in table.iterrows():
+        below = best - row["elpd"]
+        cells = [
+            str(model),
+            f"{row['elpd']:.1f} ± {row['se']:.1f}",
+            "" if below == 0 else f"{below:.1f} ± {row['dse']:.1f}",
+            f"{row['weight']:.2f}",
+            str(row["n_high_k"]),
+        ]
+        if held_out:
+            cells.append(f"{row['bits_per_spike']:.3f} ± {row['bits_per_spike_se']:.3f}")
+        if tested:
+            cells.append(f"{row['ks_passes']} of {row['ks_tested']}")
+        shown.add_row(*cells)
+    return shown

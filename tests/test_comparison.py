@@ -1,0 +1,200 @@
+"""Several models of one recording: the table, its picture and the command."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from drawn_tree import drawn_tree
+from typer.testing import CliRunner
+
+import pymc_glm as pg
+from pymc_glm.cli import app
+
+WIDTH = 0.02
+BASIS = pg.basis.raised_cosine(1, window=0.1, bin_width=WIDTH)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:compare_models. observations with a Pareto k"),
+    pytest.mark.filterwarnings("ignore:loo. .*Pareto k"),
+]
+MODELS = ("coupled", "uncoupled")
+
+
+@pytest.fixture(scope="module")
+def counts():
+    weights = np.zeros((2, 2, 1))
+    weights[1, 0, 0] = 2.5
+    network = pg.NetworkParameters(np.array([-2.0, -3.0]), weights, BASIS)
+    return pg.simulate(network, 5000, random_seed=5)
+
+
+@pytest.fixture(scope="module")
+def trees(counts):
+    """Draws around the truth, and the same without the coupling."""
+    train, made = counts.isel(time=slice(0, 4000)), {}
+    rng = np.random.default_rng(1)
+    for name, weight, bias in (("coupled", 2.5, -3.0), ("uncoupled", 0.0, -2.6)):
+        tree = drawn_tree(pg.build_glm(train, BASIS), draws=50)
+        posterior = tree["posterior"]
+        posterior["weights"][:] = 0.0
+        posterior["adjacency"][:] = 0
+        if weight:
+            posterior["weights"][..., 1, 0, 0] = weight + rng.normal(0, 0.05, (2, 50))
+            posterior["adjacency"][..., 1, 0] = 1
+        posterior["bias"][:] = np.array([-2.0, bias]) + rng.normal(0, 0.03, (2, 50, 2))
+        made[name] = tree
+    return made
+
+
+@pytest.fixture(scope="module")
+def table(trees, counts):
+    return pg.compare_models(trees, counts, start=80.0, random_seed=1)
+
+
+def test_each_criterion_is_that_of_its_function(table, trees, counts):
+    assert list(table.index) == list(MODELS)
+    for name in MODELS:
+        row, loo = table.loc[name], pg.loo(trees[name])
+        assert row["elpd"] == pytest.approx(loo.elpd)
+        assert row["n_high_k"] == (loo.pareto_k > loo.good_k).sum()
+        score = pg.heldout_score(trees[name], None, counts, start=80.0)
+        assert row["bits_per_spike"] == score.bits_per_spike
+        assert row["bits_per_spike_se"] == score.bits_per_spike_se
+        tested = pg.time_rescaling(trees[name], random_seed=1)
+        passed = tested["ks_mean"] < tested["bound"].sel(probability=0.95)
+        assert row["ks_passes"] == passed.sum()
+        assert row["ks_tested"] == 2
+    assert table.loc["coupled", "weight"] > 0.8
+    assert table["bits_per_spike"].is_monotonic_decreasing
+    assert table["ks_passes"].tolist() == [2, 1]
+
+
+def test_without_held_out_counts(trees):
+    table = pg.compare_models(trees, unit="block", block_width=2.0, random_seed=1)
+    assert "bits_per_spike" not in table
+    assert table["elpd"].is_monotonic_decreasing
+
+
+def test_models_of_other_data(trees, counts):
+    other = drawn_tree(pg.build_glm(counts.isel(time=slice(0, 3000)), BASIS), draws=50)
+    with pytest.raises(
+        ValueError, match=r"'x' and 'coupled' are of different counts \(3000 and 40"
+    ):
+        pg.compare_models({"coupled": trees["coupled"], "x": other})
+    some = counts.isel(time=slice(0, 4000))
+    part = drawn_tree(pg.build_glm(some, BASIS, exclude=np.arange(4000) < 9), draws=50)
+    with pytest.raises(ValueError, match="different bins that are data"):
+        pg.compare_models({"coupled": trees["coupled"], "x": part})
+    with pytest.raises(
+        ValueError, match="trees: got 1 models; give a dict of names to two or more"
+    ):
+        pg.compare_models({"coupled": trees["coupled"]})
+
+
+# --- the picture ---------------------------------------------------------------------------------
+
+
+def test_one_panel_for_each_criterion(table):
+    axes = pg.plot_comparison(table)
+    axes[0].figure.canvas.draw()
+    labels = [ax.get_xlabel() for ax in axes]
+    assert labels == [
+        "elpd (LOO) below the best (nats)",
+        "held out, bits per spike",
+        "neurons that pass time rescaling (%)",
+    ]
+    names = [text.get_text() for text in axes[0].get_yticklabels()]
+    assert names == list(MODELS)
+    drawn = [{line.get_label(): line for line in ax.lines}["score"].get_xdata() for ax in axes]
+    np.testing.assert_allclose(drawn[0], table["elpd"] - table["elpd"].max())
+    np.testing.assert_allclose(drawn[1], table["bits_per_spike"])
+    np.testing.assert_allclose(drawn[2], [100, 50])
+    ends = np.array([path.vertices[:, 0] for path in axes[1].collections[0].get_paths()])
+    error = table["bits_per_spike_se"].to_numpy()
+    np.testing.assert_allclose(np.diff(ends)[:, 0], 2 * error)
+    low, high = axes[1].get_ylim()
+    assert low > 1 > 0 > high  # the best on top
+    plt.close(axes[0].figure)
+
+
+def test_models_with_high_k_are_marked(table):
+    axes = pg.plot_comparison(table.assign(n_high_k=[0, 3])[["elpd", "dse", "n_high_k"]])
+    assert len(axes) == 1
+    lines = {line.get_label(): line for line in axes[0].lines}
+    assert lines["high Pareto k"].get_ydata().tolist() == [1]
+    assert "Pareto k too high" in axes[0].get_title(loc="left")
+    _, own = plt.subplots(1, 2)
+    with pytest.raises(ValueError, match="got 2 axes, but 3 panels"):
+        pg.plot_comparison(table, ax=own)
+    with pytest.raises(TypeError, match="table: got dict"):
+        pg.plot_comparison({})
+    plt.close("all")
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory, counts):
+    """Two fits of one recording by the command line, the last 20 s held out."""
+    folder = tmp_path_factory.mktemp("fits")
+    time, neuron = np.nonzero(counts.values)
+    table = pd.DataFrame({"time": (time + 0.5) * WIDTH, "neuron": neuron})
+    table.to_csv(folder / "spikes.csv", index=False)
+    for name in MODELS:
+        edges = "bernoulli" if name == "coupled" else "uncoupled"
+        run(
+            "fit", folder / "spikes.csv", "--bin-width", WIDTH, "--edges", edges, "--output",
+            folder / name, "--hold-out", 20, "--draws", 60, "--tune", 60, "--chains", 2,
+            "--cores", 1, "--seed", 1, "--no-pictures", "--quiet", "--n-basis", 1,
+        )  # fmt: skip
+    return folder
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
+
+
+def test_the_command_compares_fits(fits, counts):
+    out = fits / "both"
+    said = run("compare", fits / "uncoupled", fits / "coupled", "--output", out)
+    assert "comparison.csv, comparison.png" in said
+    assert said.index("coupled ") < said.index("uncoupled ")
+    assert "of 2" in said
+    table = pd.read_csv(out / "comparison.csv", index_col="model")
+    assert list(table.index) == list(MODELS)
+    assert table.loc["coupled", "bits_per_spike"] > table.loc["uncoupled", "bits_per_spike"]
+    tree = xr.open_datatree(fits / "coupled" / "posterior.nc", engine="h5netcdf")
+    assert tree.attrs == {}
+    assert tree["observed_data"].sizes["time"] == tree["constant_data"].sizes["time"]
+    n = tree["constant_data"].sizes["time"]
+    held_out = tree["held_out"]["counts"]
+    assert held_out.sizes["time"] == 1000 + 5  # and the window of history before
+    whole = np.concatenate([tree["constant_data"]["counts"], held_out[5:]])
+    np.testing.assert_array_equal(whole, counts.values[: n + 1000])
+    score = pg.heldout_score(
+        tree, None, held_out.assign_attrs(bin_width=WIDTH), start=tree["held_out"].attrs["start"]
+    )
+    assert table.loc["coupled", "bits_per_spike"] == pytest.approx(score.bits_per_spike)
+    assert "holds the results of an earlier run (comparison.csv" in run(
+        "compare", fits / "uncoupled", fits / "coupled", "--output", out, code=2
+    )
+
+
+def test_the_uncoupled_model_has_no_couplings(fits):
+    tree = xr.open_datatree(fits / "uncoupled" / "posterior.nc", engine="h5netcdf")
+    present = tree["posterior"]["adjacency"].any(("chain", "draw")).values
+    assert not present[~np.eye(2, dtype=bool)].any()
+
+
+def test_what_cannot_be_compared(fits):
+    out = ("--output", fits / "none")
+    assert "give two or more" in run("compare", fits / "coupled", *out, code=2)
+    said = run("compare", fits / "coupled", fits, *out, code=2)
+    assert "there is no" in said
+    assert "posterior.nc" in said
+    assert not (fits / "none").exists()
+    said = run("fit", fits / "spikes.csv", *out, "--hold-out", 0.05, code=2)
+    assert "--hold-out: got 0.05 of" in said

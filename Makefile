@@ -11,7 +11,7 @@ PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto 
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint notebooks gallery bench bench-mixing bench-dense bench-scaling bench-priors \
-	bench-retina bench-simulate bench-loo clean venv pins
+	bench-retina bench-simulate bench-loo bench-imports clean venv pins
 
 help:
 	@echo "make demo        simulate two networks, fit them, compare with the truth; results in demo-output/"
@@ -29,6 +29,7 @@ help:
 	@echo "make bench-retina RECORDING=path  network priors on a recording of the retina (an hour or more)"
 	@echo "make bench-simulate  neuron-bins simulated a second (seconds)"
 	@echo "make bench-loo      leave-one-out beside az.loo, seconds a million observations (ARGS=--full: 10 million)"
+	@echo "make bench-imports  seconds of import pymc_glm over those of import pymc"
 	@echo "make pins        solve the pinned versions anew (constraints.txt, pyproject.toml)"
 	@echo "make clean       remove .venv, demo-output and all caches"
 	@echo
@@ -84,6 +85,9 @@ bench-simulate: venv
 
 bench-loo: venv
 	$(BIN)/python benchmarks/loo.py $(ARGS)
+
+bench-imports: venv
+	$(BIN)/python benchmarks/imports.py $(ARGS)
 
 pins: venv
 	$(BIN)/python .ci/pins.py --solve

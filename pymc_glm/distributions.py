@@ -202,6 +202,8 @@ class Baseline(pm.Normal):
     Parameters
     ----------
     mu, sigma : tensor_like of float, broadcastable to (post,)
+    tau : tensor_like of float, optional
+        Precision, in place of sigma; as of `pymc.Normal`.
 
     Examples
     --------

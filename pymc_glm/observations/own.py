@@ -35,6 +35,11 @@ def log_concave(
     shape : float or array (post,)
         A number of each neuron that the density may use.
 
+    Returns
+    -------
+    Likelihood
+        The law of these counts, for the kernels.
+
     Raises
     ------
     ValueError

@@ -31,6 +31,18 @@ _INTERPRETED = Mode(linker="py", optimizer="fast_compile")
 class NetworkParameters(NamedTuple):
     """A network with known parameters.
 
+    Parameters
+    ----------
+    bias : array, shape (post,)
+        Activation of a silent network.
+    weights : array, shape (post, pre, basis)
+        Amplitudes of the coupling filters, 0 where there is no edge.
+    basis : DataArray (lag, basis)
+        With ``attrs["bin_width"]`` in seconds, as from `pymc_glm.basis`.
+    observation : Observation
+        The law of the counts, with numbers for all that it has to be told.
+    covariate_weights : array, shape (post, covariate), optional
+
     Examples
     --------
     >>> import numpy as np, pymc_glm as pg
@@ -39,11 +51,11 @@ class NetworkParameters(NamedTuple):
     >>> bursting = pair._replace(observation=pg.NegativeBinomial(0.5))
     """
 
-    bias: Floats  # (post,), activation of a silent network
-    weights: Floats  # (post, pre, basis), 0 where there is no edge
-    basis: xr.DataArray  # (lag, basis), with attrs["bin_width"] in seconds
-    observation: Observation = Bernoulli()  # with numbers for all that it has to be told
-    covariate_weights: Floats | None = None  # (post, covariate)
+    bias: Floats
+    weights: Floats
+    basis: xr.DataArray
+    observation: Observation = Bernoulli()
+    covariate_weights: Floats | None = None
 
     @property
     def adjacency(self) -> NDArray[np.int8]:

@@ -29,6 +29,18 @@ type Floats = NDArray[np.float64]
 class NetworkStability:
     """Expected rates of a network and what becomes of disturbances, see `stability`.
 
+    Attributes
+    ----------
+    rates : array, shape (post,)
+        In Hz (for traces: means), that keep themselves up; infinite where none were found.
+    spectral_radius : float
+        Factor by which a disturbance grows in a bin.
+    branching_ratio : float
+        Spectral radius of the gain matrix summed over lags.
+    stable : bool
+    text : str
+        One sentence.
+
     Examples
     --------
     >>> import numpy as np, pymc_glm as pg
@@ -38,11 +50,11 @@ class NetworkStability:
     True
     """
 
-    rates: Floats  # (post,), Hz (means of traces), that keep themselves up; infinite: none found
-    spectral_radius: float  # factor by which a disturbance grows in a bin
-    branching_ratio: float  # spectral radius of the gain matrix summed over lags
+    rates: Floats
+    spectral_radius: float
+    branching_ratio: float
     stable: bool
-    text: str  # one sentence
+    text: str
 
     def __str__(self) -> str:
         return self.text

@@ -1,0 +1,88 @@
+"""Run the notebooks, each in a kernel of its own, and keep their outputs.
+
+    python notebooks/run.py                 # all, outputs kept
+    python notebooks/run.py --short         # few draws of little data, outputs thrown away
+    python notebooks/run.py 01_quick_start.ipynb
+
+``--short`` sets ``SHORT = True`` in the cell with the tag "parameters".
+"""
+
+import argparse
+import os
+import re
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).resolve().parent
+LARGEST = 1_000_000  # bytes of a notebook with its outputs
+
+
+def set_short(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Set the parameter that makes a notebook short."""
+    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", ())]
+    if len(cells) != 1 or not re.search(r"^SHORT = False\b", cells[0].source, re.M):
+        raise ValueError(f"{path.name}: it needs one cell tagged 'parameters' with SHORT = False.")
+    cells[0].source = re.sub(r"^SHORT = False\b", "SHORT = True", cells[0].source, flags=re.M)
+
+
+def tidy(notebook: nbformat.NotebookNode, path: Path) -> str:
+    """Return the notebook as text, without what differs from run to run or machine to machine."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    text = nbformat.writes(notebook)
+    for place in {str(HERE.parent), str(Path.home())} - {"/"}:
+        if place in text:
+            at = text.index(place)
+            raise ValueError(f"{path.name}: its outputs name a place of this machine: "
+                             f"{text[max(0, at - 200) : at + 80]!r}")  # fmt: skip
+    if len(text) > LARGEST:
+        raise ValueError(f"{path.name}: {len(text)} bytes with its outputs, allowed are {LARGEST}.")
+    return text + "\n"
+
+
+def run(path: Path, *, short: bool) -> None:
+    """Execute a notebook; write it back, whole or not at all, unless it is the short form."""
+    notebook = nbformat.read(path, as_version=4)
+    if short:
+        set_short(notebook, path)
+    start = time.perf_counter()
+    NotebookClient(
+        notebook,
+        timeout=3600,
+        kernel_name="python3",
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
+    if not short:
+        new = path.with_suffix(".ipynb.new")
+        new.write_text(tidy(notebook, path), encoding="utf-8")
+        new.replace(path)
+    print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def main() -> None:
+    """Run the notebooks that are named, or all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help="names of notebooks, by default all")
+    parser.add_argument("--short", action="store_true", help="few draws, outputs thrown away")
+    arguments = parser.parse_args()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    paths = [HERE / Path(n).name for n in arguments.names] or sorted(HERE.glob("[0-9]*.ipynb"))
+    for path in paths:
+        run(path, short=arguments.short)
+
+
+if __name__ == "__main__":
+    main()

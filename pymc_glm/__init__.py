@@ -1,12 +1,13 @@
 """Bayesian network GLMs for spike trains as ordinary PyMC models.
 
->>> import pymc_glm as pg
->>> trains = pg.read_spikes("recording.h5")  # doctest: +SKIP
->>> counts = pg.bin_spikes(trains, bin_width=0.005, min_rate=0.4).clip(max=1)  # doctest: +SKIP
+>>> import numpy as np, pymc_glm as pg
+>>> times = np.sort(np.random.default_rng(1).uniform(0, 20, (2, 150)))  # seconds; or read_spikes
+>>> counts = pg.bin_spikes({"a": times[0], "b": times[1]}, bin_width=0.005).clip(max=1)
 >>> basis = pg.basis.raised_cosine(3, window=0.1, bin_width=0.005)
->>> model = pg.build_glm(counts, basis)  # doctest: +SKIP
->>> tree = pg.sample(model=model)  # doctest: +SKIP
->>> pg.edge_summary(tree)  # doctest: +SKIP
+>>> model = pg.build_glm(counts, basis, edges=pg.BernoulliEdges(probability=0.2))
+>>> tree = pg.sample(100, 100, model=model, random_seed=1, progressbar=False, quiet=True)
+>>> pg.edge_summary(tree)["probability"].shape
+(4,)
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -62,10 +62,11 @@ class BlockRefits(SamplingWrapper):
 
     Examples
     --------
-    >>> build = functools.partial(pg.build_glm, counts, basis)  # doctest: +SKIP
-    >>> tree = pg.sample(model=build())  # doctest: +SKIP
-    >>> refits = pg.BlockRefits(tree, build)  # doctest: +SKIP
-    >>> az.loo_kfold(refits.data, refits, k=5)  # doctest: +SKIP
+    >>> import functools, arviz as az, pymc_glm as pg
+    >>> build = functools.partial(pg.build_glm, counts, basis, **parts)
+    >>> refits = pg.BlockRefits(tree, build, sample_kwargs=options, random_seed=1)
+    >>> az.loo_kfold(refits.data, refits, k=2).n_data_points  # blocks of 10 s
+    3
     """
 
     def __init__(
@@ -225,9 +226,11 @@ def kfold(
 
     Examples
     --------
-    >>> build = functools.partial(pg.build_glm, counts, basis)  # doctest: +SKIP
-    >>> tree = pg.sample(model=build())  # doctest: +SKIP
-    >>> print(pg.kfold(tree, build, k=5, random_seed=1, draws=500))  # doctest: +SKIP
+    >>> import functools, pymc_glm as pg
+    >>> build = functools.partial(pg.build_glm, counts, basis, **parts)
+    >>> elpd = pg.kfold(tree, build, k=2, draws=50, tune=50, random_seed=1, progressbar=False)
+    >>> elpd.elpd_i.sizes
+    Frozen({'block': 3})
     """
     rng = random_generator(random_seed)
     refits = BlockRefits(
@@ -291,8 +294,12 @@ def leave_future_out(
 
     Examples
     --------
-    >>> build = functools.partial(pg.build_glm, counts, basis)  # doctest: +SKIP
-    >>> print(pg.leave_future_out(tree, build, start=300.0, random_seed=1))  # doctest: +SKIP
+    >>> import functools, pymc_glm as pg
+    >>> build = functools.partial(pg.build_glm, counts, basis, **parts)
+    >>> elpd = pg.leave_future_out(tree, build, start=20.0, block_width=5.0, random_seed=1,
+    ...                            draws=50, tune=50, progressbar=False)
+    >>> elpd.elpd_i.sizes["block"]  # 20 to 25 s
+    1
     """
     refits = BlockRefits(
         tree, build, unit=unit, block_width=block_width, sample_kwargs=sample_kwargs,

@@ -116,8 +116,11 @@ def session(tree: xr.DataTree, name: str) -> xr.DataTree:
 
     Examples
     --------
-    >>> tree = pg.sample(model=model)  # doctest: +SKIP
-    >>> pg.edge_summary(pg.session(tree, "monday"))  # doctest: +SKIP
+    >>> import pymc_glm as pg
+    >>> both = pg.build_glm({"monday": counts, "tuesday": later_counts}, basis, **parts)
+    >>> tree = pg.sample(model=both, random_seed=1, **options)
+    >>> pg.edge_summary(pg.session(tree, "tuesday")).shape[0]
+    9
     """
     start = f"{name}{SEPARATOR}"
     known = session_names(tree)

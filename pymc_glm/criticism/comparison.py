@@ -76,8 +76,11 @@ def compare_models(
 
     Examples
     --------
-    >>> trees = {"coupled": coupled, "uncoupled": uncoupled}  # doctest: +SKIP
-    >>> pg.compare_models(trees, heldout, random_seed=1)  # doctest: +SKIP
+    >>> import pymc_glm as pg
+    >>> trees = {"coupled": tree, "uncoupled": other_tree}
+    >>> table = pg.compare_models(trees, later_counts, random_seed=1)
+    >>> list(table.index)  # the best first
+    ['coupled', 'uncoupled']
     """
     _check_trees(trees)
     scores = {}

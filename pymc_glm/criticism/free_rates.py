@@ -129,10 +129,9 @@ def posterior_rates(
 
     Examples
     --------
-    >>> import numpy as np, pymc_glm as pg
-    >>> tree = pg.sample(model=model)  # doctest: +SKIP
-    >>> rates = pg.posterior_rates(tree, random_seed=1)  # doctest: +SKIP
-    >>> ax = pg.plot_rate_check(rates)  # doctest: +SKIP
+    >>> import pymc_glm as pg
+    >>> rates = pg.posterior_rates(tree, draws=20, random_seed=1)
+    >>> ax = pg.plot_rate_check(rates)
     """
     rng = random_generator(random_seed)
     chains, index = chosen_draws(tree, draws, rng)

@@ -132,9 +132,12 @@ def heldout_score(
 
     Examples
     --------
-    >>> score = pg.heldout_score(tree, model, counts, start=600.0)  # doctest: +SKIP
-    >>> print(score)  # doctest: +SKIP
-    >>> score.neurons.sort_values("bits_per_spike")  # doctest: +SKIP
+    >>> import pymc_glm as pg
+    >>> score = pg.heldout_score(tree, model, later_counts)
+    >>> score.bits_per_spike > pg.heldout_score(other_tree, None, later_counts).bits_per_spike
+    True
+    >>> score.neurons["neuron"].tolist()
+    ['a', 'b', 'c']
     """
     recording = recording_of(tree)
     check_model(tree, model)

@@ -187,10 +187,12 @@ def heldout_neuron(
 
     Examples
     --------
-    >>> others = pg.build_glm(counts.drop_sel(neuron="a"), basis)  # doctest: +SKIP
-    >>> tree = pg.sample(model=others)  # doctest: +SKIP
-    >>> model = pg.build_glm(counts, basis)  # doctest: +SKIP
-    >>> print(pg.heldout_neuron(tree, model, "a", random_seed=1))  # doctest: +SKIP
+    >>> import pymc_glm as pg
+    >>> others = pg.build_glm(counts.drop_sel(neuron="c"), basis, **parts)
+    >>> tree = pg.sample(model=others, random_seed=1, **options)
+    >>> score = pg.heldout_neuron(tree, model, "c", draws=10, temperatures=20, random_seed=1)
+    >>> score.bits_per_spike > 0  # the others say when it fires
+    True
     """
     post = place_of_neuron(tree, model, neuron)
     n_steps, rng = as_whole(temperatures, "temperatures"), random_generator(random_seed)

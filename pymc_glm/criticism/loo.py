@@ -250,7 +250,10 @@ def influential(elpd: ELPDDataLOO, threshold: float | None = None) -> pd.DataFra
 
     Examples
     --------
-    >>> pg.influential(pg.loo(tree)).head()  # doctest: +SKIP
+    >>> import pymc_glm as pg
+    >>> table = pg.influential(pg.loo(tree), threshold=0.3)
+    >>> bool((table["pareto_k"] > 0.3).all())
+    True
     """
     k, values = getattr(elpd, "pareto_k", None), getattr(elpd, "elpd_i", None)
     if k is None or values is None or "post" not in k.dims:

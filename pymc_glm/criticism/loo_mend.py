@@ -74,9 +74,15 @@ def mend_loo(
 
     Examples
     --------
+    >>> import pymc_glm as pg
     >>> def refit(out):
-    ...     return pg.sample(model=pg.build_glm(counts, basis, exclude=out), random_seed=1)
-    >>> better = pg.mend_loo(pg.loo(tree), tree, refit)  # doctest: +SKIP
+    ...     model = pg.build_glm(counts, basis, exclude=out, **parts)
+    ...     return pg.sample(model=model, random_seed=1, **options)
+    >>> elpd = pg.loo(tree)
+    >>> worst = float(elpd.pareto_k.max())
+    >>> better = pg.mend_loo(elpd, tree, refit, threshold=worst - 1e-9)  # refits for the worst
+    >>> float(better.pareto_k.max()) < worst
+    True
     """
     if isinstance(elpd, ELPDDataLOOSubsample) or "unit" not in getattr(
         getattr(elpd, "elpd_i", None), "attrs", ()

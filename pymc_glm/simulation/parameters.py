@@ -96,9 +96,9 @@ class NetworkParameters(NamedTuple):
         Examples
         --------
         >>> import pymc_glm as pg
-        >>> tree = pg.sample(model=model)  # doctest: +SKIP
-        >>> network = pg.NetworkParameters.from_draw(tree, random_seed=1)  # doctest: +SKIP
-        >>> counts = pg.simulate(network, 10_000, random_seed=2)  # doctest: +SKIP
+        >>> network = pg.NetworkParameters.from_draw(tree, random_seed=1)
+        >>> pg.simulate(network, 10_000, random_seed=2).sizes["neuron"]
+        3
         """
         bias = variable(tree, "posterior", "bias")
         rng = random_generator(random_seed)

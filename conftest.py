@@ -1,0 +1,47 @@
+"""What the examples in docstrings take as given: a recording, and fits of it."""
+
+import functools
+
+import pytest
+
+
+@functools.cache
+def fits():
+    """37 seconds of three neurons, two models of the first 25 seconds, and their posteriors."""
+    import numpy as np
+    import xarray as xr
+
+    import pymc_glm as pg
+
+    basis = pg.basis.raised_cosine(1, window=0.1, bin_width=0.01)
+    weights = np.zeros((3, 3, 1))
+    weights[[0, 1, 2], [0, 1, 2]], weights[1, 0], weights[2, 1] = -1.0, 2.0, 2.0
+    network = pg.NetworkParameters(np.full(3, -2.3), weights, basis)
+    counts = pg.simulate(network, 3700, random_seed=1, neurons=["a", "b", "c"])
+    counts["time"] = xr.DataArray(0.01 * np.arange(3700), dims="time")
+    counts, later_counts = counts.isel(time=slice(2500)), counts.isel(time=slice(2500, None))
+    options = {"draws": 500, "tune": 200, "chains": 2, "cores": 1}
+    options |= {"progressbar": False, "quiet": True}
+    parts = {"edges": pg.BernoulliEdges(0.3, 1.0), "weights": pg.GaussianWeights(0, 1, None, None)}
+    model = pg.build_glm(counts, basis, **parts)
+    other_parts = parts | {"edges": pg.BernoulliEdges(0.0, 1.0)}
+    other_model = pg.build_glm(counts, basis, **other_parts)
+    return {
+        "counts": counts,
+        "later_counts": later_counts,
+        "basis": basis,
+        "parts": parts,  # priors without hyperparameters, which need no compilation
+        "model": model,
+        "tree": pg.sample(model=model, random_seed=1, **options),
+        "other_model": other_model,
+        "other_tree": pg.sample(model=other_model, random_seed=2, **options),
+        "options": options,
+    }
+
+
+@pytest.fixture(autouse=True)
+def given(request, doctest_namespace):
+    """Put the fits where an example asks for them."""
+    examples = getattr(getattr(request.node, "dtest", None), "examples", ())
+    if any("tree" in example.source for example in examples):
+        doctest_namespace.update(fits())

@@ -6,7 +6,7 @@ import pytest
 
 
 @functools.cache
-def fits():
+def fits() -> dict:
     """37 seconds of three neurons, two models of the first 25 seconds, and their posteriors."""
     import numpy as np
     import xarray as xr
@@ -40,7 +40,7 @@ def fits():
 
 
 @pytest.fixture(autouse=True)
-def given(request, doctest_namespace):
+def given(request, doctest_namespace) -> None:
     """Put the fits where an example asks for them."""
     examples = getattr(getattr(request.node, "dtest", None), "examples", ())
     if any("tree" in example.source for example in examples):

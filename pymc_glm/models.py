@@ -320,6 +320,11 @@ def bernoulli_glm(
     counts, basis, **kwargs
         As for `build_glm`, without ``edges``.
 
+    Returns
+    -------
+    pymc.Model
+        See `build_glm`.
+
     Examples
     --------
     >>> import numpy as np, pymc_glm as pg
@@ -339,6 +344,11 @@ def dense_glm(
     ----------
     counts, basis, **kwargs
         As for `build_glm`, without ``edges``.
+
+    Returns
+    -------
+    pymc.Model
+        See `build_glm`.
 
     Examples
     --------
@@ -365,6 +375,11 @@ def sbm_glm(
     n_blocks : int
         Largest number of blocks; superfluous ones stay empty.
 
+    Returns
+    -------
+    pymc.Model
+        See `build_glm`.
+
     Examples
     --------
     >>> import numpy as np, pymc_glm as pg
@@ -389,6 +404,11 @@ def latent_distance_glm(
         As for `build_glm`, without ``edges`` and ``weights``.
     n_dims : int
         Dimensions of the latent space.
+
+    Returns
+    -------
+    pymc.Model
+        See `build_glm`.
 
     Examples
     --------

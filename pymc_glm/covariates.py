@@ -14,14 +14,30 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import CovariateWeights
 from pymc_glm.hyperparameters import LEARNED, Hyperparameter, hyperparameter
+from pymc_glm.segments import segment_starts
+from pymc_glm.spikes import variable_from_package
 
-__all__ = ["CovariatePrior", "covariate_design", "read_covariates"]
+__all__ = [
+    "CovariatePrior",
+    "as_columns",
+    "covariate_columns",
+    "covariate_design",
+    "in_order",
+    "read_covariates",
+]
 
 _FAR = 10.0  # a mean so many standard deviations from zero takes the bias along
 
 
-def _as_columns(variable: Any, name: str) -> xr.DataArray:
-    """Return a variable as (time, covariate) of floats, all finite."""
+def as_columns(variable: Any, name: str) -> xr.DataArray:
+    """Return a variable as (time, covariate) of floats, all finite.
+
+    Raises
+    ------
+    ValueError
+        Wrong dimensions or type, nothing, or values that are not finite.
+    """
+    variable = variable_from_package(variable)
     if not isinstance(variable, xr.DataArray):
         values = np.asarray(variable)
         if values.ndim not in (1, 2):
@@ -40,6 +56,8 @@ def _as_columns(variable: Any, name: str) -> xr.DataArray:
     if "covariate" not in columns.coords:
         columns = columns.assign_coords(covariate=[str(i) for i in range(columns.shape[1])])
     columns = columns.assign_coords(covariate=[str(label) for label in columns["covariate"].values])
+    if not columns.sizes["covariate"]:
+        raise ValueError(f"{name}: got no column; give at least one, or None.")
     if columns.dtype.kind not in "biuf":
         raise ValueError(f"{name}: got values of type {columns.dtype}, allowed are numbers.")
     columns = columns.astype(float)
@@ -76,13 +94,16 @@ def covariate_design(
     Parameters
     ----------
     variable : DataArray or array, (time,) or (time, covariate)
-        Finite numbers. Bins before a segment count as zero.
+        Finite numbers. Bins before a segment count as zero. Or a pynapple Tsd or TsdFrame, or a
+        pandas DataFrame.
     basis : DataArray (lag, basis), or callable
         Basis over lags; or a function from values (time,) to (time, basis).
     causal : bool
         Whether only the present and the past act; for a basis over lags.
     segment_start : array of int (segment,), optional
-        First bins of trials or epochs, over whose borders nothing is convolved.
+        First bins of trials or epochs, over whose borders nothing is convolved. By default as of
+        counts: where a coordinate ``segment`` or ``trial`` of the variable changes and where its
+        time jumps; of an array, and with ``[0]``, there are none.
 
     Returns
     -------
@@ -92,7 +113,8 @@ def covariate_design(
     Raises
     ------
     ValueError, TypeError
-        Wrong dimensions, values that are not finite, or a basis of another kind.
+        Wrong dimensions, values that are not finite, a basis of another kind or of another width
+        of bins, or first bins that are none.
 
     Examples
     --------
@@ -105,8 +127,8 @@ def covariate_design(
     >>> pg.covariate_design(angle, pg.basis.bumps(4, 0, 2 * np.pi, cyclic=True)).shape
     (5, 4)
     """
-    columns = _as_columns(variable, "variable")
-    starts = np.zeros(1, int) if segment_start is None else np.asarray(segment_start, int)
+    columns = as_columns(variable, "variable")
+    starts = np.zeros(1, np.int64) if callable(basis) else _starts(columns, segment_start)
     made = []
     for label in columns["covariate"].values:
         values = columns.sel(covariate=label).values
@@ -118,6 +140,7 @@ def covariate_design(
                     "values, allowed is (time, basis)."
                 )
         elif getattr(basis, "dims", None) == ("lag", "basis"):
+            _check_width(basis, columns)
             told = _convolved(values, np.asarray(basis, dtype=float), causal, starts)
         else:
             raise TypeError(
@@ -128,6 +151,33 @@ def covariate_design(
         made.append(xr.DataArray(told, dims=("time", "covariate"), coords={"covariate": labels}))
     design = xr.concat(made, dim="covariate")
     return design.assign_coords(time=columns["time"]) if "time" in columns.coords else design
+
+
+def _starts(columns: xr.DataArray, given: ArrayLike | None) -> NDArray[np.int64]:
+    """Return first bins of segments, (segment,)."""
+    if given is None:
+        return segment_starts(columns, "variable")
+    starts, n_bins = np.asarray(given), columns.sizes["time"]
+    right = starts.ndim == 1 and starts.size and starts.dtype.kind in "iu"
+    if not right or starts[0] != 0 or (np.diff(starts) < 1).any() or starts[-1] >= n_bins:
+        raise ValueError(
+            f"segment_start: got {given!r}, allowed are the first bins of the segments, whole "
+            f"numbers from 0 on, rising and below {n_bins}."
+        )
+    return starts.astype(np.int64)
+
+
+def _check_width(basis: Any, columns: xr.DataArray) -> None:
+    """Raise if the basis is of other bins than the variable."""
+    width = basis.attrs.get("bin_width")
+    if width is None or "time" not in columns.coords or columns.sizes["time"] < 2:
+        return
+    step = float(np.median(np.diff(columns["time"].values.astype(float))))
+    if abs(step - width) > 1e-3 * width:
+        raise ValueError(
+            f"basis: it is for bins of {width:g} s, and the variable has a value every {step:g} s; "
+            "make both of the bin width of the counts."
+        )
 
 
 def _convolved(
@@ -157,6 +207,7 @@ def covariate_columns(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray
     Parameters
     ----------
     covariates : DataArray or array, (time, covariate)
+        See `covariate_design` for what else.
     counts : DataArray (time, neuron)
 
     Raises
@@ -164,7 +215,7 @@ def covariate_columns(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray
     ValueError
         Another length or other times than the counts, values that are not finite, labels twice.
     """
-    columns = _as_columns(covariates, "covariates")
+    columns = as_columns(covariates, "covariates")
     if columns.sizes["time"] != counts.sizes["time"]:
         raise ValueError(
             f"covariates: got {columns.sizes['time']} bins, the counts have "
@@ -172,7 +223,8 @@ def covariate_columns(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray
         )
     if "time" in columns.coords:
         away = np.abs(columns["time"].values - counts["time"].values)
-        if away.max() > 0.5 * counts.attrs["bin_width"]:
+        # Beginnings of bins, or their middles as of pynapple, which rounds them.
+        if away.max() > (0.5 + 1e-3) * counts.attrs["bin_width"]:
             where = int(away.argmax())
             raise ValueError(
                 f"covariates: bin {where} is at {columns['time'].values[where]:g} s, that of the "
@@ -234,7 +286,8 @@ class CovariatePrior:
     mean, scale : number, array (covariate,), PyMC distribution or "learned"
         In the posterior as ``covariate_mean`` and ``covariate_scale`` (covariate) where learned.
     mask : array of bool (post, covariate), optional
-        Which neurons a covariate acts on; elsewhere its weight is exactly zero. By default all.
+        Which neurons a covariate acts on; elsewhere its weight is exactly zero. By default all. A
+        DataArray is read by its labels.
 
     Examples
     --------
@@ -270,16 +323,21 @@ class CovariatePrior:
         )
         return CovariateWeights(
             "covariate_weights",
-            pt.constant(self._mask((n_neurons, n))),
+            pt.constant(self._mask(n_neurons, covariates.values["covariate"].values.tolist())),
             mean / covariates.spread,
             scale / covariates.spread,
             dims=("post", "covariate"),
         )
 
-    def _mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    def _mask(self, n_neurons: int, covariates: list[str]) -> NDArray[np.bool_]:
+        shape = n_neurons, len(covariates)
         if self.mask is None:
             return np.ones(shape, dtype=bool)
-        mask = np.asarray(getattr(self.mask, "values", self.mask))
+        given = self.mask
+        if isinstance(given, xr.DataArray):
+            neurons = [str(label) for label in pm.modelcontext(None).coords["post"]]
+            given = _by_labels(given, {"post": neurons, "covariate": covariates})
+        mask = np.asarray(given)
         if mask.dtype != bool or mask.shape != shape:
             raise ValueError(
                 f"mask: got {mask.dtype} values of shape {mask.shape}, allowed are bools of shape "
@@ -288,6 +346,45 @@ class CovariatePrior:
         idle = ~mask.any(axis=0)
         if idle.any():
             raise ValueError(
-                f"mask: covariate {int(idle.argmax())} acts on no neuron; leave it out."
+                f"mask: covariate {covariates[int(idle.argmax())]!r} acts on no neuron; leave it "
+                "out."
             )
         return mask
+
+
+def _by_labels(mask: xr.DataArray, labels: dict[str, list[str]]) -> NDArray:
+    """Return a mask (post, covariate) in the order of the model."""
+    mask = mask.rename(neuron="post") if "neuron" in mask.dims else mask
+    if set(mask.dims) != set(labels):
+        raise ValueError(f"mask: got the dims {mask.dims}, allowed are ('post', 'covariate').")
+    mask = mask.transpose(*labels)
+    for dim, known in labels.items():
+        if dim in mask.coords:
+            mask = in_order(mask, dim, known, "mask")
+    return mask.values
+
+
+def in_order(array: xr.DataArray, dim: str, labels: list[str], name: str) -> xr.DataArray:
+    """Return an array with the labels of a dimension in the order of others.
+
+    Parameters
+    ----------
+    array : DataArray
+    dim : str
+    labels : list of str
+    name : str
+        What messages call the array.
+
+    Raises
+    ------
+    ValueError
+        It has other labels.
+    """
+    own = [str(label) for label in array[dim].values]
+    if sorted(own) != sorted(labels):
+        odd = sorted(set(own) ^ set(labels))[:5] or own
+        raise ValueError(
+            f"{name}: the labels of {dim} {own[:5]} are not those wanted, {labels[:5]} ({odd} are "
+            "in one only)."
+        )
+    return array.isel({dim: [own.index(label) for label in labels]})

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymc_glm.basis import as_basis
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.segments import data_bins, segment_starts
-from pymc_glm.spikes import counts_from_package
+from pymc_glm.spikes import counts_from_package, intervals_from_package
 
 __all__ = ["Design", "check_counts", "history_design", "make_design"]
 
@@ -115,7 +115,8 @@ def _check_values(counts: xr.DataArray, whole: bool) -> None:
             raise ValueError(
                 f"counts: {values[time, neuron]} in bin {time} of neuron "
                 f"{str(counts['neuron'].values[neuron])!r} is {what} ({wrong.sum()} such bins); "
-                f"allowed are {allowed}."
+                f"allowed are {allowed}; give bins that are no data any such value and leave them "
+                "out by exclude=."
             )
 
 
@@ -182,6 +183,7 @@ def make_design(
     if whole:
         _warn_of_constant_regressors(counts)
     starts = segment_starts(counts)
+    exclude = intervals_from_package(exclude)
     kept = data_bins(counts, starts, n_lags, exclude, unknown_history)
     return Design(counts, basis, bin_width, starts, kept)
 

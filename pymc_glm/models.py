@@ -16,7 +16,7 @@ from pymc_glm.design import Design, make_design
 from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
 from pymc_glm.edges import BernoulliEdges, BlockEdges, DenseEdges, DistanceEdges, Edges
 from pymc_glm.observations import Observation, observation_model
-from pymc_glm.pooling import join_sessions, of_session, sessions_of
+from pymc_glm.pooling import alike_covariates, join_sessions, naming, of_session, sessions_of
 from pymc_glm.sessions import SessionModel
 from pymc_glm.spikes import neuron_positions
 from pymc_glm.weights import (
@@ -250,7 +250,7 @@ def build_glm(
     if share not in ("hyperparameters", "weights"):
         raise ValueError(f"share: got {share!r}, allowed are 'hyperparameters' and 'weights'.")
     if sessions is not None and share == "weights":
-        counts, covariates, exclude = join_sessions(sessions, covariates, exclude, basis, law.whole)
+        counts, covariates, exclude = join_sessions(sessions, covariates, exclude, basis, law)
         sessions = None
     settings: dict[str, Any] = {
         "edges": edges,
@@ -264,9 +264,10 @@ def build_glm(
         if sessions is None:
             _add_network(counts, basis, law, bias, unknown_history, **settings)
             return model
+        settings["covariates"] = alike_covariates(covariates, sessions)
         for name, own in sessions.items():
             said = {k: of_session(v, name, k, sessions) for k, v in settings.items()}
-            with SessionModel(name):
+            with SessionModel(name), naming(name):
                 _add_network(own, basis, law, bias, unknown_history, **said)
     return model
 
@@ -319,6 +320,11 @@ def bernoulli_glm(
     counts, basis, **kwargs
         As for `build_glm`, without ``edges``.
 
+    Returns
+    -------
+    pymc.Model
+        See `build_glm`.
+
     Examples
     --------
     >>> import numpy as np, pymc_glm as pg
@@ -338,6 +344,11 @@ def dense_glm(
     ----------
     counts, basis, **kwargs
         As for `build_glm`, without ``edges``.
+
+    Returns
+    -------
+    pymc.Model
+        See `build_glm`.
 
     Examples
     --------
@@ -364,6 +375,11 @@ def sbm_glm(
     n_blocks : int
         Largest number of blocks; superfluous ones stay empty.
 
+    Returns
+    -------
+    pymc.Model
+        See `build_glm`.
+
     Examples
     --------
     >>> import numpy as np, pymc_glm as pg
@@ -388,6 +404,11 @@ def latent_distance_glm(
         As for `build_glm`, without ``edges`` and ``weights``.
     n_dims : int
         Dimensions of the latent space.
+
+    Returns
+    -------
+    pymc.Model
+        See `build_glm`.
 
     Examples
     --------

@@ -11,7 +11,7 @@ __all__ = ["data_bins", "segment_starts"]
 HISTORIES = ("recorded", "exclude")
 
 
-def segment_starts(counts: xr.DataArray) -> NDArray[np.int64]:
+def segment_starts(counts: xr.DataArray, name: str = "counts") -> NDArray[np.int64]:
     """Return the first bin of every segment.
 
     A segment begins where a coordinate ``segment`` or ``trial`` along time changes, and after a gap
@@ -20,6 +20,9 @@ def segment_starts(counts: xr.DataArray) -> NDArray[np.int64]:
     Parameters
     ----------
     counts : DataArray (time, neuron)
+        Or of anything else along time.
+    name : str
+        What messages call it.
 
     Raises
     ------
@@ -29,24 +32,25 @@ def segment_starts(counts: xr.DataArray) -> NDArray[np.int64]:
     n_bins = counts.sizes["time"]
     begins = np.zeros(n_bins, dtype=bool)
     begins[0] = True
-    for name in ("segment", "trial"):
-        if name in counts.coords:
-            if counts[name].dims != ("time",):
+    for label in ("segment", "trial"):
+        if label in counts.coords:
+            if counts[label].dims != ("time",):
                 raise ValueError(
-                    f"counts: the coordinate {name!r} has the dims {counts[name].dims}; give it "
+                    f"{name}: the coordinate {label!r} has the dims {counts[label].dims}; give it "
                     "one value for each bin, dims ('time',)."
                 )
-            values = counts[name].values
+            values = counts[label].values
             begins[1:] |= values[1:] != values[:-1]
     labelled = begins.sum() > 1
     steps = np.diff(counts["time"].values.astype(float))
-    if steps.size:
-        begins[1:] |= steps > 1.5 * np.median(steps)
+    forwards = steps[steps > 0]
+    if forwards.size:
+        begins[1:] |= steps > 1.5 * np.median(forwards)
     backwards = np.flatnonzero((steps <= 0) & ~begins[1:])
     if backwards.size:
         where = backwards[0]
         raise ValueError(
-            f"counts: time goes from {counts['time'].values[where]:g} to "
+            f"{name}: time goes from {counts['time'].values[where]:g} to "
             f"{counts['time'].values[where + 1]:g} s at bin {where + 1}"
             f"{' within a segment' if labelled else ''}; sort the bins by time, or say where "
             "segments begin by a coordinate 'segment' along time."
@@ -82,7 +86,8 @@ def data_bins(
     """
     if unknown_history not in HISTORIES:
         raise ValueError(
-            f"unknown_history: got {unknown_history!r}, allowed are {' and '.join(HISTORIES)!s}."
+            f"unknown_history: got {unknown_history!r}, allowed are "
+            f"{' and '.join(map(repr, HISTORIES))}."
         )
     n_bins = counts.sizes["time"]
     excluded = np.zeros(n_bins, bool) if exclude is None else _excluded(exclude, counts)
@@ -93,10 +98,11 @@ def data_bins(
             for bad in first + np.flatnonzero(excluded[first:end]):
                 gone[bad : min(bad + 1 + n_lags, end)] = True
     if gone.all():
+        others = n_bins - int(excluded.sum())
+        unknown = f", {others} of them because their history is unknown" if others else ""
         raise ValueError(
-            f"exclude: all {n_bins} bins are excluded ({excluded.sum()} as given, the others "
-            "because their history is unknown); nothing is left to learn from. Exclude fewer, or "
-            "set unknown_history='recorded'."
+            f"exclude: all {n_bins} bins are excluded{unknown}; nothing is left to learn from. "
+            f"Exclude fewer{', or set unknown_history=' + repr(HISTORIES[0]) if others else ''}."
         )
     return np.flatnonzero(~gone) if gone.any() else None
 
@@ -110,7 +116,8 @@ def _excluded(exclude: Any, counts: xr.DataArray) -> NDArray[np.bool_]:
     if values.dtype == bool or values.dtype.kind not in "iuf" or values.shape[1:] != (2,):
         raise ValueError(
             f"exclude: got {values.dtype} values of shape {values.shape}; give one bool for each "
-            f"bin, shape ({n_bins},), or intervals of seconds, shape (interval, 2)."
+            f"bin, shape ({n_bins},), or intervals of seconds, shape (interval, 2), a pynapple "
+            "IntervalSet or a neo Epoch."
         )
     begin = counts["time"].values.astype(float)
     width = float(counts.attrs["bin_width"])

@@ -134,7 +134,7 @@ def test_covariates_far_from_zero():
     [
         ({"mask": np.ones((3, 2), bool)}, r"mask: got bool values of shape \(3, 2\).*\(3, 3\)"),
         ({"mask": np.ones((3, 3))}, "mask: got float64"),
-        ({"mask": np.arange(9).reshape(3, 3) % 3 > 0}, "covariate 0 acts on no neuron"),
+        ({"mask": np.arange(9).reshape(3, 3) % 3 > 0}, "covariate '0' acts on no neuron"),
         ({"scale": -1.0}, "covariate_scale: got -1.0"),
         ({"mean": np.zeros(2)}, "covariate_mean: got an array of shape"),
     ],
@@ -362,3 +362,78 @@ def test_read_covariates_keeps_the_units():
     counts = xr.DataArray(counts_of(), dims=("time", "neuron"), attrs={"bin_width": 0.005})
     read = read_covariates(covariates_of() * 3.0, counts)
     np.testing.assert_allclose(read.spread, (covariates_of() * 3.0).std(axis=0))
+
+
+# --- labels --------------------------------------------------------------------------------------
+
+
+def labelled(names=("x", "y"), **coords):
+    values = covariates_of(n=len(names))
+    return xr.DataArray(
+        values, dims=("time", "covariate"), coords={"covariate": [*names], **coords}
+    )
+
+
+def mask_of(model):
+    """Which weights can be other than zero."""
+    weights = model["covariate_weights"]
+    return weights.owner.op.dist_params(weights.owner)[0].eval()
+
+
+def test_masks_are_read_by_their_labels():
+    counts = xr.DataArray(
+        counts_of(), dims=("time", "neuron"), coords={"neuron": list("abc")}
+    ).assign_attrs(bin_width=0.005)
+    acts = np.array([[True, False], [True, True], [False, True]])
+
+    def built(mask):
+        prior = pg.CovariatePrior(mask=mask)
+        return pg.build_glm(counts, BASIS, covariates=labelled(), covariate_prior=prior)
+
+    told = xr.DataArray(
+        acts, dims=("neuron", "covariate"), coords={"neuron": list("abc"), "covariate": ["x", "y"]}
+    )
+    turned = told.sel(neuron=list("cab"), covariate=["y", "x"]).transpose("covariate", "neuron")
+    for mask in (acts, told, turned, turned.rename(neuron="post"), told.drop_vars("neuron")):
+        np.testing.assert_array_equal(mask_of(built(mask)), acts)
+    with pytest.raises(
+        ValueError, match=r"mask: the labels of post .*\['c', 'd'\] are in one only"
+    ):
+        built(told.assign_coords(neuron=list("abd")))
+    with pytest.raises(ValueError, match=r"mask: got the dims \('n', 'covariate'\)"):
+        built(told.rename(neuron="n"))
+
+
+def test_a_table_is_read_by_its_columns():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(covariates_of(n=2), columns=["speed", "pupil"])
+    model = pg.build_glm(counts_of(), BASIS, covariates=table)
+    assert [*model.coords["covariate"]] == ["speed", "pupil"]
+    np.testing.assert_array_equal(model["covariates"].get_value(), table.to_numpy())
+    with pytest.raises(ValueError, match="covariates: got no column"):
+        pg.build_glm(counts_of(), BASIS, covariates=np.empty((200, 0)))
+
+
+def test_designs_end_with_the_segments_of_their_variable():
+    """By label, by a gap in time, or as told; a stimulus may be told to go on."""
+    stimulus = np.random.default_rng(0).normal(size=50)
+    time = np.arange(50) * 0.005
+    expected = pg.covariate_design(stimulus, BASIS, segment_start=[0, 20]).values
+    whole = pg.covariate_design(stimulus, BASIS).values
+    assert not np.array_equal(expected, whole)
+    variable = xr.DataArray(stimulus, dims="time", coords={"time": time})
+    trials = variable.assign_coords(trial=("time", np.arange(50) >= 20))
+    gap = variable.assign_coords(time=np.where(np.arange(50) < 20, time, time + 1.0))
+    for cut in (trials, gap):
+        np.testing.assert_array_equal(pg.covariate_design(cut, BASIS), expected)
+        np.testing.assert_array_equal(
+            pg.covariate_design(cut, BASIS, segment_start=[0]).values, whole
+        )
+    np.testing.assert_array_equal(pg.covariate_design(variable, BASIS), whole)
+    for wrong in ([5], [0, 50], [0, 20, 10], [0, 2.5], []):
+        with pytest.raises(ValueError, match=r"segment_start: got \[.*rising and below 50"):
+            pg.covariate_design(variable, BASIS, segment_start=wrong)
+    with pytest.raises(ValueError, match=r"basis: it is for bins of 0.005 s, .* every 0.01 s"):
+        pg.covariate_design(variable.assign_coords(time=2 * time), BASIS)
+    with pytest.raises(ValueError, match="variable: time goes from"):
+        pg.covariate_design(variable.assign_coords(time=time[::-1]), BASIS)

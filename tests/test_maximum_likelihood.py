@@ -29,7 +29,7 @@ WEIGHTS = np.array(
         [[0.3, 0.0], [-0.4, 0.2], [-1.2, 0.1]],
     ]
 )
-R = 2.0
+R, VARIANCE = 2.0, 0.8
 SHIFT, SPREAD = 0.1, 0.02  # of a standard error
 FLAT = {
     "weights": pg.GaussianWeights(0.0, 100.0, None, None),  # variances
@@ -48,19 +48,23 @@ def draw(law, psi, rng):
             return rng.poisson(rng.gamma(R, np.exp(psi)))
         case pg.Poisson():
             return rng.poisson(np.exp(psi))
+        case pg.Gaussian():
+            return rng.normal(psi, np.sqrt(VARIANCE))
 
 
 def simulate(law, seed):
     """Counts (time, neuron) and their history (time, pre * basis), bin by bin."""
     rng = np.random.default_rng(seed)
     basis = BASIS.values
-    # Negative binomial counts have a mean r times as high, which would run away.
-    scale = 0.6 if isinstance(law, pg.NegativeBinomial) else 1.0
-    counts = np.zeros((N_BINS + len(basis), N), dtype=int)  # a silent window before the first bin
+    # Negative binomial counts have a mean r times as high, which would run away; traces are large.
+    scale = {pg.NegativeBinomial: 0.6, pg.Gaussian: 0.2}.get(type(law), 1.0)
+    counts = np.zeros((N_BINS + len(basis), N), dtype=int if law.whole else float)  # silent window
     history = np.empty((N_BINS, N, basis.shape[1]))
     for t in range(N_BINS):
         history[t] = counts[t : t + len(basis)][::-1].T @ basis  # lag 1 first
-        psi = BIAS + scale * np.einsum("nmb,mb->n", WEIGHTS, history[t])
+        psi = (BIAS if law.whole else 0.1 * BIAS) + scale * np.einsum(
+            "nmb,mb->n", WEIGHTS, history[t]
+        )
         counts[t + len(basis)] = draw(law, psi, rng)
     return counts[len(basis) :], history.reshape(N_BINS, -1)
 
@@ -82,9 +86,12 @@ def maximum_likelihood(law, counts, history):
                 options["offset"] = np.full(len(y), np.log(R))
             case pg.Poisson():
                 family = sm.families.Poisson()
+            case pg.Gaussian():
+                family = sm.families.Gaussian()
+                options["var_weights"] = np.full(len(y), 1 / VARIANCE)
         model = sm.GLM(y, design, family=family, **options)
         estimate = model.fit(tol=1e-12).params
-        information = -model.hessian(estimate, observed=True)
+        information = -model.hessian(estimate, scale=1.0, observed=True)  # none is estimated
         found.append((estimate, np.sqrt(np.diag(np.linalg.inv(information)))))
     return np.array(found).swapaxes(0, 1)
 
@@ -118,6 +125,7 @@ LAWS = {
     "binomial": (pg.Binomial(4), {}),
     "negative binomial": (pg.NegativeBinomial(R), {}),
     "poisson": (pg.Poisson(), {}),
+    "gaussian": (pg.Gaussian(VARIANCE), {}),
 }
 
 

@@ -165,6 +165,21 @@ def test_more_spikes_than_trials():
         pg.build_glm(counts.clip(max=3), BASIS, observation=pg.Binomial(3), bias_rate=150)
 
 
+@pytest.mark.parametrize(
+    ("law", "message"),
+    [
+        (pg.NegativeBinomial([1.0, 2.0]), r"dispersion: got \[1.0, 2.0\]; .*array of shape \(3,\)"),
+        (pg.NegativeBinomial(-1.0), "dispersion: got -1.0 .*from 1e-06"),
+        (pg.NegativeBinomial([1.0, 2.0, 0.0]), r"dispersion: got 0.0 at index \(2,\)"),
+        (pg.Gaussian([1.0, 2.0]), r"noise_variance: got \[1.0, 2.0\]; .*array of shape \(3,\)"),
+        (pg.Gaussian(0.0), "noise_variance: got 0.0"),
+    ],
+)
+def test_bad_parameters_of_laws(law, message):
+    with pytest.raises(ValueError, match=message):
+        pg.build_glm(counts_of(law), BASIS, observation=law)
+
+
 def test_rates_of_binomial_counts():
     law = pg.Binomial(5)
     counts = counts_of(law, n_bins=1000)

@@ -511,3 +511,56 @@ def test_rates_as_neo(neo):
     signals = [s.analogsignals[0] for s in pg.to_neo(rates).segments]
     assert [len(x) for x in signals] == [10, 3]  # epochs that touch cannot be told apart
     assert signals[0].units.dimensionality.string == "Hz"
+
+
+# --- what goes with counts ------------------------------------------------------------------------
+
+
+def test_variables_of_pynapple_are_covariates(group):
+    """By their columns and at their times, the middles of bins; epochs end convolutions."""
+    nap = pytest.importorskip("pynapple")
+    frame = group.count(WIDTH)
+    rng = np.random.default_rng(2)
+    speed = nap.TsdFrame(
+        t=frame.times(),
+        d=rng.normal(size=(len(frame), 2)),
+        columns=["speed", "pupil"],
+        time_support=group.time_support,
+    )
+    for counts in (frame.clip(0, 1), pg.bin_spikes(group, WIDTH).clip(max=1)):
+        model = pg.build_glm(counts, BASIS, covariates=speed)
+        assert [*model.coords["covariate"]] == ["speed", "pupil"]
+        np.testing.assert_array_equal(model["covariates"].get_value(), speed.values)
+    late = nap.TsdFrame(t=speed.times() + 1.0, d=speed.values)
+    with pytest.raises(ValueError, match=r"covariates: bin \d+ is at .* align them"):
+        pg.build_glm(frame.clip(0, 1), BASIS, covariates=late)
+    design = pg.covariate_design(speed["speed"], BASIS)
+    told = pg.covariate_design(speed["speed"].values, BASIS, segment_start=[0, 1000])
+    np.testing.assert_allclose(design, told)
+    pg.build_glm(frame.clip(0, 1), BASIS, covariates=design)
+
+
+def test_intervals_of_packages_are_excluded(group):
+    nap, neo = pytest.importorskip("pynapple"), pytest.importorskip("neo")
+    seconds = pytest.importorskip("quantities").s
+    counts = pg.bin_spikes(group, WIDTH).clip(max=1)
+    expected = pg.build_glm(counts, BASIS, exclude=[[1.0, 2.0], [13.0, 13.5]])["data_bins"]
+    for intervals in (
+        nap.IntervalSet([1.0, 13.0], [2.0, 13.5]),
+        neo.Epoch([1.0, 13.0] * seconds, [1.0, 0.5] * seconds),
+    ):
+        found = pg.build_glm(counts, BASIS, exclude=intervals)["data_bins"]
+        np.testing.assert_array_equal(found.get_value(), expected.get_value())
+        both = pg.build_glm([counts, counts], BASIS, exclude=intervals, share="weights")
+        assert both["data_bins"].get_value().size == 2 * expected.get_value().size
+
+
+def test_spike_times_are_no_counts(group):
+    neo = pytest.importorskip("neo")
+    seconds = pytest.importorskip("quantities").s
+    train = neo.SpikeTrain([1.0, 2.0] * seconds, t_stop=5.0)
+    segment = neo.Segment()
+    segment.spiketrains.append(train)
+    for times in (group, [train], segment, pg.as_spike_trains(group)):
+        with pytest.raises(TypeError, match=r"counts: got spike times .* pg\.bin_spikes"):
+            pg.build_glm(times, BASIS)

@@ -1,6 +1,7 @@
 """Trials, epochs, gaps and excluded bins: where history ends and what is data."""
 
 import numpy as np
+import pymc as pm
 import pytest
 import xarray as xr
 
@@ -44,6 +45,8 @@ def test_time_that_runs_backwards():
         pg.build_glm(with_time(counts_of(), time), BASIS)
     trials = with_time(counts_of(trial=np.repeat([0, 1], 30)), time)
     assert segment_starts(trials).tolist() == [0, 30]
+    with pytest.raises(ValueError, match=r"time goes from 0.295 to 0.29 s at bin 1; sort"):
+        segment_starts(with_time(counts_of(), np.arange(60)[::-1] * 0.005))
     time[10] = 0
     with pytest.raises(ValueError, match="at bin 10 within a segment"):
         segment_starts(with_time(counts_of(trial=np.repeat([0, 1], 30)), time))
@@ -140,6 +143,104 @@ def test_steps_read_what_the_model_says():
         own = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
         column[history.bins[stored]] = own[history.pattern[stored]]
         np.testing.assert_array_equal(column, dense[:, m])
+
+
+TRIALS = [(0, 60), (60, 130), (130, 180)]
+
+
+def trials_two_ways(law):
+    """The same trials, cut apart by a label; and as one recording with silence between them.
+
+    Silences are as long as the window of the basis and are no data. Every trial ends with spikes,
+    so that history over its end would be seen.
+    """
+    counts = counts_of(180, trial=np.repeat([0, 1, 2], [60, 70, 50]))
+    counts.values[[57, 59, 128, 129]] = 1
+    silence = np.zeros((len(BASIS), 3), dtype=int)
+    values, gone = [], []
+    for first, end in TRIALS:
+        values += [counts.values[first:end], silence]
+        gone += [np.zeros(end - first, bool), np.ones(len(silence), bool)]
+    gone = np.concatenate(gone)
+    joined = xr.DataArray(
+        np.concatenate(values), dims=("time", "neuron"), attrs={"bin_width": 0.005}
+    )
+    options = {"weights": pg.GaussianWeights(0.0, 0.5, None, None), "observation": law}
+    cut = pg.build_glm(counts, BASIS, **options)
+    return cut, pg.build_glm(joined, BASIS, exclude=gone, **options), gone
+
+
+@pytest.mark.parametrize(
+    ("law", "steps"),
+    [
+        ("bernoulli", [pg.PolyaGammaGibbs]),
+        ("bernoulli", [pg.EdgeMetropolis, pg.WeightHMC]),
+        ("negative_binomial", [pg.PolyaGammaGibbs, pg.DispersionGibbs]),
+        ("poisson", [pg.EdgeMetropolis, pg.WeightHMC]),
+    ],
+    ids=["augmented", "bernoulli", "negative binomial, augmented", "poisson"],
+)
+def test_trials_are_a_recording_with_silences(law, steps):
+    """Every path of the history gives the same to the last bit: steps, likelihoods, rates."""
+    *models, gone = trials_two_ways(law)
+    trees = []
+    for model in models:
+        with model:
+            chosen = [step(threads=1) for step in steps]
+            trees.append(
+                pg.sample(10, 10, chains=1, cores=1, step=chosen, random_seed=3, quiet=True,
+                          progressbar=False)
+            )  # fmt: skip
+    for name in ("adjacency", "weights", "bias"):
+        np.testing.assert_array_equal(*[tree["posterior"][name] for tree in trees])
+    rates = [pg.predicted_rates(tree, random_seed=1)["mean"].values for tree in trees]
+    np.testing.assert_array_equal(rates[0], rates[1][~gone])
+    likelihoods = [
+        pg.log_likelihood(tree, model).values for tree, model in zip(trees, models, strict=True)
+    ]
+    np.testing.assert_array_equal(*likelihoods)
+
+
+def test_free_runs_begin_every_segment_in_silence():
+    """A neuron that fires in every other bin, from the first bin of a segment on.
+
+    Three segments of three bins: 2 of 3 bins hold a spike, 5 of 9 if history went over borders. The
+    first bin of a segment is left out: 1 of 2.
+    """
+    basis = pg.basis.identity(0.005, 0.005)
+    counts = xr.DataArray(
+        np.tile([[1], [0], [0]], (3, 1)),
+        dims=("time", "neuron"),
+        coords={"trial": ("time", np.repeat([0, 1, 2], 3))},
+        attrs={"bin_width": 0.005},
+    )
+    for exclude, expected, observed in (
+        (None, 2 / 3, 1 / 3),
+        (np.arange(9) % 3 == 0, 1 / 2, 0.0),
+    ):
+        model = pg.dense_glm(
+            counts,
+            basis,
+            weights=pg.GaussianWeights(-200.0, 1e-6, None, None),
+            bias=pm.Normal.dist(60.0, 1e-3),
+            exclude=exclude,
+        )
+        tree = pg.sample(
+            2, 0, chains=1, cores=1, model=model, random_seed=1, quiet=True, progressbar=False
+        )
+        # The data, at odds with the prior, do not matter here.
+        drawn = tree["posterior"].dataset
+        tree["posterior"] = xr.DataTree(
+            drawn.assign(weights=0 * drawn["weights"] - 200.0, bias=0 * drawn["bias"] + 60.0)
+        )
+        for rates in (
+            pg.prior_rates(model, draws=2, random_seed=1, max_rate=np.inf),
+            pg.posterior_rates(tree, draws=2, random_seed=1, max_rate=np.inf),
+        ):
+            np.testing.assert_allclose(rates["rate"] * 0.005, expected)
+            np.testing.assert_allclose(rates["observed"] * 0.005, observed)
+    with pytest.raises(ValueError, match=r"none of the first 1 bins is data.*more than 1"):
+        pg.prior_rates(model, draws=2, n_bins=1, random_seed=1)
 
 
 def test_artefacts_may_hold_what_the_law_forbids():

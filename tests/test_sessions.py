@@ -199,12 +199,63 @@ def test_other_neurons_cannot_share_weights():
         ([A, B], {"share": "all"}, "share: got 'all', allowed are"),
         ([A, B], {"exclude": [None]}, "exclude: got 1 values for 2 sessions"),
         ([A, B], {"bias_rate": {"0": 5.0}}, r"bias_rate: got values for \['0'\], the sessions are"),
-        ([A, B], {"covariates": [np.ones((3, 1)), None]}, "covariates: got 3 bins"),
+        ([A, B], {"covariates": [np.ones((3, 1)), None]}, "session '0': covariates: got 3 bins"),
+        ({"a": A, "b": 2 * B}, {}, "session 'b': counts: .* bins hold more than one spike"),
+        (
+            {"a": A, "b": A.where(A.time != 7, 9).astype(int)},
+            {"share": "weights"},
+            "session 'b': counts: 3 of 900 bins .*bin 7, 9 spikes",
+        ),
+        (
+            {"a": A, "b": A.assign_attrs(bin_width=0.01)},
+            {"share": "weights"},
+            "'b' has bins of 0.01 s and 'a' of 0.005 s",
+        ),
+        (
+            [A, A],
+            {"share": "weights", "covariates": [np.ones((300, 1)), None]},
+            "session '1': covariates: got None",
+        ),
+        (
+            [A, A],
+            {"covariates": [np.eye(300, 2), np.eye(300, 1)]},
+            r"session '1': covariates: the labels of covariate \['0'\] are not those wanted",
+        ),
+        (
+            [A, A],
+            {"share": "weights", "exclude": [None, np.ones(300, bool)]},
+            "session '1': exclude: all 300 bins are excluded; nothing is left",
+        ),
     ],
 )
 def test_wrong_sessions(counts, kwargs, message):
     with pytest.raises(ValueError, match=message):
         pg.build_glm(counts, BASIS, **kwargs)
+
+
+@pytest.mark.parametrize("share", ["weights", "hyperparameters"])
+def test_covariates_of_sessions_are_read_by_their_labels(share):
+    first = xr.DataArray(
+        np.random.default_rng(0).normal(size=(300, 2)),
+        dims=("time", "covariate"),
+        coords={"covariate": ["x", "y"]},
+    )
+    turned = first.sel(covariate=["y", "x"])
+    model = pg.build_glm([A, A], BASIS, covariates=[first, turned], share=share)
+    if share == "weights":
+        np.testing.assert_array_equal(model["covariates"].get_value(), np.tile(first, (2, 1)))
+    else:
+        np.testing.assert_array_equal(model["1::covariates"].get_value(), first)
+    assert [*model.coords["covariate"]] == ["x", "y"]
+
+
+def test_a_covariate_may_tell_sessions_apart():
+    """A drug that is there in one session: constant in each, not in both together."""
+    drug = [np.zeros(300), np.ones(300)]
+    model = pg.build_glm([A, A], BASIS, covariates=drug, share="weights")
+    np.testing.assert_array_equal(model["covariates"].get_value()[:, 0], np.repeat([0, 1], 300))
+    with pytest.raises(ValueError, match=r"session '0': covariates: .* is 0 in every bin"):
+        pg.build_glm([A, A], BASIS, covariates=drug)
 
 
 def test_an_array_as_nested_lists_is_one_session():

@@ -438,3 +438,44 @@ def test_trees_and_models_go_in():
     draw = pg.NetworkParameters.from_draw(tree, random_seed=rng)
     expected = pg.simulate(draw, 200, random_seed=rng, neurons=["a", "b"])
     xr.testing.assert_equal(pg.simulate(tree, 200, random_seed=4), expected)
+
+
+def test_what_has_labels_is_read_by_them():
+    """Covariates and initial history in another order than the model's are the same."""
+    rng = np.random.default_rng(0)
+    counts = xr.DataArray(
+        rng.integers(0, 2, (100, 2)), dims=("time", "neuron"), coords={"neuron": ["a", "b"]}
+    )
+    covariates = xr.DataArray(
+        rng.normal(size=(100, 2)), dims=("time", "covariate"), coords={"covariate": ["x", "y"]}
+    )
+    model = pg.build_glm(counts, BASIS, covariates=covariates)
+    past = counts[-N_LAGS:]
+    expected = pg.simulate(
+        model, 100, covariates=covariates.values, initial_history=past.values, random_seed=1
+    )
+    found = pg.simulate(
+        model,
+        100,
+        covariates=covariates.sel(covariate=["y", "x"]).transpose(),
+        initial_history=past.sel(neuron=["b", "a"]).transpose(),
+        random_seed=1,
+    )
+    xr.testing.assert_equal(found, expected)
+    with pytest.raises(ValueError, match=r"covariates: the labels of covariate \['x', 'z'\]"):
+        pg.simulate(model, 100, covariates=covariates.assign_coords(covariate=["x", "z"]))
+    other = past.assign_coords(neuron=["a", "c"])
+    with pytest.raises(ValueError, match=r"initial_history: the labels of neuron \['a', 'c'\]"):
+        pg.simulate(model, 100, covariates=covariates, initial_history=other)
+
+
+def test_several_sessions_are_no_network():
+    counts = np.random.default_rng(0).integers(0, 2, (100, 2))
+    model = pg.build_glm({"mon": counts, "tue": counts}, BASIS)
+    for tell in (lambda: pg.simulate(model, 10), lambda: pg.prior_rates(model, draws=2)):
+        with pytest.raises(
+            ValueError, match=r"model: it is of the sessions \['mon', 'tue'\]; build"
+        ):
+            tell()
+    with pytest.raises(TypeError, match="parameters: got ndarray, allowed are"):
+        pg.simulate(counts, 10)

@@ -152,6 +152,20 @@ def test_unstable_networks_are_reported_before_they_run():
     """An unstable balance of excitation and inhibition that the guard never stops."""
     weights = np.array([12.0, -14.0, 0.0])[None, None]
     swinging = pg.NetworkParameters(np.ones(1), weights, LAGS)
-    with pytest.warns(UserWarning, match=r"linearised .* is unstable.*pg\.stability") as caught:
+    with pytest.warns(
+        UserWarning, match=r"unstable \(spectral radius 1\.\d+\).*pg\.stability"
+    ) as caught:
         pg.simulate(swinging, 200, random_seed=1, max_rate=np.inf)
     assert caught[0].filename == __file__
+
+
+def test_a_draw_is_that_which_is_simulated(caplog):
+    """A model's draw, and what is said of it before it runs, are those of the seed."""
+    counts = np.random.default_rng(1).integers(0, 2, (50, 3))
+    model = pg.build_glm(counts, LAGS)
+    found = pg.stability(model, random_seed=4)
+    assert found.text != pg.stability(model, random_seed=5).text
+    with caplog.at_level("INFO", "pymc_glm"):
+        pg.simulate(model, 10, random_seed=4)
+    assert f"simulate: {found.text}" in caplog.text
+    assert f"by a factor of {found.spectral_radius:.3g}" in found.text

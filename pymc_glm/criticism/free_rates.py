@@ -2,26 +2,59 @@
 
 import logging
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pymc as pm
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_glm.criticism.posterior import variable
+from pymc_glm.criticism.one_step import recording_of
 from pymc_glm.criticism.replicates import as_whole, chosen_draws, drawn_networks, run_segments
 from pymc_glm.seeds import random_generator
+from pymc_glm.simulation.given import networks_of_prior
 from pymc_glm.simulation.parameters import (
     NetworkParameters,
     check_covariates,
+    check_model,
     check_network,
-    networks_of_prior,
 )
 from pymc_glm.simulation.running import RunAway, run_guard
 
 __all__ = ["posterior_rates", "prior_rates"]
 
 _log = logging.getLogger("pymc_glm")
+_ONE_SEGMENT = np.zeros(1, dtype=np.int64)
+
+
+class _Data(NamedTuple):
+    """What networks are run like, and compared to."""
+
+    counts: NDArray  # (time, neuron)
+    neurons: list[str]
+    starts: NDArray[np.int64]  # (segment,)
+    bins: NDArray[np.int64] | None  # that are data; None: all
+    covariates: NDArray | None  # (time, covariate)
+
+    def counted(self, n_bins: int) -> NDArray[np.bool_]:
+        """Tell which of so many bins go into rates, (time,): those after the data do.
+
+        Raises
+        ------
+        ValueError
+            None of them do.
+        """
+        inside = np.ones(n_bins, dtype=bool)
+        if self.bins is not None:
+            inside[: len(self.counts)] = False
+            inside[self.bins[self.bins < n_bins]] = True
+        if not inside[: len(self.counts)].any():
+            first = 0 if self.bins is None else self.bins.min()
+            raise ValueError(
+                f"n_bins: got {n_bins}, and none of the first {n_bins} bins is data; give more "
+                f"than {first}."
+            )
+        return inside
 
 
 def prior_rates(
@@ -43,7 +76,7 @@ def prior_rates(
     draws : int
         Number of networks.
     n_bins : int, optional
-        Bins that each of them runs; by default as many as the model has data for.
+        Bins that each of them runs, segment by segment as the data are; by default all of these.
     random_seed : int or numpy.random.Generator, optional
     max_rate : float, optional
         Hz from which a network has run away, see `simulate`.
@@ -52,8 +85,9 @@ def prior_rates(
     -------
     Dataset
         ``rate`` (sample, neuron) in Hz, not a number where the network ran away; ``run_away``
-        (sample), whether it did, and ``run_away_time`` (sample) when, in seconds; ``observed``
-        (neuron), the rates in the data over the same bins. attrs: ``n_run_away``, ``n_bins``,
+        (sample), whether it did, and ``run_away_time`` (sample) when, in seconds of running;
+        ``observed`` (neuron), the rates in the data over the same bins. Bins that are no data count
+        in neither. attrs: ``n_run_away``, ``n_bins``,
         ``bin_width``, ``max_rate`` and ``source``.
 
     Raises
@@ -73,20 +107,18 @@ def prior_rates(
     n_draws = as_whole(draws, "draws")
     if not isinstance(model, pm.Model):
         raise TypeError(f"model: got {type(model).__name__}, allowed is a pymc.Model.")
-    for name in ("bias", "weights", "counts", "spikes"):
-        if name not in model.named_vars:
-            raise ValueError(
-                f"model: it has no variable {name!r}; give one that pymc_glm.build_glm returns."
-            )
+    check_model(model, ("bias", "weights", "counts", "spikes"))
     rng = random_generator(random_seed)
     networks = networks_of_prior(model, n_draws, rng)
     covariates = model["covariates"].get_value() if "covariates" in model.named_vars else None
-    counts = xr.DataArray(
+    data = _Data(
         model["counts"].get_value(),
-        dims=("time", "neuron"),
-        coords={"neuron": [str(label) for label in model.coords["post"]]},
+        [str(label) for label in model.coords["post"]],
+        model["segment_start"].get_value() if "segment_start" in model.named_vars else _ONE_SEGMENT,
+        model["data_bins"].get_value() if "data_bins" in model.named_vars else None,
+        covariates,
     )
-    return _free_rates(networks, n_draws, n_bins, counts, covariates, max_rate, rng, "prior")
+    return _free_rates(networks, n_draws, n_bins, data, max_rate, rng, "prior")
 
 
 def posterior_rates(
@@ -111,8 +143,8 @@ def posterior_rates(
     draws : int
         Number of posterior draws to use, chosen at random; all where there are fewer.
     n_bins : int, optional
-        Bins that each of them runs; by default as many as were observed, so that the spread over
-        draws has that of spikes in it.
+        Bins that each of them runs, segment by segment as the data are; by default all of these, so
+        that the spread over draws has that of spikes in it.
     random_seed : int or numpy.random.Generator, optional
     max_rate : float, optional
         Hz from which a network has run away, see `simulate`.
@@ -135,17 +167,16 @@ def posterior_rates(
     """
     rng = random_generator(random_seed)
     chains, index = chosen_draws(tree, draws, rng)
-    counts = variable(tree, "constant_data", "counts").transpose("time", "post")
+    recording = recording_of(tree)
     networks = drawn_networks(tree, chains, index)
-    constants = tree["constant_data"].data_vars
-    covariates = None
-    if "covariates" in constants:
-        covariates = constants["covariates"].transpose("time", "covariate").values
-    labels = [str(label) for label in counts["post"].values]
-    observed = xr.DataArray(counts.values, dims=("time", "neuron"), coords={"neuron": labels})
-    rates = _free_rates(
-        networks, len(chains), n_bins, observed, covariates, max_rate, rng, "posterior"
+    data = _Data(
+        recording.counts,
+        list(recording.neurons),
+        recording.starts,
+        recording.bins,
+        recording.covariates,
     )
+    rates = _free_rates(networks, len(chains), n_bins, data, max_rate, rng, "posterior")
     return rates.assign_coords(chain=("sample", chains), draw=("sample", index))
 
 
@@ -153,14 +184,15 @@ def _free_rates(
     networks: Iterator[NetworkParameters],
     n_draws: int,
     n_bins: int | None,
-    counts: xr.DataArray,
-    covariates: NDArray | None,
+    data: _Data,
     max_rate: float | None,
     rng: np.random.Generator,
     source: str,
 ) -> xr.Dataset:
-    """Run every network; counts have dims (time, neuron)."""
-    n_bins = counts.sizes["time"] if n_bins is None else as_whole(n_bins, "n_bins")
+    """Run every network."""
+    n_bins = len(data.counts) if n_bins is None else as_whole(n_bins, "n_bins")
+    covariates, starts, counted = data.covariates, data.starts, data.counted(n_bins)
+    starts = starts[starts < n_bins]
     if covariates is not None:
         if n_bins > len(covariates):
             raise ValueError(
@@ -168,20 +200,22 @@ def _free_rates(
                 "give no more."
             )
         covariates = covariates[:n_bins]
-    rates = np.full((n_draws, counts.sizes["neuron"]), np.nan)
+    rates = np.full((n_draws, len(data.neurons)), np.nan)
     times = np.full(n_draws, np.nan)
-    one_segment = np.zeros(1, dtype=np.int64)
     for sample, (parameters, own) in enumerate(zip(networks, rng.spawn(n_draws), strict=True)):
         network = check_network(parameters)
         guard = run_guard(network, max_rate)
         regressors = check_covariates(covariates, len(network.covariate_weights), n_bins)
+        done, total = 0, np.zeros(len(data.neurons))
         try:
-            pieces = run_segments(network, one_segment, n_bins, own, guard, regressors)
-            total = sum(piece.sum(axis=0) for piece in pieces)
+            for piece in run_segments(network, starts, n_bins, own, guard, regressors):
+                total += piece[counted[done : done + len(piece)]].sum(axis=0)
+                done += len(piece)
             width = network.bin_width if network.law.whole else 1.0
-            rates[sample] = total / (n_bins * width)
+            rates[sample] = total / (counted.sum() * width)
         except RunAway as stop:
-            times[sample] = stop.time
+            began = starts[np.searchsorted(starts, done, side="right") - 1]
+            times[sample] = began * network.bin_width + stop.time
     run_away = np.isfinite(times)
     if run_away.any():
         _log.warning(
@@ -189,7 +223,8 @@ def _free_rates(
             run_away.sum(), n_draws, source, guard.max_rate,
         )  # fmt: skip
     whole = network.law.whole
-    observed = counts.values[:n_bins].mean(axis=0) / (network.bin_width if whole else 1.0)
+    seen = data.counts[:n_bins][counted[: len(data.counts)]]
+    observed = seen.mean(axis=0) / (network.bin_width if whole else 1.0)
     hertz = {"units": "Hz"} if whole else {}
     return xr.Dataset(
         {
@@ -198,7 +233,7 @@ def _free_rates(
             "run_away": ("sample", run_away),
             "run_away_time": ("sample", times, {"units": "s"}),
         },
-        coords={"neuron": counts["neuron"].values, "sample": np.arange(n_draws)},
+        coords={"neuron": data.neurons, "sample": np.arange(n_draws)},
         attrs={
             "source": source,
             "n_run_away": int(run_away.sum()),

@@ -14,6 +14,7 @@ from pymc_glm.design import check_counts
 from pymc_glm.kernels.history import history_product
 from pymc_glm.observations import Bernoulli, Observation, law_named
 from pymc_glm.segments import data_bins, segment_starts
+from pymc_glm.spikes import intervals_from_package
 
 __all__ = [
     "PostDraws",
@@ -148,7 +149,7 @@ def recording_like(
         counts=np.ascontiguousarray(checked.values),
         times=checked["time"].values.astype(float),
         starts=starts,
-        bins=data_bins(checked, starts, len(known.basis), exclude),
+        bins=data_bins(checked, starts, len(known.basis), intervals_from_package(exclude)),
         covariates=_same_covariates(tree, covariates, checked),
     )
 

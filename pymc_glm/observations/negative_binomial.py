@@ -64,10 +64,14 @@ class NegativeBinomial(Observation):
             (n,) = n.owner.inputs
         return cls(np.ravel(n.data) if isinstance(n, Constant) else n)
 
-    def distribution(self, name: str, psi: TensorVariable, **kwargs: Any) -> TensorVariable:
-        """Return pm.NegativeBinomial with n = r and p = sigmoid(-psi)."""
-        n_neurons = len(pm.modelcontext(None).coords["post"])
-        dispersion = hyperparameter(
+    def check(self, counts: NDArray, neurons: list[str], bin_width: float) -> None:
+        """Raise ValueError if the dispersion is not one for each neuron, or not above 0."""
+        if not isinstance(self.dispersion, str | TensorVariable):
+            self._registered(len(neurons))
+
+    def _registered(self, n_neurons: int) -> TensorVariable:
+        """Return the dispersion, (post,), known to the model in context if it is learned."""
+        return hyperparameter(
             "dispersion",
             self.dispersion,
             lambda: pm.Gamma.dist(_SHAPE, _RATE),
@@ -75,6 +79,10 @@ class NegativeBinomial(Observation):
             dims=("post",),
             lower=1e-6,
         )
+
+    def distribution(self, name: str, psi: TensorVariable, **kwargs: Any) -> TensorVariable:
+        """Return pm.NegativeBinomial with n = r and p = sigmoid(-psi)."""
+        dispersion = self._registered(len(pm.modelcontext(None).coords["post"]))
         if isinstance(dispersion, Constant):
             pm.Data("dispersion", dispersion.data, dims="post")
         return pm.NegativeBinomial(name, n=dispersion, p=pt.sigmoid(-psi), **kwargs)

@@ -1,15 +1,15 @@
 """Networks with known parameters, given, from a posterior draw or from a point of a model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from pytensor.compile.mode import Mode
 
 from pymc_glm.basis import as_basis
+from pymc_glm.covariates import in_order
 from pymc_glm.observations import Bernoulli, Observation, law_named, observation_of
 from pymc_glm.seeds import random_generator
 from pymc_glm.trees import variable
@@ -18,14 +18,11 @@ __all__ = [
     "CheckedNetwork",
     "NetworkParameters",
     "check_covariates",
+    "check_model",
     "check_network",
-    "networks_of_prior",
 ]
 
 type Floats = NDArray[np.float64]
-
-# Drawn a few hundred times: not worth the seconds that compiling each operation takes.
-_INTERPRETED = Mode(linker="py", optimizer="fast_compile")
 
 
 class NetworkParameters(NamedTuple):
@@ -158,11 +155,7 @@ class NetworkParameters(NamedTuple):
         >>> pg.NetworkParameters.from_point(model, point).observation
         Poisson()
         """
-        for name in ("spikes", "basis_functions", "bin_width"):
-            if name not in model.named_vars:
-                raise ValueError(
-                    f"model: it has no variable {name!r}; give one that pymc_glm.build_glm returns."
-                )
+        check_model(model, ("spikes", "basis_functions", "bin_width"))
         law = observation_of(model["spikes"])
         if law is None:
             raise ValueError("model: the variable 'spikes' has no known observation model.")
@@ -186,32 +179,20 @@ class NetworkParameters(NamedTuple):
         )
 
 
-def networks_of_prior(
-    model: pm.Model, n_draws: int, rng: np.random.Generator
-) -> Iterator[NetworkParameters]:
-    """Yield networks drawn from the prior of a model of one session.
-
-    Parameters
-    ----------
-    model : pymc.Model
-        From one of the builders.
-    n_draws : int
-    rng : numpy.random.Generator
-    """
-    law = observation_of(model["spikes"])
-    learned = [rv.name for rv in model.free_RVs]
-    wanted = ["bias", "weights", "covariate_weights", str(getattr(law, "parameter_name", None))]
-    names = [name for name in wanted if name in learned]
-    values = pm.draw(
-        [model[name] for name in names],
-        draws=n_draws,
-        random_seed=int(rng.integers(2**31)),
-        mode=_INTERPRETED,
-    )
-    if n_draws == 1:  # without a first axis
-        values = [array[None] for array in values]
-    for point in zip(*values, strict=True):
-        yield NetworkParameters.from_point(model, dict(zip(names, point, strict=True)))
+def check_model(model: pm.Model, names: tuple[str, ...]) -> None:
+    """Raise ValueError unless a model is of this package and of one session."""
+    for name in names:
+        if name in model.named_vars:
+            continue
+        sessions = [v.partition("::")[0] for v in model.named_vars if v.endswith(f"::{name}")]
+        if sessions:
+            raise ValueError(
+                f"model: it is of the sessions {sessions}; build one of {sessions[0]!r} alone, "
+                "pymc_glm.build_glm(counts, ...)."
+            )
+        raise ValueError(
+            f"model: it has no variable {name!r}; give one that pymc_glm.build_glm returns."
+        )
 
 
 def _law_of_draw(tree: xr.DataTree, chosen: Mapping[str, int]) -> Observation:
@@ -312,7 +293,10 @@ def _own_parameter(law: Any, n_neurons: int) -> Floats:
 
 
 def check_covariates(
-    covariates: xr.DataArray | ArrayLike | None, n_covariates: int, n_bins: int | None = None
+    covariates: xr.DataArray | ArrayLike | None,
+    n_covariates: int,
+    n_bins: int | None = None,
+    labels: list[str] | None = None,
 ) -> Floats:
     """Return covariates as an array (time, covariate), contiguous.
 
@@ -323,11 +307,13 @@ def check_covariates(
         How many the parameters have weights for.
     n_bins : int, optional
         How many rows there have to be, by default any number.
+    labels : list of str, optional
+        What they are called, in order; a DataArray that has labels is read by them.
 
     Raises
     ------
     ValueError
-        They are missing, superfluous, of another shape or not finite.
+        They are missing, superfluous, of another shape, of other labels or not finite.
     """
     if covariates is None:
         if n_covariates:
@@ -338,6 +324,8 @@ def check_covariates(
         return np.empty((n_bins or 0, 0))
     if isinstance(covariates, xr.DataArray) and set(covariates.dims) == {"time", "covariate"}:
         covariates = covariates.transpose("time", "covariate")
+        if labels is not None and "covariate" in covariates.coords:
+            covariates = in_order(covariates, "covariate", labels, "covariates")
     values = np.ascontiguousarray(covariates, dtype=np.float64)
     if not n_covariates:
         raise ValueError(

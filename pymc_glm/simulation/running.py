@@ -1,5 +1,6 @@
 """Running a network GLM freely."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,21 +10,22 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from pymc_glm.covariates import in_order
 from pymc_glm.kernels.likelihood import ANY
 from pymc_glm.kernels.simulate import MOST_SPIKES, Process, run, state_after
 from pymc_glm.seeds import random_generator
+from pymc_glm.simulation.given import given_network
 from pymc_glm.simulation.parameters import (
     CheckedNetwork,
     NetworkParameters,
     check_covariates,
     check_network,
-    networks_of_prior,
 )
-from pymc_glm.simulation.stability import linearise
-from pymc_glm.trees import variable
+from pymc_glm.simulation.stability import described, linearise
 
 __all__ = ["Guard", "RunAway", "run_guard", "run_pieces", "simulate"]
 
+_log = logging.getLogger("pymc_glm")
 _UNIFORMS = 2**16  # drawn at a time: they stay in the cache, and their number changes nothing
 _GUARD_SECONDS, _GUARD_BINS = 1.0, 100
 _UNBOUNDED = 500.0  # Hz
@@ -140,7 +142,7 @@ def simulate(
     *,
     covariates: xr.DataArray | ArrayLike | None = None,
     random_seed: int | np.random.Generator | None = None,
-    initial_history: ArrayLike | None = None,
+    initial_history: xr.DataArray | ArrayLike | None = None,
     max_rate: float | None = None,
     neurons: list[str] | None = None,
 ) -> xr.DataArray:
@@ -155,12 +157,14 @@ def simulate(
     n_bins : int
         Bins to simulate.
     covariates : DataArray or array, shape (time, covariate), optional
-        As many rows as bins; needed if the parameters have covariate_weights.
+        As many rows as bins; needed if the parameters have covariate_weights. A DataArray is read
+        by its labels where a DataTree or model has labels of covariates.
     random_seed : int, numpy.random.Generator or None
         A Generator goes on where it was left: pieces simulated one after the other, each with the
         last counts as initial_history, are the whole.
-    initial_history : array of int, shape (lag, neuron), optional
-        Counts just before the first bin, oldest first; by default silence.
+    initial_history : DataArray or array of int, shape (lag, neuron), optional
+        Counts just before the first bin, oldest first, as many bins as the window of the basis; by
+        default silence.
     max_rate : float, optional
         Run-away guard: the largest rate of a neuron in Hz, over a window of 1 s (at least 100
         bins and the basis). By default spikes in half of the bins, half of the largest count where
@@ -182,6 +186,10 @@ def simulate(
     RuntimeError
         The network ran away; the message names the neurons and the time.
 
+    Notes
+    -----
+    Before it runs, the logger "pymc_glm" tells at the level INFO what `stability` says of it.
+
     Warns
     -----
     UserWarning
@@ -196,25 +204,21 @@ def simulate(
     (1000, 2)
     """
     rng = random_generator(random_seed)
-    if isinstance(parameters, xr.DataTree):
-        if neurons is None:
-            neurons = [str(n) for n in variable(parameters, "posterior", "bias")["post"].values]
-        parameters = NetworkParameters.from_draw(parameters, random_seed=rng)
-    elif isinstance(parameters, pm.Model):
-        neurons = [*map(str, parameters.coords["post"] or ())] if neurons is None else neurons
-        parameters = next(networks_of_prior(parameters, 1, rng))
-    network = check_network(parameters)
+    given = given_network(parameters, rng)
+    neurons = given.neurons if neurons is None else neurons
+    network = check_network(given.parameters)
     if isinstance(n_bins, bool) or not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ValueError(f"n_bins: got {n_bins!r}, allowed are whole numbers of at least 1.")
     n, n_lags = network.bias.size, network.filters.shape[1]
     labels = _check_labels(neurons, n)
     guard = run_guard(network, max_rate)
-    regressors = check_covariates(covariates, len(network.covariate_weights), n_bins)
+    n_covariates = len(network.covariate_weights)
+    regressors = check_covariates(covariates, n_covariates, n_bins, given.covariates)
     kind = np.int64 if network.law.whole else np.float64
     initial = np.zeros((n_lags, n), dtype=kind)
     if initial_history is not None:
-        initial = _check_history(initial_history, (n_lags, n), network.law.whole)
-    _warn_of_instability(network, regressors, guard, labels)
+        initial = _check_history(initial_history, n_lags, labels, network.law.whole)
+    _report_stability(network, regressors, guard, labels)
     counts = np.empty((n_bins, n), dtype=kind)
     first = 0
     try:
@@ -248,8 +252,14 @@ def _check_labels(neurons: list[str] | None, n: int) -> list[str]:
     return labels
 
 
-def _check_history(history: ArrayLike, shape: tuple[int, int], whole: bool) -> NDArray:
-    values = np.asarray(history)
+def _check_history(
+    history: xr.DataArray | ArrayLike, n_lags: int, labels: list[str], whole: bool
+) -> NDArray:
+    if isinstance(history, xr.DataArray) and "neuron" in history.dims:
+        history = history.transpose(..., "neuron")
+        if "neuron" in history.coords:
+            history = in_order(history, "neuron", labels, "initial_history")
+    values, shape = np.asarray(history), (n_lags, len(labels))
     if values.shape != shape:
         raise ValueError(
             f"initial_history: got the shape {values.shape}, allowed is (lag, neuron) = {shape}."
@@ -261,16 +271,18 @@ def _check_history(history: ArrayLike, shape: tuple[int, int], whole: bool) -> N
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
         allowed = "counts 0, 1, 2, ..." if whole else "finite numbers"
         raise ValueError(
-            f"initial_history: got {values[where]} at index {where}, allowed are {allowed}"
+            f"initial_history: got {values[where]} at index {where}, allowed are {allowed}."
         )
     return values.astype(np.int64 if whole else np.float64)
 
 
-def _warn_of_instability(
+def _report_stability(
     network: CheckedNetwork, covariates: NDArray[np.float64], guard: Guard, labels: list[str]
 ) -> None:
-    """Warn before a network runs away, not after."""
+    """Say what to expect, and warn before a network runs away, not after."""
     linear = linearise(network, covariates)
+    if _log.isEnabledFor(logging.INFO):
+        _log.info("simulate: %s", described(linear, network))
     fast = linear.mean > guard.max_rate * network.bin_width
     if linear.is_stable and not fast.any():
         return
@@ -279,8 +291,11 @@ def _warn_of_instability(
         what = f"the expected rates of {names} are above max_rate = {guard.max_rate:g} Hz"
     else:
         what = "the process linearised around its expected rates is unstable"
+        if linear.exists:
+            what += f" (spectral radius {linear.growth:.3g})"
     warnings.warn(
-        f"parameters: {what}, the network may run away; pg.stability(parameters) says more.",
+        f"parameters: {what}, the network may run away; pg.stability, with the same parameters and "
+        "random_seed, says more.",
         UserWarning,
         stacklevel=3,
     )

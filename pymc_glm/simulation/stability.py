@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.kernels.recursion import growth_factor, spectral_radius
+from pymc_glm.seeds import random_generator
+from pymc_glm.simulation.given import given_network
 from pymc_glm.simulation.parameters import (
     CheckedNetwork,
     NetworkParameters,
@@ -15,7 +18,7 @@ from pymc_glm.simulation.parameters import (
     check_network,
 )
 
-__all__ = ["LinearProcess", "NetworkStability", "linearise", "stability"]
+__all__ = ["LinearProcess", "NetworkStability", "described", "linearise", "stability"]
 
 _TOLERANCE = 1e-10  # of the activation
 _STEPS, _BEFORE_NEWTON, _NEWTON_STEPS = 2000, 100, 30
@@ -166,7 +169,10 @@ def _newton(
 
 
 def stability(
-    parameters: NetworkParameters, *, covariates: xr.DataArray | ArrayLike | None = None
+    parameters: NetworkParameters | xr.DataTree | pm.Model,
+    *,
+    covariates: xr.DataArray | ArrayLike | None = None,
+    random_seed: int | np.random.Generator | None = None,
 ) -> NetworkStability:
     r"""Tell whether a network that runs freely stays at its rates.
 
@@ -195,9 +201,13 @@ def stability(
 
     Parameters
     ----------
-    parameters : NetworkParameters
+    parameters : NetworkParameters, DataTree or pymc.Model
+        Of a DataTree, a draw of its posterior at random, and of a model a draw of its prior, as
+        `simulate` takes them: the same one with the same seed.
     covariates : DataArray or array, shape (time, covariate), optional
         Their mean is added; by default zero.
+    random_seed : int, numpy.random.Generator or None
+        Which draw.
 
     Returns
     -------
@@ -218,11 +228,17 @@ def stability(
     >>> found.rates.round(3), round(found.spectral_radius, 3)
     (array([100.]), 0.5)
     """
-    network = check_network(parameters)
+    given = given_network(parameters, random_generator(random_seed))
+    network = check_network(given.parameters)
     regressors = np.empty((0, 0))
     if covariates is not None:
-        regressors = check_covariates(covariates, len(network.covariate_weights))
-    linear = linearise(network, regressors)
+        n_covariates = len(network.covariate_weights)
+        regressors = check_covariates(covariates, n_covariates, labels=given.covariates)
+    return described(linearise(network, regressors), network)
+
+
+def described(linear: LinearProcess, network: CheckedNetwork) -> NetworkStability:
+    """Return what a linearised process says, in numbers and words."""
     branching = spectral_radius(linear.matrices.sum(axis=0)) if linear.exists else np.inf
     whole = network.law.whole
     rates = linear.mean / network.bin_width if whole else linear.mean

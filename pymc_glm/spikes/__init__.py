@@ -7,8 +7,9 @@ counts and rates into objects of those packages.
 
 from pymc_glm.spikes.binning import bin_spikes, neuron_positions
 from pymc_glm.spikes.conversion import as_spike_trains, recording_bounds
+from pymc_glm.spikes.epochs import intervals_from_package
 from pymc_glm.spikes.exports import to_neo, to_pynapple
-from pymc_glm.spikes.from_pynapple import counts_from_package
+from pymc_glm.spikes.from_pynapple import counts_from_package, variable_from_package
 from pymc_glm.spikes.trains import SpikeTrains
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "as_spike_trains",
     "bin_spikes",
     "counts_from_package",
+    "intervals_from_package",
     "neuron_positions",
     "recording_bounds",
     "to_neo",
     "to_pynapple",
+    "variable_from_package",
 ]

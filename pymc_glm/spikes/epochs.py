@@ -14,19 +14,27 @@ class Pieces(NamedTuple):
     second: NDArray[np.intp]  # (piece,), which interval of the second list
 
 
-def as_intervals(value: Any, name: str) -> NDArray[np.float64]:
-    """Return starts and stops in seconds as a read-only copy, shape (interval, 2), sorted, apart.
+def intervals_from_package(value: Any) -> Any:
+    """Return starts and stops in seconds, (interval, 2), of a pynapple IntervalSet or a neo Epoch.
 
-    Objects of pynapple (IntervalSet) and neo (Epoch) are known by their attributes, so that
-    neither need be installed.
+    They are known by their attributes, so that neither need be installed; anything else is returned
+    as it is.
     """
     if hasattr(value, "durations") and hasattr(value, "times"):
         starts = np.asarray(value.times.rescale("s").magnitude, dtype=np.float64)
         durations = np.asarray(value.durations.rescale("s").magnitude, dtype=np.float64)
-        value = np.stack([starts, starts + durations], axis=1)
-    elif hasattr(value, "start") and hasattr(value, "end"):
-        value = np.stack([value.start, value.end], axis=1)
-    array = np.array(value)
+        return np.stack([starts, starts + durations], axis=1)
+    if hasattr(value, "start") and hasattr(value, "end"):
+        return np.stack([value.start, value.end], axis=1)
+    return value
+
+
+def as_intervals(value: Any, name: str) -> NDArray[np.float64]:
+    """Return starts and stops in seconds as a read-only copy, shape (interval, 2), sorted, apart.
+
+    See `intervals_from_package` for what may be given besides an array.
+    """
+    array = np.array(intervals_from_package(value))
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iuf":
         raise ValueError(
             f"{name} must be an array of numbers of shape ({name}, 2), start and stop in seconds, "

@@ -76,11 +76,13 @@ def counts_from_package(counts: Any, bin_width: float | None) -> Any:
     Raises
     ------
     TypeError
-        Spike times instead of counts.
+        Spike times instead of counts, also of neo or a `SpikeTrains`.
     ValueError
         Bins within an epoch are not equally spaced, or too few to tell their width.
     """
-    if is_ts_group(counts):
+    first = counts[0] if isinstance(counts, list | tuple) and counts else counts
+    of_neo = type(first).__module__.startswith("neo.")
+    if is_ts_group(counts) or of_neo or isinstance(counts, SpikeTrains):
         raise TypeError(
             f"counts: got spike times ({type(counts).__name__}); count them first with "
             "pg.bin_spikes(spike_times, bin_width)"
@@ -110,6 +112,38 @@ def counts_from_package(counts: Any, bin_width: float | None) -> Any:
         name="counts",
         attrs={"bin_width": width, "name": ""},
     )
+
+
+def variable_from_package(variable: Any) -> Any:
+    """Return values over time of pynapple or pandas as a DataArray, anything else as it is.
+
+    Parameters
+    ----------
+    variable : Any
+        A pynapple Tsd or TsdFrame, or a pandas DataFrame.
+
+    Returns
+    -------
+    DataArray, dims (time,) or (time, covariate)
+        Columns are the labels. Of pynapple also the times and, where the time support has several
+        epochs, the coordinate `segment`; the index of a DataFrame is not looked at.
+    """
+    if hasattr(variable, "time_support") and hasattr(variable, "d"):
+        values, times = np.asarray(variable.d), np.asarray(variable.times(), dtype=np.float64)
+        if values.ndim > 2:
+            return values
+        coords: dict[str, Any] = {"time": times}
+        epochs = support_of(variable)
+        if len(epochs) > 1:
+            segment = np.searchsorted(epochs[:, 0], times, side="right") - 1
+            coords["segment"] = ("time", segment)
+    elif hasattr(variable, "columns") and hasattr(variable, "to_numpy"):
+        values, coords = variable.to_numpy(), {}
+    else:
+        return variable
+    if values.ndim == 2:
+        coords["covariate"] = [str(label) for label in variable.columns]
+    return xr.DataArray(values, dims=("time", "covariate")[: values.ndim], coords=coords)
 
 
 def _bin_width(

@@ -32,7 +32,7 @@ FLOORS = {
     },
     2: {"edges", "weights", "covariates", "observations", "design", "readers"},
     3: {"models", "pooling", "steps", "simulation"},
-    4: {"sampling", "criticism", "cross_validation"},
+    4: {"sampling", "criticism", "cross_validation", "datasets"},
     5: {"plots"},
     6: {"cli", "__main__"},
 }

@@ -162,7 +162,17 @@ def test_no_global_randomness_and_no_assert(path):
 
 # --- what importing does -------------------------------------------------------------------------
 
-LAZY = ("matplotlib.pyplot", "pynwb", "h5py", "neo", "pynapple", "typer", "nutpie", "graphviz")
+LAZY = (
+    "matplotlib.pyplot",
+    "pynwb",
+    "h5py",
+    "neo",
+    "pynapple",
+    "pooch",
+    "typer",
+    "nutpie",
+    "graphviz",
+)
 REPORT = """
 import logging, sys
 {imports}

@@ -135,6 +135,7 @@ def test_importing_loads_neither_criticism_nor_pictures():
 
 
 OPTIONAL = {
+    "data": ("pooch", lambda path: pg.datasets.fetch_retina(address="http://localhost")),
     "nwb": ("pynwb", lambda path: pg.read_spikes(path / "sub-1.nwb")),
     "neo": ("neo", lambda path: pg.to_neo(one_spike())),
     "pynapple": ("pynapple", lambda path: pg.to_pynapple(one_spike())),

@@ -1,6 +1,7 @@
 # Where each public name lives; __init__.py loads it from here on first use.
 
 from . import basis as basis
+from . import datasets as datasets
 from .activation import coupling_activation
 from .covariates import CovariatePrior, covariate_design
 from .criticism import (
@@ -140,6 +141,7 @@ __all__ = [
     "convergence_report",
     "coupling_activation",
     "covariate_design",
+    "datasets",
     "dense_glm",
     "edge_summary",
     "elpd_difference",

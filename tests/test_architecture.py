@@ -32,7 +32,7 @@ FLOORS = {
     },
     2: {"edges", "weights", "covariates", "observations", "design", "readers"},
     3: {"models", "pooling", "steps", "simulation"},
-    4: {"sampling", "criticism", "cross_validation"},
+    4: {"sampling", "criticism", "cross_validation", "datasets"},
     5: {"plots"},
     6: {"cli", "__main__"},
 }
@@ -162,7 +162,17 @@ def test_no_global_randomness_and_no_assert(path):
 
 # --- what importing does -------------------------------------------------------------------------
 
-LAZY = ("matplotlib.pyplot", "pynwb", "h5py", "neo", "pynapple", "typer", "nutpie", "graphviz")
+LAZY = (
+    "matplotlib.pyplot",
+    "pynwb",
+    "h5py",
+    "neo",
+    "pynapple",
+    "pooch",
+    "typer",
+    "nutpie",
+    "graphviz",
+)
 REPORT = """
 import logging, sys
 {imports}

@@ -14,7 +14,7 @@ from numpydoc.docscrape import ClassDoc, FunctionDoc
 import pymc_glm as pg
 
 LISTED = Path(__file__).with_name("public_api.txt")
-ROOMS = {"basis": pg.basis, "statistics": pg.statistics}
+ROOMS = {"basis": pg.basis, "datasets": pg.datasets, "statistics": pg.statistics}
 
 
 def public():
@@ -123,7 +123,8 @@ def test_importing_loads_neither_criticism_nor_pictures():
     code = (
         "import sys, pymc, pymc_glm; loaded = set(sys.modules); "
         "late = ['arviz', 'arviz_stats', 'arviz_plots', 'matplotlib.pyplot', 'h5py', 'typer', "
-        "'pymc_glm.criticism', 'pymc_glm.plots', 'pymc_glm.cli', 'pymc_glm.cross_validation']; "
+        "'pymc_glm.criticism', 'pymc_glm.plots', 'pymc_glm.cli', 'pymc_glm.cross_validation', "
+        "'pymc_glm.datasets']; "
         "print([name for name in late if name in loaded]); "
         "assert 'pymc_glm.steps' in loaded"
     )
@@ -134,6 +135,7 @@ def test_importing_loads_neither_criticism_nor_pictures():
 
 
 OPTIONAL = {
+    "data": ("pooch", lambda path: pg.datasets.fetch_retina(address="http://localhost")),
     "nwb": ("pynwb", lambda path: pg.read_spikes(path / "sub-1.nwb")),
     "neo": ("neo", lambda path: pg.to_neo(one_spike())),
     "pynapple": ("pynapple", lambda path: pg.to_pynapple(one_spike())),

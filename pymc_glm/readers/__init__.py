@@ -43,7 +43,8 @@ def read_spikes(
         Every format takes `start` and `stop`, the bounds of the recording in seconds where the file
         does not know them or is wrong about them, and `name`, by default the file's without its
         suffix. nwb: `label`, a column of the units table to take labels from; `units`, the labels
-        of the units to read. csv: `time_column`, `neuron_column`, `delimiter`.
+        of the units to read; `intervals`, "trials", "epochs" or another table of intervals, to keep
+        the spikes in these alone. csv: `time_column`, `neuron_column`, `delimiter`.
 
     Returns
     -------

@@ -1,0 +1,19 @@
+"""Data to learn and to test with: recordings, and simulated ones whose network is known."""
+
+from pymc_glm.datasets.cell_types import simulate_cell_types
+from pymc_glm.datasets.fetching import fetch_retina
+from pymc_glm.datasets.recordings import citation
+from pymc_glm.datasets.retina import simulate_retina
+from pymc_glm.datasets.simulated import SimulatedRecording
+from pymc_glm.datasets.small_networks import simulate_small_network
+from pymc_glm.datasets.stimulus import simulate_stimulus
+
+__all__ = [
+    "SimulatedRecording",
+    "citation",
+    "fetch_retina",
+    "simulate_cell_types",
+    "simulate_retina",
+    "simulate_small_network",
+    "simulate_stimulus",
+]

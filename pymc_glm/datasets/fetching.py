@@ -1,0 +1,149 @@
+"""Recordings from a folder, from the cache or by download."""
+
+import hashlib
+import os
+from os import PathLike
+from pathlib import Path
+
+from pymc_glm.datasets.recordings import REPOSITORY, Recording, citation, recording_named
+from pymc_glm.readers import read_spikes
+from pymc_glm.spikes import SpikeTrains
+
+__all__ = ["fetch_retina"]
+
+_ADDRESS = "https://raw.githubusercontent.com/sje30/waverepo/master/hdf5"
+_FOLDER_VARIABLE, _ADDRESS_VARIABLE = "PYMC_GLM_DATA", "PYMC_GLM_DATA_URL"
+
+
+def fetch_retina(
+    name: str = "Demas2003_p22_ctrl_1a",
+    *,
+    folder: str | PathLike[str] | None = None,
+    address: str | None = None,
+    quiet: bool = False,
+) -> SpikeTrains:
+    """Fetch a recording of spontaneous spikes of the retina on a multielectrode array.
+
+    ========================== ===============================================
+    ``Demas2003_p22_ctrl_1a``  mouse, postnatal day 22 (Demas, Eglen & Wong 2003)
+    ``Demas2003_6WK_CTRL_ME1`` mouse, six weeks old (the same)
+    ``Wong1993_Adult``         adult ferret (Wong, Meister & Shatz 1993)
+    ========================== ===============================================
+
+    All are from the repository of Eglen et al. (2014, GigaScience 3:3). A file comes from the
+    first of these that is given: `folder`; `address`; the folder in the environment variable
+    ``PYMC_GLM_DATA``; the address in ``PYMC_GLM_DATA_URL``; the repository on GitHub. From a
+    folder it is read without any network; what is downloaded stays in the user's cache and is
+    downloaded once. Its SHA-256 is checked each time.
+
+    Parameters
+    ----------
+    name : str
+    folder : path-like, optional
+        Folder that holds the file, by its own name or as in the repository
+        (``Demas2003/Demas2003_p22_ctrl_1a.h5``).
+    address : str, optional
+        Of a copy of the repository's folder hdf5, ``https://...``.
+    quiet : bool
+        Do not print the licence and whom to cite, which `citation` returns as well.
+
+    Returns
+    -------
+    SpikeTrains
+        With positions of the electrodes in micrometres.
+
+    Raises
+    ------
+    ImportError
+        pooch, with which files are downloaded, is not installed.
+    FileNotFoundError
+        The file is not in the folder.
+    ConnectionError
+        It cannot be downloaded.
+    ValueError
+        There is no recording of this name, the file is not the one that it was, the address is
+        none, or both folder and address are given.
+
+    Examples
+    --------
+    >>> import pymc_glm as pg
+    >>> trains = pg.datasets.fetch_retina()  # doctest: +SKIP
+    >>> counts = pg.bin_spikes(trains, 0.01, min_rate=0.1).clip(max=1)  # doctest: +SKIP
+    """
+    recording = recording_named(name)
+    if folder is not None and address is not None:
+        raise ValueError("give either folder or address, not both.")
+    if folder is None and address is None and (known := os.environ.get(_FOLDER_VARIABLE)):
+        folder = known
+    if folder is not None:
+        path = _in_folder(recording, Path(folder).expanduser())
+    else:
+        path = _downloaded(recording, address or os.environ.get(_ADDRESS_VARIABLE) or _ADDRESS)
+    trains = read_spikes(path, format="mea_hdf5", name=name)
+    if not quiet:
+        print(citation(name))
+    return trains
+
+
+def _in_folder(recording: Recording, folder: Path) -> Path:
+    """Return the path of a recording in a folder, once its checksum is known to be right."""
+    places = [folder / recording.file, folder / recording.path]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise FileNotFoundError(
+            f"there is no {recording.file} in the folder {folder} (given as folder= or in the "
+            f"environment variable {_FOLDER_VARIABLE}); {_by_hand(recording)}"
+        )
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != recording.sha256:
+        raise ValueError(
+            f"{recording.file} in the folder {path.parent} is not the file that it should be: its "
+            f"SHA-256 is {found}, not {recording.sha256}; {_by_hand(recording)}"
+        )
+    return path
+
+
+def _by_hand(recording: Recording) -> str:
+    return (
+        f"download hdf5/{recording.path} of {REPOSITORY} by hand into a folder, and set "
+        f"{_FOLDER_VARIABLE} to that folder."
+    )
+
+
+def _downloaded(recording: Recording, address: str) -> Path:
+    """Return the path of a recording in the cache, into which it is downloaded if need be."""
+    try:
+        import pooch
+    except ImportError as error:
+        raise ImportError(
+            'downloading recordings needs pooch: pip install "pymc_glm[data]"; or '
+            + _by_hand(recording)
+        ) from error
+    from requests.exceptions import HTTPError, RequestException
+
+    if not address.startswith(("https://", "http://")):
+        raise ValueError(
+            f"address: got {address!r}, allowed is one that begins with https:// or http://; for a "
+            "folder of this machine there is folder=."
+        )
+    files = pooch.create(
+        path=pooch.os_cache("pymc_glm"),
+        base_url=address.rstrip("/") + "/",
+        registry={recording.path: f"sha256:{recording.sha256}"},
+    )
+    tried = files.get_url(recording.path)
+    try:
+        return Path(files.fetch(recording.path))
+    except HTTPError as error:
+        status = error.response.status_code if error.response is not None else "an error"
+        reason = f"the server answered {status}"
+    except (RequestException, OSError) as error:
+        reason = f"{type(error).__name__}: is there a network, and can {files.path} be written?"
+    except ValueError as error:  # what came has another checksum, and is gone again
+        raise ValueError(
+            f"what {tried} has is not the file that it should be: its SHA-256 is not "
+            f"{recording.sha256}; {_by_hand(recording)}"
+        ) from error
+    raise ConnectionError(
+        f"{recording.file} could not be downloaded from {tried} ({reason}); {_by_hand(recording)}"
+    )

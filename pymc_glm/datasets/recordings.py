@@ -1,0 +1,107 @@
+"""Which recordings can be fetched: where they are, their checksums, whom to cite."""
+
+from typing import NamedTuple
+
+__all__ = ["REPOSITORY", "RETINA", "Recording", "citation", "recording_named"]
+
+REPOSITORY = "https://github.com/sje30/waverepo"
+
+_LICENCE = "GNU General Public License, version 2, that of the repository"
+_EGLEN = (
+    "Eglen, Weeks, Jessop, Simonotto, Jackson & Sernagor (2014), A data repository and analysis "
+    "framework for spontaneous neural activity recordings in developing retina, GigaScience 3:3, "
+    "doi:10.1186/2047-217X-3-3"
+)
+_DEMAS = (
+    "Demas, Eglen & Wong (2003), Developmental loss of synchronous spontaneous activity in the "
+    "mouse retina is independent of visual experience, J. Neurosci. 23:2851"
+)
+_WONG = (
+    "Wong, Meister & Shatz (1993), Transient period of correlated bursting activity during "
+    "development of the mammalian retina, Neuron 11:923"
+)
+
+
+class Recording(NamedTuple):
+    """A file that can be fetched."""
+
+    path: str  # within the folder hdf5 of the repository
+    sha256: str
+    about: str
+    cite: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        """Name of the file."""
+        return self.path.rpartition("/")[2]
+
+
+RETINA = {
+    "Demas2003_p22_ctrl_1a": Recording(
+        "Demas2003/Demas2003_p22_ctrl_1a.h5",
+        "51d70ccc15c913a7ffb62170f2a491dd5d1c95404357341229a00f6ee87c71d4",
+        "retina of a mouse, postnatal day 22: 80 units, 3600 s",
+        (_DEMAS, _EGLEN),
+    ),
+    "Demas2003_6WK_CTRL_ME1": Recording(
+        "Demas2003/Demas2003_6WK_CTRL_ME1.h5",
+        "9dd55901014800d0179ee2b4b0a0982f1c22abe317d6b517748c768c1dcb5b67",
+        "retina of a mouse, six weeks old: 16 units, 3597 s",
+        (_DEMAS, _EGLEN),
+    ),
+    "Wong1993_Adult": Recording(
+        "Wong1993/Wong1993_Adult.h5",
+        "5b2bab96ad3525c1ae19d9e7eeaf5a44140fcf73be11430098f1e427c705a439",
+        "retina of an adult ferret: 57 units, 146 s",
+        (_WONG, _EGLEN),
+    ),
+}
+
+
+def recording_named(name: str) -> Recording:
+    """Return a recording.
+
+    Raises
+    ------
+    ValueError
+        There is none of this name.
+    """
+    if name not in RETINA:
+        raise ValueError(f"name: got {name!r}, allowed are {list(RETINA)}.")
+    return RETINA[name]
+
+
+def citation(name: str) -> str:
+    """Tell what a recording is, its licence and whom to cite.
+
+    Parameters
+    ----------
+    name : str
+        As `fetch_retina` takes it.
+
+    Returns
+    -------
+    str
+        A few lines.
+
+    Raises
+    ------
+    ValueError
+        There is no recording of this name.
+
+    Examples
+    --------
+    >>> import pymc_glm as pg
+    >>> print(pg.datasets.citation("Wong1993_Adult").splitlines()[0])
+    Wong1993_Adult: retina of an adult ferret: 57 units, 146 s
+    """
+    recording = recording_named(name)
+    return "\n".join(
+        [
+            f"{name}: {recording.about}",
+            f"Source: {REPOSITORY}, hdf5/{recording.path}",
+            f"Licence: {_LICENCE}",
+            "Please cite:",
+            *(f"- {paper}" for paper in recording.cite),
+        ]
+    )

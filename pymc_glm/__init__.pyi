@@ -3,6 +3,7 @@
 from . import basis as basis
 from . import datasets as datasets
 from .activation import coupling_activation
+from .continuing import sample_more
 from .covariates import CovariatePrior, covariate_design
 from .criticism import (
     AlignedPositions,
@@ -76,6 +77,7 @@ from .plots import (
 )
 from .readers import read_spikes
 from .sampling import sample
+from .saving import Fit, load, save
 from .sessions import session
 from .simulation import NetworkParameters, NetworkStability, simulate, stability
 from .spikes import SpikeTrains, as_spike_trains, bin_spikes, to_neo, to_pynapple
@@ -115,6 +117,7 @@ __all__ = [
     "ElpdDifference",
     "FeatureEdges",
     "FeatureWeights",
+    "Fit",
     "Gaussian",
     "GaussianWeights",
     "HeldoutNeuron",
@@ -153,6 +156,7 @@ __all__ = [
     "kfold",
     "latent_distance_glm",
     "leave_future_out",
+    "load",
     "log_concave",
     "log_likelihood",
     "loo",
@@ -177,6 +181,8 @@ __all__ = [
     "read_spikes",
     "residual_correlograms",
     "sample",
+    "sample_more",
+    "save",
     "sbm_glm",
     "session",
     "simulate",

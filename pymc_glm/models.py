@@ -17,6 +17,7 @@ from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
 from pymc_glm.edges import BernoulliEdges, BlockEdges, DenseEdges, DistanceEdges, Edges
 from pymc_glm.observations import Observation, observation_model
 from pymc_glm.pooling import alike_covariates, join_sessions, naming, of_session, sessions_of
+from pymc_glm.recipe import record_recipe
 from pymc_glm.sessions import SessionModel
 from pymc_glm.spikes import neuron_positions
 from pymc_glm.weights import (
@@ -229,7 +230,8 @@ def build_glm(
         fixed ``dispersion`` and, where known, ``position`` (post, space). With covariates,
         ``covariate_weights`` (post, covariate) and ``covariates`` (time, covariate); with several
         segments, ``segment_start`` (segment); where bins are excluded, ``data_bins``, and
-        ``spikes`` has the dims (observed_time, post).
+        ``spikes`` has the dims (observed_time, post). ``recipe`` has all other arguments as text in
+        its coordinate ``recipe_line``; `pymc_glm.load` builds the model again from it.
 
     Raises
     ------
@@ -263,12 +265,17 @@ def build_glm(
     with pm.Model() as model:
         if sessions is None:
             _add_network(counts, basis, law, bias, unknown_history, **settings)
-            return model
-        settings["covariates"] = alike_covariates(covariates, sessions)
-        for name, own in sessions.items():
-            said = {k: of_session(v, name, k, sessions) for k, v in settings.items()}
-            with SessionModel(name), naming(name):
-                _add_network(own, basis, law, bias, unknown_history, **said)
+        else:
+            settings["covariates"] = alike_covariates(covariates, sessions)
+            for name, own in sessions.items():
+                said = {k: of_session(v, name, k, sessions) for k, v in settings.items()}
+                with SessionModel(name), naming(name):
+                    _add_network(own, basis, law, bias, unknown_history, **said)
+        chosen = {k: settings[k] for k in ("edges", "weights", "bias_rate", "covariate_prior")}
+        record_recipe(
+            chosen | {"observation": observation, "bias": bias},
+            None if sessions is None else list(sessions),
+        )
     return model
 
 

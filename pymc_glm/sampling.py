@@ -23,13 +23,23 @@ from pymc_glm.steps.network_state import NetworkVariables, find_networks, observ
 from pymc_glm.steps.network_step import NetworkStep
 from pymc_glm.steps.threads import available_cores
 
-__all__ = ["initial_points", "sample"]
+__all__ = [
+    "check_sizes",
+    "compiling",
+    "initial_points",
+    "log_report",
+    "make_steps",
+    "network_steps",
+    "sample",
+    "share_cores",
+]
 
 _MOST_EDGES = 30  # into a neuron at the start of a chain, on average
 _log = logging.getLogger("pymc_glm")
 
 
-def _check_sizes(**sizes: int | None) -> None:
+def check_sizes(**sizes: int | None) -> None:
+    """Raise unless these are whole numbers of at least 1, ``tune`` of at least 0, or None."""
     for name, value in sizes.items():
         lowest = 0 if name == "tune" else 1
         if value is None or (isinstance(value, int | np.integer) and value >= lowest):
@@ -114,8 +124,15 @@ def _hyperparameter_draw(model: pm.Model, hyper: list) -> Callable[[int], dict]:
     return make_initial_point_fn(model=model, overrides=dict.fromkeys(proper, "prior"))
 
 
+def share_cores(chains: int, cores: int | None, threads: int | None) -> tuple[int, int]:
+    """Return how many chains run at a time, and with how many threads each."""
+    available = available_cores()
+    cores = min(chains, available if cores is None else cores)
+    return cores, max(1, available // cores) if threads is None else threads
+
+
 @contextlib.contextmanager
-def _compiling(progressbar: bool) -> Iterator[None]:
+def compiling(progressbar: bool) -> Iterator[None]:
     """Show that the step methods are being compiled; the first time on a machine takes a while."""
     if not progressbar:
         yield
@@ -124,6 +141,42 @@ def _compiling(progressbar: bool) -> Iterator[None]:
 
     with Console(stderr=True).status("Compiling the samplers (half a minute the first time) ..."):
         yield
+
+
+def make_steps(model: pm.Model, options: dict[str, Any], threads: int) -> Any:
+    """Choose and make the step methods of a model, in whose context this is called.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    options : dict
+        Keywords for `pymc.sample`; ``step`` and the options of steps are taken out of it.
+    threads : int
+        Of a chain.
+
+    Returns
+    -------
+    step method, or list of them
+    """
+    steps, selected = assign_step_methods(model, options.pop("step", None))
+    names = {method.name for method in selected}
+    own = {key: options.pop(key) for key in list(options) if key in names}
+    for method in selected:
+        if issubclass(method, NetworkStep):
+            own[method.name] = {"threads": threads} | own.get(method.name, {})
+    return instantiate_steppers(
+        model,
+        steps,
+        selected,
+        step_kwargs=own,
+        compile_kwargs=options.get("compile_kwargs"),
+    )
+
+
+def network_steps(step: Any) -> list[NetworkStep]:
+    """Return those of step methods that draw networks."""
+    every = step if isinstance(step, list) else [step]
+    return [s for one in every for s in flatten_steps(one) if isinstance(s, NetworkStep)]
 
 
 def sample(
@@ -186,33 +239,16 @@ def sample(
     >>> tree["posterior"]["adjacency"].dims
     ('chain', 'draw', 'post', 'pre')
     """
-    _check_sizes(draws=draws, tune=tune, chains=chains, cores=cores, threads=threads)
+    check_sizes(draws=draws, tune=tune, chains=chains, cores=cores, threads=threads)
     rng = random_generator(random_seed)
-    available = available_cores()
-    cores = min(chains, available if cores is None else cores)
-    threads = max(1, available // cores) if threads is None else threads
+    cores, threads = share_cores(chains, cores, threads)
     model = modelcontext(model)
     find_networks(model)
     with model:
-        provided = kwargs.pop("step", None)
-        with _compiling(progressbar and not kwargs.get("quiet", False)):
-            steps, selected = assign_step_methods(model, provided)
-            names = {method.name for method in selected}
-            options = {key: kwargs.pop(key) for key in list(kwargs) if key in names}
-            for method in selected:
-                if issubclass(method, NetworkStep):
-                    given = options.get(method.name, {})
-                    options[method.name] = {"threads": threads} | given
-            step = instantiate_steppers(
-                model,
-                steps,
-                selected,
-                step_kwargs=options,
-                compile_kwargs=kwargs.get("compile_kwargs"),
-            )
+        with compiling(progressbar and not kwargs.get("quiet", False)):
+            step = make_steps(model, kwargs, threads)
         initvals = kwargs.pop("initvals", None)
-        every = step if isinstance(step, list) else [step]
-        ours = [s for one in every for s in flatten_steps(one) if isinstance(s, NetworkStep)]
+        ours = network_steps(step)
         if initvals is None and ours:
             initvals = initial_points(model, ours, chains, rng)
         tree = pm.sample(
@@ -227,16 +263,16 @@ def sample(
             **({"compute_convergence_checks": False} | kwargs),
         )
     if report and not kwargs.get("quiet", False):
-        _log_report(tree)
+        log_report(tree)
     return tree
 
 
-def _log_report(tree: xr.DataTree) -> None:
+def log_report(tree: xr.DataTree) -> None:
     """Log what has not converged; draws of hand-made models need not have our names."""
     names = session_names(tree)
     for name in names:
         _log.info("Session %s:", name)
-        _log_report(session(tree, name))
+        log_report(session(tree, name))
     if names:
         return
     try:

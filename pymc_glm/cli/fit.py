@@ -114,8 +114,9 @@ def fit(
 
     Writes posterior.nc, summary.csv (biases and hyperparameters), edges.csv (every pair of
     neurons), where the model has them blocks.csv and positions.csv, report.txt and pictures; the
-    posterior first, so that nothing that goes wrong later loses it. Exit code 2: bad input; 130:
-    interrupted by Ctrl-C; 1: anything else.
+    posterior first, so that nothing that goes wrong later loses it. In Python
+    pymc_glm.load("posterior.nc") gives the posterior and its model, to go on with both. Exit code
+    2: bad input; 130: interrupted by Ctrl-C; 1: anything else.
     """
     with open_session(quiet=quiet, debug=debug) as session:
         settings = FitSettings(

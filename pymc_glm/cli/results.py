@@ -61,12 +61,10 @@ class TrueNetwork(NamedTuple):
 
 
 def write_posterior(tree: "xr.DataTree", path: Path) -> None:
-    """Write a DataTree as netCDF-4, compressed; xarray.open_datatree and ArviZ read it."""
-    encoding: dict[str, Any] = {}
-    for group in tree.subtree:
-        arrays = {name: array for name, array in group.data_vars.items() if array.ndim}
-        encoding[group.path] = {name: {"zlib": True, "complevel": 4} for name in arrays}
-    tree.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+    """Write a DataTree as netCDF-4; pymc_glm.load, xarray.open_datatree and ArviZ read it."""
+    from pymc_glm.saving import save
+
+    save(tree, path)
 
 
 def write_summary(

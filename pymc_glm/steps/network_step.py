@@ -62,7 +62,8 @@ class NetworkStep(BlockedStep):
 
     What the prior says of single pairs (by their blocks, positions, features) comes in gradually
     during the tuning. Structure is random at first, and edges drawn by it would hold it where it
-    is: chains then stay in modes far below the highest.
+    is: chains then stay in modes far below the highest. A chain that goes on from draws, where
+    structure is there already, has `gradual` set to False.
 
     Parameters
     ----------
@@ -80,6 +81,7 @@ class NetworkStep(BlockedStep):
     """
 
     draws: ClassVar[tuple[str, ...]]  # fields of NetworkVariables
+    gradual: bool = True  # whether structure comes in gradually
     is_default: ClassVar[bool] = True  # whether it is chosen where the user chooses nothing
     _state_class: ClassVar[type]
 
@@ -162,7 +164,7 @@ class NetworkStep(BlockedStep):
         """Return the network prior that the coming draw is made under."""
         prior = self._prior(point)
         self.iteration += 1
-        if self.iteration <= _ALL_IN * self.warm_up:
+        if self.gradual and self.iteration <= _ALL_IN * self.warm_up:
             ramp = (self.iteration / self.warm_up - _COMES_IN) / (_ALL_IN - _COMES_IN)
             prior = relaxed(prior, max(ramp, 0.0))
         return prior if self._covariates is None else self._covariates.join_prior(prior, point)

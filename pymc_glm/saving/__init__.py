@@ -1,0 +1,7 @@
+"""Posteriors in files, and models built again from them."""
+
+from pymc_glm.saving.files import save
+from pymc_glm.saving.loading import Fit, load
+from pymc_glm.saving.rebuilding import rebuild
+
+__all__ = ["Fit", "load", "rebuild", "save"]

@@ -1,0 +1,94 @@
+"""Posteriors written as netCDF files."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from pymc_glm.recipe import PACKAGE_VERSION
+from pymc_glm.saving.hashing import data_hash
+
+__all__ = ["save"]
+
+
+def save(tree: xr.DataTree, path: str | os.PathLike) -> Path:
+    """Write a posterior as a netCDF-4 file, which `load` and ``xarray.open_datatree`` read.
+
+    The file takes its place only once it is whole: one of that name stays until then. It is
+    compressed, with a checksum of every block, and says in its attributes which version of the
+    package wrote it (``pymc_glm_version``), when (``created``), and a hash of the data
+    (``data_hash``).
+
+    Parameters
+    ----------
+    tree : DataTree
+        What sampling a model returned.
+    path : str or path
+        Of the file, such as ``"posterior.nc"``.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    TypeError
+        Not a DataTree.
+    ValueError
+        It has no posterior, or a variable that netCDF cannot hold.
+    FileNotFoundError
+        The folder does not exist.
+
+    Examples
+    --------
+    >>> tree = pg.sample(model=model)  # doctest: +SKIP
+    >>> pg.save(tree, "posterior.nc")  # doctest: +SKIP
+    >>> tree, model = pg.load("posterior.nc")  # doctest: +SKIP
+    """
+    if not isinstance(tree, xr.DataTree):
+        raise TypeError(
+            f"tree: got {type(tree).__name__}, allowed is the xarray.DataTree that sampling "
+            "returns."
+        )
+    if "posterior" not in tree.children:
+        raise ValueError(
+            f"tree: it has no group 'posterior', only {sorted(tree.children)}; give what sampling "
+            "returned."
+        )
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"path: there is no folder {str(path.parent)!r}; make it first.")
+    # Without how a file stored them before, which may not suit them any more.
+    parts = {g.path: g.to_dataset(inherit=False).drop_encoding() for g in tree.subtree}
+    written = xr.DataTree.from_dict(parts)
+    written.attrs |= {
+        "pymc_glm_version": PACKAGE_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data_hash": data_hash(tree),
+    }
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        written.to_netcdf(unfinished, engine="h5netcdf", encoding=_encoding(written))
+        unfinished.replace(path)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"tree: netCDF cannot hold all of it ({error}); drop that variable or attribute first."
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _encoding(tree: xr.DataTree) -> dict[str, Any]:
+    """Compress everything that has dimensions, with checksums."""
+    encoding: dict[str, Any] = {}
+    for group in tree.subtree:
+        encoding[group.path] = {
+            name: {"zlib": True, "complevel": 4, "fletcher32": True}
+            for name, array in group.data_vars.items()
+            if array.ndim and array.dtype.kind in "biufc" and array.size
+        }
+    return encoding

@@ -1,0 +1,148 @@
+"""Posteriors read from files, with their models."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import pymc as pm
+import xarray as xr
+
+from pymc_glm.recipe import PACKAGE_VERSION, read_recipe
+from pymc_glm.saving.hashing import data_hash
+from pymc_glm.saving.rebuilding import rebuild
+
+__all__ = ["Fit", "load"]
+
+_AS_IT_IS = "xarray.open_datatree(path) reads the posterior as it is"
+
+
+class Fit(NamedTuple):
+    """A posterior and the model that it is of.
+
+    Parameters
+    ----------
+    tree : DataTree
+    model : pymc.Model
+
+    Examples
+    --------
+    >>> import pymc_glm as pg
+    >>> pg.Fit._fields
+    ('tree', 'model')
+    """
+
+    tree: xr.DataTree
+    model: pm.Model
+
+
+def load(path: str | os.PathLike) -> Fit:
+    """Read a posterior and build its model again, to go on with both.
+
+    Data, basis, priors and observation model come from the file; classes of your own (edges,
+    weights, laws) have to be defined before. Nothing in the file is run.
+
+    Parameters
+    ----------
+    path : str or path
+        A file that `save`, ``pymc-glm fit`` or the method ``to_netcdf`` of a posterior wrote.
+
+    Returns
+    -------
+    Fit
+        ``tree``, all in memory, and ``model``, the file being closed.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is damaged or of another kind, its data are not those that it was written with, or it
+        does not tell how to build the model; the message says what to do.
+
+    Warns
+    -----
+    UserWarning
+        Another version of the package built the model or wrote the file: default priors may differ.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np, pymc_glm as pg
+    >>> counts = np.random.default_rng(1).poisson(0.05, (300, 2)).clip(0, 1)
+    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
+    >>> model = pg.build_glm(counts, basis, weights=pg.GaussianWeights(0.0, 1.0, None, None))
+    >>> tree = pg.sample(20, 20, chains=2, cores=1, model=model, random_seed=1,
+    ...                  progressbar=False, quiet=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pg.save(tree, pathlib.Path(folder) / "posterior.nc")
+    ...     tree, model = pg.load(path)
+    >>> [variable.name for variable in model.free_RVs][:2]
+    ['bias', 'edge_probability']
+    """
+    path = Path(path)
+    tree = _read(path)
+    if "posterior" not in tree.children or "constant_data" not in tree.children:
+        raise ValueError(
+            f"path: {path} has the groups {sorted(tree.children)}, and a posterior has 'posterior' "
+            "and 'constant_data'; give the file of one."
+        )
+    written = tree.attrs.get("data_hash")
+    if written is not None and written != data_hash(tree):
+        raise ValueError(
+            f"path: the data in {path} are not those that it was written with (their hash is "
+            f"another), so that the draws may be of others; {_AS_IT_IS}."
+        )
+    versions = {tree.attrs.get("pymc_glm_version", PACKAGE_VERSION)}
+    try:
+        recipe = read_recipe(tree)
+        versions |= set() if recipe is None else {recipe.version}
+        model = rebuild(tree)
+    except ValueError as error:
+        raise ValueError(f"path: {path}: {error}{_other(versions)}") from error
+    if _other(versions):
+        warnings.warn(
+            f"path: {path}:{_other(versions)} Default priors may have changed in between: where "
+            "that matters, sample again, or load it with that version. The draws are as they were.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return Fit(tree, model)
+
+
+def _other(versions: set[str]) -> str:
+    """Say which other versions of the package a file is from, nothing if from none."""
+    others = sorted(versions - {PACKAGE_VERSION})
+    if not others:
+        return ""
+    return f" The file is of pymc_glm {' and '.join(others)}, this is {PACKAGE_VERSION}."
+
+
+def _read(path: Path) -> xr.DataTree:
+    """Read a file into memory, texts as fixed-width strings."""
+    if not path.is_file():
+        raise FileNotFoundError(f"path: there is no file {str(path)!r}.")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            groups = {
+                group.path: _in_memory(group.to_dataset(inherit=False)) for group in opened.subtree
+            }
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"path: {path} cannot be read as netCDF-4 ({error}); it is damaged, was not written to "
+            "its end, or is another kind of file. Take it from a copy, or sample again."
+        ) from error
+    return xr.DataTree.from_dict(groups)
+
+
+def _in_memory(data: xr.Dataset) -> xr.Dataset:
+    data = data.load().drop_encoding()
+    texts = {
+        name: data[name].astype(str)
+        for name, variable in data.variables.items()
+        if variable.dtype.kind == "O"
+        and all(isinstance(value, str) for value in variable.values.ravel())
+    }
+    coords = {name: text for name, text in texts.items() if name in data.coords}
+    rest = {name: text for name, text in texts.items() if name not in coords}
+    return data.assign_coords(coords).assign(rest)

@@ -53,7 +53,13 @@ def _radius(matrices: Floats) -> float:
         start = np.random.default_rng(0).standard_normal(n_lags * n)
         try:
             values = eigs(
-                operator, _WANTED, ncv=_KRYLOV, v0=start, tol=1e-8, return_eigenvectors=False
+                operator,
+                _WANTED,
+                ncv=_KRYLOV,
+                v0=start,
+                tol=1e-8,
+                maxiter=n_lags * n,  # then all eigenvalues are the faster way
+                return_eigenvectors=False,
             )
             return float(np.abs(values).max())
         except ArpackError:  # no convergence

@@ -238,9 +238,13 @@ def kfold(
         random_seed=rng,
     )  # fmt: skip
     n = refits.n_units
+    if n < 2:
+        shorter = "give shorter blocks by block_width" if unit == "block" else "take 'block'"
+        raise ValueError(f"unit: there is one {unit}, folds take two or more; {shorter}.")
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 2 <= k <= n:
         raise ValueError(
-            f"k: got {k!r}, allowed are whole numbers from 2 to {n}, the number of {unit}s."
+            f"k: got {k!r}, allowed are whole numbers from 2 to {n}, the number of {unit}s"
+            + (" (shorter ones by block_width)." if unit == "block" else ".")
         )
     folds = rng.permutation(np.arange(n) % k) + 1
     return refits.located(loo_kfold(refits.data, refits, pointwise=True, folds=folds))
@@ -301,6 +305,8 @@ def leave_future_out(
     >>> elpd.elpd_i.sizes["block"]  # 20 to 25 s
     1
     """
+    if method not in ("approx", "exact"):
+        raise ValueError(f"method: got {method!r}, allowed are 'approx' and 'exact'.")
     refits = BlockRefits(
         tree, build, unit=unit, block_width=block_width, sample_kwargs=sample_kwargs,
         random_seed=random_seed,
@@ -312,4 +318,13 @@ def leave_future_out(
             f"start: got {start:g} s, and {unit}s begin from {begins[0]:g} to {begins[-1]:g} s; "
             "give a time above the first and up to the last of these."
         )
-    return lfo_cv(refits.data, refits, first, horizon, time_dim=unit, pointwise=True, method=method)
+    left = refits.n_units - first
+    whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
+    if not whole or not 1 <= horizon <= left:
+        raise ValueError(
+            f"horizon: got {horizon!r}, allowed are whole numbers from 1 to {left}, the number of "
+            f"{unit}s from start on."
+        )
+    return refits.located(
+        lfo_cv(refits.data, refits, first, horizon, time_dim=unit, pointwise=True, method=method)
+    )

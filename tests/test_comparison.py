@@ -91,6 +91,27 @@ def test_models_of_other_data(trees, counts):
         pg.compare_models({"coupled": trees["coupled"]})
 
 
+def test_too_few_draws_are_named(trees):
+    few = trees["uncoupled"].copy()
+    few["posterior"] = few["posterior"].to_dataset().isel(draw=slice(0, 9))
+    with pytest.raises(ValueError, match=r"trees: 'few' has 18 draws .* at least 25; sample more"):
+        pg.compare_models({"coupled": trees["coupled"], "few": few})
+
+
+def test_models_with_and_without_covariates(trees, counts):
+    stimulus = np.sin(np.arange(5000) / 50)
+    train = counts.isel(time=slice(0, 4000))
+    driven = drawn_tree(pg.build_glm(train, BASIS, covariates=stimulus[:4000]), draws=50)
+    models = {"driven": driven, "coupled": trees["coupled"]}
+    table = pg.compare_models(models, counts, covariates=stimulus, start=80.0, random_seed=1)
+    score = pg.heldout_score(driven, None, counts, covariates=stimulus, start=80.0)
+    assert table.loc["driven", "bits_per_spike"] == score.bits_per_spike
+    score = pg.heldout_score(trees["coupled"], None, counts, start=80.0)
+    assert table.loc["coupled", "bits_per_spike"] == score.bits_per_spike
+    with pytest.raises(ValueError, match="covariates: none of the models has any; leave them out"):
+        pg.compare_models(trees, counts, covariates=stimulus, start=80.0)
+
+
 # --- the picture ---------------------------------------------------------------------------------
 
 
@@ -100,6 +121,7 @@ def test_one_panel_for_each_criterion(table):
     labels = [ax.get_xlabel() for ax in axes]
     assert labels == [
         "elpd (LOO) below the best (nats)",
+        "stacking weight",
         "held out, bits per spike",
         "neurons that pass time rescaling (%)",
     ]
@@ -107,9 +129,10 @@ def test_one_panel_for_each_criterion(table):
     assert names == list(MODELS)
     drawn = [{line.get_label(): line for line in ax.lines}["score"].get_xdata() for ax in axes]
     np.testing.assert_allclose(drawn[0], table["elpd"] - table["elpd"].max())
-    np.testing.assert_allclose(drawn[1], table["bits_per_spike"])
-    np.testing.assert_allclose(drawn[2], [100, 50])
-    ends = np.array([path.vertices[:, 0] for path in axes[1].collections[0].get_paths()])
+    np.testing.assert_allclose(drawn[1], table["weight"])
+    np.testing.assert_allclose(drawn[2], table["bits_per_spike"])
+    np.testing.assert_allclose(drawn[3], [100, 50])
+    ends = np.array([path.vertices[:, 0] for path in axes[2].collections[0].get_paths()])
     error = table["bits_per_spike_se"].to_numpy()
     np.testing.assert_allclose(np.diff(ends)[:, 0], 2 * error)
     low, high = axes[1].get_ylim()
@@ -124,7 +147,7 @@ def test_models_with_high_k_are_marked(table):
     assert lines["high Pareto k"].get_ydata().tolist() == [1]
     assert "Pareto k too high" in axes[0].get_title(loc="left")
     _, own = plt.subplots(1, 2)
-    with pytest.raises(ValueError, match="got 2 axes, but 3 panels"):
+    with pytest.raises(ValueError, match="got 2 axes, but 4 panels"):
         pg.plot_comparison(table, ax=own)
     with pytest.raises(TypeError, match="table: got dict"):
         pg.plot_comparison({})
@@ -181,6 +204,43 @@ def test_the_command_compares_fits(fits, counts):
     assert "holds the results of an earlier run (comparison.csv" in run(
         "compare", fits / "uncoupled", fits / "coupled", "--output", out, code=2
     )
+
+
+FIVE = {
+    "independent": pg.BernoulliEdges(),
+    "block": pg.BlockEdges(2),
+    "distance": pg.DistanceEdges(1),
+    "dense": pg.DenseEdges(),
+    "uncoupled": pg.BernoulliEdges(0.0),
+}
+
+
+def test_the_command_compares_five_priors_of_one_recording(tmp_path):
+    weights = np.zeros((4, 4, 1))
+    weights[1, 0, 0] = weights[3, 2, 0] = 2.5
+    network = pg.NetworkParameters(np.array([-2.0, -3.0, -2.0, -3.0]), weights, BASIS)
+    counts = pg.simulate(network, 1500, random_seed=5)
+    held_out = xr.Dataset({"counts": counts.isel(time=slice(995, None))}, attrs={"start": 20.0})
+    for name, edges in FIVE.items():
+        tree = drawn_tree(pg.build_glm(counts.isel(time=slice(0, 1000)), BASIS, edges=edges), 50)
+        tree["held_out"] = held_out
+        (tmp_path / name).mkdir()
+        tree.to_netcdf(tmp_path / name / "posterior.nc", engine="h5netcdf")
+    said = run("compare", *(tmp_path / name for name in FIVE), "--output", tmp_path / "all")
+    table = pd.read_csv(tmp_path / "all" / "comparison.csv", index_col="model")
+    assert set(table.index) == set(FIVE)
+    assert table["elpd"].is_monotonic_decreasing
+    assert table["weight"].sum() == pytest.approx(1.0)
+    assert (table["ks_tested"] == 4).all()
+    rows = [said.index(f"{name} -") for name in table.index]  # log densities are below 0
+    assert rows == sorted(rows)
+    for name, row in table.iterrows():
+        tree = xr.open_datatree(tmp_path / name / "posterior.nc", engine="h5netcdf")
+        assert row["elpd"] == pytest.approx(pg.loo(tree).elpd)
+        score = pg.heldout_score(tree, None, counts, start=20.0)
+        assert row["bits_per_spike"] == pytest.approx(score.bits_per_spike)
+    size = plt.imread(tmp_path / "all" / "comparison.png").shape
+    assert size[1] > 2 * size[0]  # four panels beside each other
 
 
 def test_the_uncoupled_model_has_no_couplings(fits):

@@ -107,6 +107,7 @@ def test_the_future_is_left_out(tree, by_prior):
     for i, (model, _) in enumerate(by_prior):
         values = joint_log_density(full, drawn_tree(model, draws=15, seed=i + 1))[:, 3 + i]
         assert float(result.elpd_i[i]) == pytest.approx(logsumexp(values) - np.log(len(values)))
+    assert result.elpd_i["block_start"].values.tolist() == [6.0, 8.0]
     approximate = pg.leave_future_out(tree, BUILD, 2.0, block_width=2.0, random_seed=1)
     assert approximate.elpd_i.sizes == {"block": 4}
 
@@ -149,3 +150,10 @@ def test_bad_input(tree):
     for start in (0.0, 9.0):
         with pytest.raises(ValueError, match=r"start: got \d s, and blocks begin from 0 to 8 s"):
             pg.leave_future_out(tree, BUILD, start, block_width=2.0)
+    with pytest.raises(ValueError, match="method: got 'psis', allowed are 'approx' and 'exact'"):
+        pg.leave_future_out(tree, BUILD, 4.0, block_width=2.0, method="psis")
+    for horizon in (0, 4, 1.0):
+        with pytest.raises(ValueError, match=r"horizon: got .*, allowed are .* from 1 to 3"):
+            pg.leave_future_out(tree, BUILD, 4.0, block_width=2.0, horizon=horizon)
+    with pytest.raises(ValueError, match=r"there is one block.*give shorter blocks by block_width"):
+        pg.kfold(tree, BUILD, block_width=10.0)

@@ -1,5 +1,7 @@
 """What the pictures of goodness of fit show, against the numbers in the results."""
 
+from itertools import pairwise
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -57,6 +59,11 @@ def drawn(axes):
     return figure
 
 
+def key_of(figure):
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
 # Time rescaling
 
 
@@ -88,8 +95,15 @@ def test_ks_plot(rescaled, difference):
         if not difference:
             assert ax.get_ylim() == (0, 1)
         title = ax.get_title().replace("\n", " ")
-        assert title.startswith(f"neuron n{n} p ")
-    assert axes[2].get_title().replace("\n", " ") == "neuron n2 p < 0.001"
+        assert title.startswith(f"neuron n{n}, p ")
+    assert axes[2].get_title().replace("\n", " ") == "neuron n2, p < 0.001"
+    assert key_of(figure) == [
+        "mean intensity",
+        "same, beyond 95%",
+        "94% of draws",
+        "95%, right model",
+        "99%",
+    ]
     assert figure.get_supxlabel() == "fraction of intervals, expected"
     assert "observed" in figure.get_supylabel()
 
@@ -100,6 +114,8 @@ def test_ks_plot_of_chosen_neurons_on_given_axes(rescaled):
     assert list(axes) == list(given)
     assert axes[0].get_title().replace("\n", " ").startswith("neuron n2")
     assert axes[1].get_xlabel() == "fraction of intervals, expected"
+    assert axes[0].get_legend() is not None
+    assert axes[1].get_legend() is None
     assert len(plt.get_fignums()) == 1
 
 
@@ -109,7 +125,7 @@ def test_many_neurons_are_the_farthest_off(rescaled):
     far[4] = np.nan  # too few spikes
     axes = pg.plot_time_rescaling(many.assign(ks_mean=("neuron", far)))
     figure = drawn(axes)
-    names = [ax.get_title().split()[1] for ax in axes]
+    names = [ax.get_title().split()[1].rstrip(",") for ax in axes]
     assert names == [f"{i}" for i in range(6, 30)]
     assert figure.get_suptitle() == "24 neurons farthest off of 30"
     with pytest.raises(ValueError, match="neurons: '4' has too few spikes"):
@@ -138,6 +154,7 @@ def test_residual_plot(residuals):
         assert low < -20
         assert high > 20
     assert axes[1].get_title().replace("\n", " ") == "n2 then n0"
+    assert key_of(figure) == ["95%, right model", "within", "outside"]
     assert figure.get_supxlabel() == "lag (ms), the second neuron later"
     assert figure.get_supylabel() == "correlation of residuals"
     _, given = plt.subplots()
@@ -180,7 +197,7 @@ def test_rows_of_neurons(checks, name):
     ("name", "dim", "label", "unit"),
     [
         ("autocorrelogram", "lag", "lag (ms)", 1e3),
-        ("crosscorrelogram", "lag", "lag (ms)", 1e3),
+        ("crosscorrelogram", "lag", "lag (ms), the second neuron later", 1e3),
         ("isi_histogram", "interval", "inter-spike interval (ms)", 1e3),
         ("isi", "probability", "quantile", 1.0),
     ],
@@ -202,6 +219,7 @@ def test_curves(checks, name, dim, label, unit):
         assert edge.max() == pytest.approx(high.max())
         assert edge.min() == pytest.approx(low.min())
         assert str(one[group].values) in ax.get_title()
+    assert key_of(figure) == ["replicates, 95%", "median", "observed"]
     assert figure.get_supxlabel() == label
     assert figure.get_supylabel() == check.attrs["label"]
     assert ax.get_yscale() == check.attrs["scale"]
@@ -211,6 +229,25 @@ def test_curves(checks, name, dim, label, unit):
     assert one is given
     assert chosen in one.get_title()
     assert one.get_ylabel() == check.attrs["label"]
+
+
+def test_logarithmic_axes_have_plain_numbers_that_do_not_overlap(checks):
+    axes = pg.plot_predictive_check(checks["isi"])
+    figure = drawn(axes)
+    for ax in axes:
+        low, high = ax.get_ylim()
+        shown = {
+            float(label.get_text()): label
+            for tick, label in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
+            if low <= tick <= high
+        }
+        assert len(shown) >= 2
+        assert all(f"{value:g}".lstrip("0.").rstrip("0") in ("1", "2", "5") for value in shown)
+        assert not any(text.get_text() for text in ax.yaxis.get_minorticklabels())
+        boxes = [shown[value].get_window_extent() for value in sorted(shown)]
+        assert all(one.y1 <= other.y0 for one, other in pairwise(boxes))
+    panels, (legend,) = [ax.get_window_extent() for ax in axes], figure.legends
+    assert legend.get_window_extent().x0 >= max(box.x1 for box in panels)
 
 
 def test_synchrony_on_a_logarithmic_axis(checks):

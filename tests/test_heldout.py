@@ -92,6 +92,12 @@ def test_history_before_the_start_is_heard():
     cut = pg.heldout_score(tree, None, test.isel(time=slice(100, None)), block_width=1.0)
     assert (cut.blocks["elpd"][0] != late.blocks["elpd"][0]).all()
     np.testing.assert_allclose(cut.blocks["elpd"][1], late.blocks["elpd"][1], rtol=1e-12)
+    # Blocks are as long as they should be wherever the counts begin.
+    later = pg.heldout_score(tree, None, test, start=2.5, block_width=0.5)
+    np.testing.assert_allclose(later.blocks["block_start"], [2.5, 3.0, 3.5])
+    history = test.isel(time=slice(120, None))
+    again = pg.heldout_score(tree, None, history, start=0.1, block_width=0.5)
+    np.testing.assert_allclose(again.blocks["elpd"], later.blocks["elpd"], rtol=1e-12)
 
 
 def test_neurons_in_another_order_and_segments():

@@ -159,6 +159,10 @@ def test_windows_float32_and_threads():
     assert np.array_equal(each, pg.log_likelihood(tree, threads=3))
     part = pg.log_likelihood(tree, start=0.5, stop=1.0)
     assert np.array_equal(part, each.isel(time=slice(25, 50)))
+    blocks = pg.log_likelihood(tree, sum_over="block", block_width=0.2, start=0.5, stop=1.0)
+    np.testing.assert_allclose(blocks["block_start"], [0.5, 0.7, 0.9])
+    for k, (low, high) in enumerate(((25, 35), (35, 45), (45, 50))):
+        np.testing.assert_allclose(blocks[:, :, k], each[:, :, low:high].sum("time"))
     single = pg.log_likelihood(tree, dtype="float32")
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, each, rtol=1e-6)
@@ -234,6 +238,14 @@ def test_counts_that_are_not_like_those_of_the_model(fitted, counts, message):
         (lambda: pg.build_glm(counts_of(n_bins=60), BASIS), r"by its bins \(60 against 120"),
         (lambda: pg.build_glm(counts_of(n=2), BASIS), r"by its neurons \(2 neurons \['a', 'b'\]"),
         (lambda: pg.build_glm(counts_of(), BASIS, observation="poisson"), "by its law"),
+        (
+            lambda: pg.build_glm(counts_of(), BASIS, edges=pg.DenseEdges()),
+            r"by its variables \(it has none of the tree's \[.*'edge_probability'",
+        ),
+        (
+            lambda: pg.build_glm(counts_of(), BASIS, edges=pg.BlockEdges(2)),
+            r"by its variables \(the tree has none of its \[.*'block_labels'",
+        ),
         (lambda: pg.build_glm(counts_of(), 2 * BASIS.isel(basis=[0])), "by its basis_functions"),
         (lambda: pg.build_glm(counts_of(), BASIS, exclude=[[0, 1]]), "by its data_bins"),
         (lambda: pm.Model(), "no model of build_glm"),

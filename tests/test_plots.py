@@ -201,6 +201,31 @@ def test_filters_of_few_neurons_are_a_grid(small):
     assert texts == ["posterior mean", "94% interval", "true"]
 
 
+@pytest.mark.parametrize(
+    ("law", "unit", "of"),
+    [
+        ("bernoulli", "log-odds", "spike"),
+        ("binomial", "log-odds", "spike"),
+        ("poisson", "log rate", "spike"),
+        ("negative_binomial", "log rate", "spike"),
+        ("gaussian", "units of the trace", "unit"),
+        ("unknown", "psi", "spike"),
+    ],
+)
+def test_units_are_those_of_the_law(small, law, unit, of):
+    tree = small.tree.copy()
+    tree["constant_data"] = tree["constant_data"].to_dataset().assign(observation=law)
+    assert filter_bands(tree).attrs["units"] == filter_bands(tree)["mean"].attrs["units"] == unit
+    assert plot_filters(tree)[0, 0].figure.get_supylabel() == f"effect of one {of} ({unit})"
+    names = tree["posterior"]["post"].values[:2]
+    _, ax = plt.subplots()
+    assert plot_filters(tree, pairs=[tuple(names)], ax=ax)[0].get_ylabel() == unit
+    panel = plot_network(tree, quantity="weight")
+    assert colour_bar(panel.figure, panel).get_ylabel() == f"weight at the peak ({unit})"
+    panel = plot_network(tree)
+    assert colour_bar(panel.figure, panel).get_ylabel() == "inclusion probability"
+
+
 def test_simultaneous_bands(small):
     (ax,) = plot_filters(small.tree, pairs=[("1", "2")], simultaneous=True, hdi_prob=0.8)
     bands = filter_bands(small.tree, 0.8).sel(pre="1", post="2")

@@ -12,8 +12,9 @@ from arviz_stats.utils import ELPDDataLOO
 from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.criticism.heldout import HeldoutScore, heldout_score
-from pymc_glm.criticism.loo import loo
+from pymc_glm.criticism.loo import check_draws, loo
 from pymc_glm.criticism.one_step import Recording, recording_of
+from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.time_rescaling import time_rescaling
 
 __all__ = ["compare_models"]
@@ -40,7 +41,7 @@ def compare_models(
     counts : DataArray or array, (time, neuron), optional
         Held-out counts, for `heldout_score`.
     covariates : DataArray or array, (time, covariate), optional
-        Of these counts, where models have covariates.
+        Of these counts; models without covariates do without.
     start : float, optional
         Seconds from which the held-out counts are scored; those before are history.
     unit : {"bin", "block", "trial"}
@@ -83,6 +84,9 @@ def compare_models(
     ['coupled', 'uncoupled']
     """
     _check_trees(trees)
+    driven = {name for name, tree in trees.items() if "covariates" in tree["constant_data"].dataset}
+    if covariates is not None and not driven:
+        raise ValueError("covariates: none of the models has any; leave them out.")
     scores = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="loo: .* Pareto k")  # said below, of all models
@@ -93,8 +97,9 @@ def compare_models(
         high = scores[name].pareto_k > scores[name].good_k
         columns[name]["n_high_k"] = int(high.sum())
         if counts is not None:
+            own = covariates if name in driven else None
             score: HeldoutScore = heldout_score(
-                tree, None, counts, covariates=covariates, start=start, threads=threads
+                tree, None, counts, covariates=own, start=start, threads=threads
             )
             columns[name]["bits_per_spike"] = score.bits_per_spike
             columns[name]["bits_per_spike_se"] = score.bits_per_spike_se
@@ -128,6 +133,9 @@ def _check_trees(trees: Mapping[str, xr.DataTree]) -> None:
     if not isinstance(trees, Mapping) or len(trees) < 2:
         got = f"{len(trees)} models" if isinstance(trees, Mapping) else type(trees).__name__
         raise ValueError(f"trees: got {got}; give a dict of names to two or more DataTrees.")
+    for name, tree in trees.items():
+        with_draws = variable(tree, "posterior", "weights")
+        check_draws(with_draws.sizes["chain"] * with_draws.sizes["draw"], f"trees: {name!r}")
     first, *others = [(name, recording_of(tree)) for name, tree in trees.items()]
     known = first[1]
     for name, own in others:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pymc_glm.criticism.discoveries import check_fdr, discoveries
-from pymc_glm.criticism.posterior import NetworkDraws, hdi, network_draws
+from pymc_glm.criticism.posterior import NetworkDraws, hdi, network_draws, psi_unit
 
 __all__ = [
     "MIN_EDGE_ESS",
@@ -305,8 +305,8 @@ def network_matrix(tree: xr.DataTree, quantity: Quantity = "probability") -> xr.
         What sampling returned; needs the posterior and the constant data.
     quantity : {"probability", "weight"}
         "probability": inclusion probability. "weight": posterior mean of the coupling filter at
-        its peak lag, in units of psi (log-odds), absent edges counting as 0; it is `probability`
-        times `peak_mean` of `edge_summary`.
+        its peak lag, absent edges counting as 0; it is `probability` times `peak_mean` of
+        `edge_summary`. In units of psi, which attrs tell: log-odds, or those of the law.
 
     Returns
     -------
@@ -345,5 +345,9 @@ def network_matrix(tree: xr.DataTree, quantity: Quantity = "probability") -> xr.
     values = np.array([read(post).mean(axis=(1, 2)) for post in range(len(draws.neurons))])
     neurons = list(draws.neurons)
     return xr.DataArray(
-        values, dims=("post", "pre"), coords={"post": neurons, "pre": neurons}, name=quantity
+        values,
+        dims=("post", "pre"),
+        coords={"post": neurons, "pre": neurons},
+        name=quantity,
+        attrs={} if quantity == "probability" else {"units": psi_unit(tree)},
     )

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_glm.criticism.posterior import check_prob, hdi, network_draws, pair_index
+from pymc_glm.criticism.posterior import check_prob, hdi, network_draws, pair_index, psi_unit
 
 __all__ = ["filter_bands"]
 
@@ -23,8 +23,8 @@ def filter_bands(
     """Mean and credible bands of coupling filters, pointwise and simultaneous.
 
     The filter of a pair is the sum of its weights times the basis functions: the change of psi
-    (log-odds) at every lag after one spike. Pairs are worked on one after the other, so that the
-    draws of all filters never stand in memory together.
+    at every lag after one spike, in log-odds or what else the law has (attrs). Pairs are worked on
+    one after the other, so that the draws of all filters never stand in memory together.
 
     Parameters
     ----------
@@ -93,14 +93,14 @@ def filter_bands(
             bands[1:3, post, pre] = hdi(values, prob).T
             bands[3:, post, pre] = _simultaneous(values, prob)
     neurons = list(draws.neurons)
-    attrs = {"hdi_prob": prob, "units": "log-odds"}
+    unit = psi_unit(tree)
     return xr.Dataset(
         {
-            name: (("post", "pre", "lag"), values, {"units": "log-odds"})
+            name: (("post", "pre", "lag"), values, {"units": unit})
             for name, values in zip(_NAMES, bands, strict=True)
         },
         coords={"post": neurons, "pre": neurons, "lag": ("lag", draws.lags, {"units": "s"})},
-        attrs=attrs,
+        attrs={"hdi_prob": prob, "units": unit},
     )
 
 

@@ -103,7 +103,7 @@ def heldout_score(
         history. By default all, with silence before the first.
     block_width : float
         Seconds of the blocks, over which standard errors are taken: longer than what the network
-        remembers. None goes over the border of a segment.
+        remembers. They begin at `start`, and none goes over the border of a segment.
     threads : int, optional
         All cores by default; the result does not depend on them.
 

@@ -144,11 +144,11 @@ def check_unit(unit: str) -> None:
         raise ValueError(f"unit: got {unit!r}, allowed are {list(LEFT_OUT)}.")
 
 
-def check_draws(n_draws: int) -> None:
+def check_draws(n_draws: int, what: str = "tree: it") -> None:
     """Raise ValueError if no tail can be fitted to so few draws."""
     if n_draws < FEWEST_DRAWS:
         raise ValueError(
-            f"tree: it has {n_draws} draws in all chains, and Pareto smoothed importance sampling "
+            f"{what} has {n_draws} draws in all chains, and Pareto smoothed importance sampling "
             f"takes at least {FEWEST_DRAWS}; sample more, by hundreds."
         )
 

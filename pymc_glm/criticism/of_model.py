@@ -30,7 +30,7 @@ def check_model(tree: xr.DataTree, model: Any) -> None:
     TypeError
         Not a model.
     ValueError
-        Neurons, law, counts, basis or other data of the model are not those of the tree.
+        Neurons, law, variables, counts, basis or other data of the model are not those of the tree.
     """
     if model is None:
         return
@@ -55,6 +55,7 @@ def check_model(tree: xr.DataTree, model: Any) -> None:
         )
         if not same:
             raise ValueError(_message(name, "they differ, or only one of the two has them"))
+    _check_variables(tree, model)
 
 
 def place_of_neuron(tree: xr.DataTree, model: Any, neuron: Any) -> int:
@@ -103,7 +104,7 @@ def place_of_neuron(tree: xr.DataTree, model: Any, neuron: Any) -> int:
     if laws[0] != laws[1]:
         raise ValueError(_unlike("law", f"{laws[1]!r} against {laws[0]!r} of the tree"))
     _check_alike(constants, model)
-    foreign = [str(name) for name in tree["posterior"].data_vars if name not in model.named_vars]
+    foreign = _foreign(tree, model)
     if foreign:
         raise ValueError(_unlike("variables", f"it has none of the tree's {foreign[:5]}"))
     return own.index(label)
@@ -145,6 +146,22 @@ def _laws(constants: xr.Dataset, model: pm.Model) -> tuple[str, str]:
         str(constants["observation"].item()) if "observation" in constants else "bernoulli",
         str((model.coords.get("observation") or ("bernoulli",))[0]),
     )
+
+
+def _foreign(tree: xr.DataTree, model: pm.Model) -> list[str]:
+    """Return the variables of a posterior that a model does not have."""
+    return [str(name) for name in tree["posterior"].data_vars if name not in model.named_vars]
+
+
+def _check_variables(tree: xr.DataTree, model: pm.Model) -> None:
+    """Raise unless the posterior is one of the model's variables."""
+    foreign = _foreign(tree, model)
+    if foreign:
+        raise ValueError(_message("variables", f"it has none of the tree's {foreign[:5]}"))
+    drawn = tree["posterior"].data_vars
+    missing = [rv.name for rv in model.free_RVs if rv.name not in drawn]
+    if missing:
+        raise ValueError(_message("variables", f"the tree has none of its {missing[:5]}"))
 
 
 def _check_counts(counts: np.ndarray, model: pm.Model, neurons: list[str]) -> None:

@@ -10,9 +10,18 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 
+from pymc_glm.observations import Bernoulli, Observation
 from pymc_glm.trees import variable
 
-__all__ = ["NetworkDraws", "check_prob", "hdi", "network_draws", "pair_index", "variable"]
+__all__ = [
+    "NetworkDraws",
+    "check_prob",
+    "hdi",
+    "network_draws",
+    "pair_index",
+    "psi_unit",
+    "variable",
+]
 
 
 class NetworkDraws(NamedTuple):
@@ -84,6 +93,15 @@ def network_draws(tree: xr.DataTree) -> NetworkDraws:
         lags=basis["lag"].values.astype(np.float64),
         neurons=tuple(str(label) for label in weights["post"].values),
     )
+
+
+def psi_unit(tree: xr.DataTree) -> str:
+    """Return the unit of activations and weights under the law of a posterior's counts."""
+    constants = tree["constant_data"].dataset
+    if "observation" not in constants:
+        return Bernoulli.psi_unit
+    law = Observation.laws.get(str(constants["observation"].item()), Observation)
+    return law.psi_unit
 
 
 def pair_index(

@@ -34,7 +34,7 @@ def units_of(
     block_width : float
         Seconds; the last block of a segment may be shorter, one without data is left out.
     window : slice, optional
-        Bins from start to stop; all by default.
+        Bins from start to stop; all by default. Blocks are counted from where it begins.
 
     Raises
     ------
@@ -62,7 +62,8 @@ def units_of(
             )
         labels = segment
     else:
-        labels = _blocks(recording, bins, segment, block_width)
+        first = 0 if window is None else window.start
+        labels = _blocks(recording, bins, segment, block_width, first)
     begins = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
     start = np.append(begins, bins.size)
     # Labels count on over the recording; trials keep their number, blocks are counted anew.
@@ -74,8 +75,8 @@ def units_of(
     return Units(Groups(bins, start), unit, coords)
 
 
-def _blocks(recording: Recording, bins: Any, segment: Any, block_width: float) -> Any:
-    """Return which block each bin is in, (bin,); none goes over the border of a segment."""
+def _blocks(recording: Recording, bins: Any, segment: Any, block_width: float, first: int) -> Any:
+    """Return which block each bin from first is in; none goes over the border of a segment."""
     width = as_number(block_width, "block_width")
     length = round(width / recording.bin_width)
     if length < 1:
@@ -84,4 +85,4 @@ def _blocks(recording: Recording, bins: Any, segment: Any, block_width: float) -
             f"{recording.bin_width:g} s."
         )
     longest = -(-len(recording.counts) // length) + 1
-    return segment * longest + (bins - recording.starts[segment]) // length
+    return segment * longest + (bins - np.maximum(recording.starts[segment], first)) // length

@@ -53,6 +53,7 @@ class Gaussian(Observation):
     name: ClassVar[str] = "gaussian"
     rv_type: ClassVar[type] = NormalRV
     parameter_name: ClassVar[str] = "noise_variance"
+    psi_unit: ClassVar[str] = "units of the trace"
     whole: ClassVar[bool] = False
     typical_rate: ClassVar[float] = 0.0
     effect: ClassVar[float] = 0.3

@@ -33,6 +33,7 @@ class Observation(ABC):
     rv_type: ClassVar[type]
     parameter_name: ClassVar[str | None] = None  # of the law's own parameter, in model and tree
     most: float = np.inf  # largest mean count of a bin
+    psi_unit: ClassVar[str] = "psi"  # of activations, biases and weights, for labels of axes
     whole: ClassVar[bool] = True  # whether it is counts 0, 1, 2, ...
     typical_rate: ClassVar[float] = 5.0  # Hz, around which the default prior of the biases stands
     effect: ClassVar[float | None] = None  # of one unit, summed over bins; None: by the bin width

@@ -22,6 +22,7 @@ class _Logistic(Observation):
     """Binomial counts of `trials` with probability sigmoid(psi)."""
 
     trials: int
+    psi_unit: ClassVar[str] = "log-odds"
 
     def likelihood(self, counts: NDArray) -> Likelihood:
         """Return the logistic law with b = trials (Polson, Scott & Windle 2013, section 2)."""

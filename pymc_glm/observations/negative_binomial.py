@@ -55,6 +55,7 @@ class NegativeBinomial(Observation):
     name: ClassVar[str] = "negative_binomial"
     rv_type: ClassVar[type] = NegBinomialRV
     parameter_name: ClassVar[str] = "dispersion"
+    psi_unit: ClassVar[str] = "log rate"
 
     @classmethod
     def read(cls, variable: TensorVariable) -> Self:

@@ -34,6 +34,7 @@ class Poisson(Observation):
 
     name: ClassVar[str] = "poisson"
     rv_type: ClassVar[type] = PoissonRV
+    psi_unit: ClassVar[str] = "log rate"
 
     @classmethod
     def read(cls, variable: TensorVariable) -> Self:

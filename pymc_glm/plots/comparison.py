@@ -25,6 +25,7 @@ class _Panel(NamedTuple):
 _PANELS = (
     _Panel("elpd", "dse", "elpd (LOO) below the best (nats)", "the best",
            lambda table: table["elpd"] - table["elpd"].max()),
+    _Panel("weight", None, "stacking weight", "none", lambda table: table["weight"]),
     _Panel("bits_per_spike", "bits_per_spike_se", "held out, bits per spike", "constant rates",
            lambda table: table["bits_per_spike"]),
     _Panel("ks_passes", None, "neurons that pass time rescaling (%)", "none",
@@ -59,8 +60,8 @@ def plot_comparison(table: pd.DataFrame, *, ax: "Axes | list[Axes] | None" = Non
     >>> import pandas as pd, pymc_glm as pg
     >>> columns = {"elpd": [-310.0, -340.0], "dse": [0.0, 8.0], "weight": [0.9, 0.1]}
     >>> table = pd.DataFrame(columns, index=["coupled", "uncoupled"])
-    >>> pg.plot_comparison(table)[0].get_xlabel()
-    'elpd (LOO) below the best (nats)'
+    >>> [ax.get_xlabel() for ax in pg.plot_comparison(table)]
+    ['elpd (LOO) below the best (nats)', 'stacking weight']
     """
     if not isinstance(table, pd.DataFrame) or "elpd" not in table:
         raise TypeError(
@@ -71,7 +72,7 @@ def plot_comparison(table: pd.DataFrame, *, ax: "Axes | list[Axes] | None" = Non
     labels = [str(name) for name in table.index]
     height = float(np.clip(0.35 * len(labels) + 1.1, 1.8, 8.0))
     if ax is None:
-        axes = list(new_axes(1, len(panels), (3.0 * len(panels) + 0.8, height), sharey=True)[0])
+        axes = list(new_axes(1, len(panels), (2.7 * len(panels) + 0.8, height), sharey=True)[0])
     else:
         axes = axes_list(ax, len(panels))
     for one, panel in zip(axes, panels, strict=True):

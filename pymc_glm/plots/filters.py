@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymc_glm.criticism.edges import network_matrix
 from pymc_glm.criticism.filters import filter_bands
 from pymc_glm.criticism.posterior import pair_index
+from pymc_glm.observations import Gaussian
 from pymc_glm.plots.panels import BLUE, GREY, VERMILION, axes_list, new_axes, set_titles
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def plot_filters(
     set_titles(flat, titles, 8 if layout.columns > 3 else 9, width)
     shown = curves if true is None else np.concatenate([curves, true[None]])
     _share_scales(flat, layout.pairs, shown)
-    _finish(flat, layout, ax is None, f"{100 * hdi_prob:g}% {kind}", true is not None)
+    key = f"{100 * hdi_prob:g}% {kind}"
+    _finish(flat, layout, ax is None, key, true is not None, bands.attrs["units"])
     grid = ax is None and pairs is None and len(neurons) <= _LARGEST_GRID
     result = np.array(flat, dtype=object)
     return result.reshape(layout.rows, layout.columns) if grid else result
@@ -209,7 +211,14 @@ def _share_scales(
             ax.set_ylim(low - margin, high + margin)
 
 
-def _finish(axes: Sequence["Axes"], layout: _Layout, new: bool, band: str, has_truth: bool) -> None:
+def _effect(unit: str) -> str:
+    """Say what a filter is; a trace has no spikes."""
+    return f"effect of one {'unit' if unit == Gaussian.psi_unit else 'spike'} ({unit})"
+
+
+def _finish(
+    axes: Sequence["Axes"], layout: _Layout, new: bool, band: str, has_truth: bool, unit: str
+) -> None:
     """Axis labels and one legend."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -225,7 +234,7 @@ def _finish(axes: Sequence["Axes"], layout: _Layout, new: bool, band: str, has_t
     if new:
         figure = axes[0].figure
         figure.supxlabel("lag (ms)", fontsize=10)
-        figure.supylabel("effect of one spike (log-odds)", fontsize=10)
+        figure.supylabel(_effect(unit), fontsize=10)
         figure.legend(
             handles=handles, loc="outside upper center", ncols=len(handles), frameon=False,
             fontsize=8,
@@ -233,5 +242,5 @@ def _finish(axes: Sequence["Axes"], layout: _Layout, new: bool, band: str, has_t
         return
     for ax in axes:
         ax.set_xlabel("lag (ms)")
-        ax.set_ylabel("log-odds")
+        ax.set_ylabel(unit)
     axes[0].legend(handles=handles, frameon=False, fontsize=7)

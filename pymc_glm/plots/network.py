@@ -19,7 +19,7 @@ __all__ = ["plot_network"]
 
 _BAR_LABEL = {
     "probability": "inclusion probability",
-    "weight": "weight at the peak (log-odds)",
+    "weight": "weight at the peak",
 }
 
 
@@ -70,7 +70,7 @@ def plot_network(
     if quantity not in _BAR_LABEL:
         allowed = list(get_args(Quantity.__value__))
         raise ValueError(f"quantity: got {quantity!r}, allowed are {allowed}.")
-    values, neurons = _matrix(tree_or_matrix, quantity)
+    values, neurons, unit = _matrix(tree_or_matrix, quantity)
     panels = {"": values} if truth is None else {"true": _truth(truth, quantity, values)}
     if truth is not None:
         panels["inferred"] = values
@@ -103,13 +103,13 @@ def plot_network(
     bar = axes[0].figure.colorbar(
         image, ax=axes, aspect=22, pad=0.02, extend=extend.get((bool(low), bool(high)), "neither")
     )
-    bar.set_label(_BAR_LABEL[quantity])
+    bar.set_label(_BAR_LABEL[quantity] + (f" ({unit})" if unit else ""))
     bar.outline.set_visible(False)
     return axes[0] if truth is None else np.array(axes, dtype=object)
 
 
-def _matrix(given: object, quantity: Quantity) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Values (post, pre) and labels of a tree, a DataArray or an array."""
+def _matrix(given: object, quantity: Quantity) -> tuple[NDArray[np.float64], tuple[str, ...], str]:
+    """Values (post, pre), labels and unit of a tree, a DataArray or an array."""
     if isinstance(given, xr.DataTree):
         given = network_matrix(given, quantity)
     if isinstance(given, xr.DataArray):
@@ -119,9 +119,9 @@ def _matrix(given: object, quantity: Quantity) -> tuple[NDArray[np.float64], tup
             )
         given = given.transpose("post", "pre")
         labels = tuple(str(label) for label in given["post"].values)
-        return _square(given.values, "tree_or_matrix"), labels
+        return _square(given.values, "tree_or_matrix"), labels, str(given.attrs.get("units", ""))
     values = _square(given, "tree_or_matrix")
-    return values, tuple(str(n) for n in range(len(values)))
+    return values, tuple(str(n) for n in range(len(values))), ""
 
 
 def _square(given: object, argument: str) -> NDArray[np.float64]:

@@ -17,9 +17,11 @@ __all__ = [
     "axes_list",
     "check_result",
     "grid_of_axes",
+    "key",
     "label_length",
     "label_neurons",
     "new_axes",
+    "plain_logs",
     "set_titles",
 ]
 
@@ -32,6 +34,7 @@ GREY = "#8c8c8c"
 # Mean width of a character over the size of its font.
 _EM = 0.58
 _MANY = 16  # labels
+_KEY = 1.3  # inches
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -54,16 +57,40 @@ def new_axes(
 
 
 def grid_of_axes(n: int, size: tuple[float, float], **kwargs: Any) -> list["Axes"]:
-    """Make a figure of n panels, each of this size in inches, on a grid that is wider than high."""
+    """Make a figure of n panels, each of this size in inches, on a grid that is wider than high.
+
+    To the right of them is room for a `key`.
+    """
     columns = min(n, max(3, int(np.ceil(np.sqrt(1.5 * n)))))
     rows = -(-n // columns)
-    whole = (size[0] * columns + 0.5, size[1] * rows + 0.6)
+    whole = (size[0] * columns + 0.5 + _KEY, size[1] * rows + 0.6)
     flat = list(new_axes(rows, columns, whole, **kwargs).ravel())
     for ax in flat[n:]:
         ax.remove()
     for ax in flat[max(n - columns, 0) : n]:  # the lowest of their columns
         ax.tick_params(labelbottom=True)
     return flat[:n]
+
+
+def key(axes: Sequence["Axes"], handles: Sequence[Any], new: bool) -> None:
+    """Say what is drawn: once beside the panels of a new figure, else in the first of the axes."""
+    if new:
+        axes[0].figure.legend(
+            handles=handles, loc="outside right upper", frameon=False, fontsize=7, handlelength=1.6
+        )
+        return
+    axes[0].legend(handles=handles, frameon=False, fontsize=7)
+
+
+def plain_logs(ax: "Axes", which: Literal["x", "y"]) -> None:
+    """Label a logarithmic axis, whose limits are set, with numbers such as 0.2, not powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis, (low, high) = (ax.xaxis, ax.get_xlim()) if which == "x" else (ax.yaxis, ax.get_ylim())
+    between = (1.0, 2.0, 5.0) if high < 300 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=between))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def check_result(result: Any, argument: str, source: str, names: Sequence[str]) -> None:

@@ -15,8 +15,10 @@ from pymc_glm.plots.panels import (
     axes_list,
     check_result,
     grid_of_axes,
+    key,
     label_neurons,
     new_axes,
+    plain_logs,
 )
 from pymc_glm.spikes.checks import label_index
 
@@ -217,9 +219,13 @@ def _panels(check: xr.Dataset, group: str, default: bool, given: Any) -> np.ndar
         panel.set_title(
             labels[i] if group == "pair" else f"{group} {labels[i]}", fontsize=8, color=INK
         )
-        panel.tick_params(labelsize=7, length=2)
+        panel.tick_params(which="both", labelsize=7, length=2)
+        panel.tick_params(which="minor", length=1)
     (dim,) = [dim for dim in check["observed"].dims if dim != group]
     x, y = _axis(str(dim))[0], check.attrs["label"]
+    if group == "pair" and dim == "lag":
+        x += ", the second neuron later"
+    key(flat, flat[0].get_legend_handles_labels()[0], given is None)
     if given is None:
         figure = flat[0].figure
         figure.supxlabel(x, fontsize=9)
@@ -266,4 +272,6 @@ def _curve(ax: "Axes", one: xr.Dataset) -> None:
     ax.fill_between(at, low, high, color=BLUE, alpha=0.3, linewidth=0, label="replicates, 95%")
     ax.plot(at, middle, color=BLUE, linewidth=1.0, linestyle="--", label="median")
     ax.plot(at, observed, color=VERMILION, linewidth=1.4, label="observed")
+    if one.attrs["scale"] == "log" and dim == "probability":
+        plain_logs(ax, "y")
     ax.spines[["top", "right"]].set_visible(False)

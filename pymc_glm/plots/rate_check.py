@@ -14,6 +14,7 @@ from pymc_glm.plots.panels import (
     check_result,
     label_neurons,
     new_axes,
+    plain_logs,
 )
 
 if TYPE_CHECKING:
@@ -90,14 +91,9 @@ def _dress(
     ax: "Axes", rates: xr.Dataset, labels: list[str], room: float, limits: tuple[float, float]
 ) -> None:
     """Label the axes; say how many networks ran away."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     ax.set_xscale("log")
     ax.set_xlim(*limits)
-    between = (1.0, 2.0, 5.0) if limits[1] < 300 * limits[0] else (1.0,)
-    ax.xaxis.set_major_locator(LogLocator(subs=between))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    plain_logs(ax, "x")
     ax.set_ylim(len(labels) - 0.4, -0.6)
     label_neurons(ax, "y", labels, room)
     ax.set_xlabel("firing rate (Hz)")

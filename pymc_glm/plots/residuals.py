@@ -1,7 +1,7 @@
 """Cross-correlograms of residuals."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -15,6 +15,7 @@ from pymc_glm.plots.panels import (
     axes_list,
     check_result,
     grid_of_axes,
+    key,
     set_titles,
 )
 
@@ -97,6 +98,7 @@ def plot_residual_correlograms(
         names = [str(residuals[end][index].values) for end in ("first", "second")][::sign]
         titles.append((f"{names[0]} then", names[1]))
     set_titles(flat, titles, 8, 1.5)
+    key(flat, _handles(), ax is None)
     x, y = "lag (ms), the second neuron later", "correlation of residuals"
     if ax is None:
         figure = flat[0].figure
@@ -132,6 +134,18 @@ def _chosen(
         else:
             raise ValueError(f"pairs: {names!r} is one neuron; give two different ones.")
     return chosen
+
+
+def _handles() -> list[Any]:
+    """Return what is drawn, whether it occurs or not."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    return [
+        Patch(color=GREY, alpha=0.35, linewidth=0, label="95%, right model"),
+        Line2D([], [], color=BLUE, linewidth=1.6, label="within"),
+        Line2D([], [], color=VERMILION, linewidth=1.6, marker="o", markersize=3, label="outside"),
+    ]
 
 
 def _draw(ax: "Axes", one: xr.Dataset, sign: int) -> None:

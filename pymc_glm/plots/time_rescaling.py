@@ -1,7 +1,7 @@
 """Kolmogorov-Smirnov plots of rescaled intervals."""
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -15,6 +15,7 @@ from pymc_glm.plots.panels import (
     axes_list,
     check_result,
     grid_of_axes,
+    key,
     set_titles,
 )
 from pymc_glm.spikes.checks import label_index
@@ -100,8 +101,9 @@ def plot_time_rescaling(
         flat = axes_list(ax, len(keep))
     for panel, n in zip(flat, keep, strict=True):
         _draw(panel, result.isel(neuron=n), difference)
-    titles = [(f"neuron {labels[n]}", _p(float(result["p_value"][n]))) for n in keep]
+    titles = [(f"neuron {labels[n]},", _p(float(result["p_value"][n]))) for n in keep]
     set_titles(flat, titles, 8, 1.4)
+    key(flat, _handles(), ax is None)
     y = "observed - expected" if difference else "fraction of intervals, observed"
     x = "fraction of intervals, expected"
     if ax is None:
@@ -137,6 +139,20 @@ def _chosen(
 
 def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+
+
+def _handles() -> list[Any]:
+    """Return what is drawn, whether it occurs or not."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    return [
+        Line2D([], [], color=BLUE, linewidth=1.0, label="mean intensity"),
+        Line2D([], [], color=VERMILION, linewidth=1.8, label="same, beyond 95%"),
+        Patch(color=BLUE, alpha=0.25, linewidth=0, label="94% of draws"),
+        Line2D([], [], color=GREY, linewidth=0.8, linestyle="--", label="95%, right model"),
+        Line2D([], [], color=GREY, linewidth=0.8, linestyle=":", label="99%"),
+    ]
 
 
 def _draw(ax: "Axes", one: xr.Dataset, difference: bool) -> None:

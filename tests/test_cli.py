@@ -151,6 +151,8 @@ def test_fit_writes_everything_and_it_reads_back(first_run):
     again = az.from_netcdf(output / "posterior.nc", engine="h5netcdf")
     assert {"posterior", "sample_stats", "observed_data", "constant_data"} <= set(again.children)
     again.close()
+    tree, model = pg.load(output / "posterior.nc")
+    assert {rv.name for rv in model.free_RVs} <= set(tree["posterior"].data_vars)
 
     summary = pd.read_csv(output / "summary.csv", index_col="variable")
     assert {"bias[a]", "bias[b]", "bias[c]", "edge_probability"} <= set(summary.index)

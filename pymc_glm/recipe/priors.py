@@ -1,6 +1,7 @@
 """PyMC distributions as a name and the values of their parameters, and back."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -18,7 +19,7 @@ __all__ = ["Prior", "prior_of", "remake_prior"]
 type Prior = tuple[str, list[NDArray], NDArray | None]  # name, parameters, size
 
 
-def _every(kind: type) -> Iterator[type]:
+def _every(kind: type[Any]) -> Iterator[type[Any]]:
     for sub in kind.__subclasses__():
         yield sub
         yield from _every(sub)
@@ -101,5 +102,5 @@ def remake_prior(name: str, parameters: list[NDArray], size: NDArray | None) -> 
         raise LookupError(f"the distribution {name!r}")
     shape = None if size is None else tuple(int(n) for n in np.atleast_1d(size))
     # The distribution's own `dist` takes other parameters than its variable.
-    make = pm.Distribution.dist.__func__  # type: ignore[attr-defined]
+    make = pm.Distribution.dist.__func__
     return make(known[name], parameters, size=shape)

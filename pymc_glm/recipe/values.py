@@ -183,8 +183,8 @@ def _decode_labelled(kind: str, found: dict[str, Any], parts: tuple[type, ...]) 
     if kind == "dataarray":
         coords = {name: (dims, _decode_array(a, parts)) for name, dims, a in found["coords"]}
         return xr.DataArray(array, dims=found["dims"], coords=coords)
-    axes = [_decode_array(axis, parts) for axis in found["axes"]]
-    return pd.Series(array, *axes) if kind == "series" else pd.DataFrame(array, *axes)
+    index, *columns = (pd.Index(_decode_array(axis, parts)) for axis in found["axes"])
+    return pd.DataFrame(array, index, columns[0]) if columns else pd.Series(array, index)
 
 
 def _decode_part(found: dict[str, Any], parts: tuple[type, ...]) -> Any:
@@ -201,7 +201,7 @@ def _decode_part(found: dict[str, Any], parts: tuple[type, ...]) -> Any:
         raise ValueError(f"recipe: {name} takes other fields here ({error}).") from error
 
 
-def _derived(part: type) -> Iterator[type]:
+def _derived(part: type[Any]) -> Iterator[type[Any]]:
     yield part
     for kind in part.__subclasses__():
         yield from _derived(kind)

@@ -26,12 +26,13 @@ def data_hash(tree: xr.DataTree) -> str:
         for name in sorted(data.variables, key=str):
             variable = data.variables[name]
             values = variable.values
+            content: bytes | np.ndarray
             if values.dtype.kind in "OUST":  # texts: files give them back as another type
                 told = "text"
                 content = "\0".join(map(str, values.ravel().tolist())).encode()
             else:
                 told = values.dtype.newbyteorder("<").str
-                content = np.ascontiguousarray(values, dtype=told).tobytes()
+                content = np.ascontiguousarray(values, dtype=told).reshape(-1).view(np.uint8)
             digest.update(repr((group, str(name), variable.dims, values.shape, told)).encode())
             digest.update(content)
     return digest.hexdigest()

@@ -3,11 +3,18 @@
 import re
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
+
+import pymc_glm as pg
+from pymc_glm import sampling
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
-    str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "docs/*.md", "docs/reference/*.md")
+    for path in ROOT.glob(pattern)
 )
 
 
@@ -24,9 +31,43 @@ def examples(name):
     return re.findall(r"^```python\n(.*?)^```", text_of(name), re.M | re.S)
 
 
-def run_examples(name):
-    """Run the Python of a page from top to bottom; return what it defines."""
-    defined = {"__name__": "example"}
+def run_examples(name, **known):
+    """Run the Python of a page from top to bottom, given some names; return what it defines."""
+    defined = {"__name__": "example", **known}
     for block in examples(name):
         exec(compile(block, name, "exec"), defined)
     return defined
+
+
+def sample_little(monkeypatch):
+    """Let `pg.sample` and refits draw a few times only: pages show how, not how long."""
+    original = sampling.sample
+
+    def little(draws=None, tune=None, **options):
+        options = {"chains": 2, "progressbar": False, "report": False, **options}
+        return original(40, 40, **{**options, "cores": 1})
+
+    monkeypatch.setattr(pg, "sample", little)
+    monkeypatch.setattr("pymc_glm.cross_validation.sample", little)
+
+
+def four_neurons():
+    """Spike times of four neurons in a minute; the first drives the second."""
+    basis = pg.basis.raised_cosine(2, window=0.1, bin_width=0.005)
+    weights = np.zeros((4, 4, 2))
+    weights[range(4), range(4)] = [-2.0, -0.5]
+    weights[1, 0] = [2.5, 0.5]
+    network = pg.NetworkParameters(np.full(4, -2.7), weights, basis)
+    counts = pg.simulate(network, 12_000, random_seed=1)
+    return [counts["time"].values[counts.values[:, n] > 0] + 0.002 for n in range(4)]
+
+
+def write_recording(path):
+    """Write them as a multielectrode array's file."""
+    times = four_neurons()
+    with h5py.File(path, "w") as file:
+        file["spikes"] = np.concatenate(times)
+        file["sCount"] = [len(one) for one in times]
+        file["names"] = np.array(["a", "b", "c", "d"], dtype="S")
+        file["epos"] = np.array([[0.0, 100.0, 0.0, 100.0], [0.0, 0.0, 100.0, 100.0]])
+        file["summary/duration"] = [60.0]

@@ -2,10 +2,20 @@
 
 import importlib.util
 import re
+import types
+import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from pages import PAGES, ROOT, run_examples, text_of
+from pages import (
+    PAGES,
+    ROOT,
+    run_examples,
+    sample_little,
+    text_of,
+    write_recording,
+)
 from scipy import stats
 
 import pymc_glm as pg
@@ -29,7 +39,22 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
 def test_the_readme_names_every_page(path):
-    assert f"](docs/{path.name})" in text_of("README.md")
+    if "```{toctree}" not in text_of(f"docs/{path.name}"):  # pages that only lead to others
+        assert f"](docs/{path.name})" in text_of("README.md")
+
+
+def test_the_reference_has_every_public_name():
+    pages = "\n".join(text_of(page) for page in PAGES if page.startswith("docs/reference/"))
+    listed = set()
+    head = r"^\.\. currentmodule:: (\S+)\n\n\.\. autosummary::\n   :toctree: generated\n\n"
+    for module, names in re.findall(head + r"((?:   \w+\n)+)", pages, re.M):
+        listed |= {f"{module}.{name}".removeprefix("pymc_glm.") for name in names.split()}
+    promised = set()
+    for name in pg.__all__:
+        thing = getattr(pg, name)
+        own = thing.__all__ if isinstance(thing, types.ModuleType) else ()
+        promised |= {f"{name}.{part}" for part in own} or {name}
+    assert listed == promised - {"statistics.BY_NAME"}
 
 
 @pytest.mark.filterwarnings("ignore:covariates. the mean of 'speed'")
@@ -42,6 +67,25 @@ def test_recordings(capsys):
     assert lines[2] == f"{4000 - 40 - 20 - 3 * 20} of 4000 bins are data"
     assert {v.name for v in defined["model"].free_RVs} > {"monday::weights", "tuesday::weights"}
     assert defined["in_trial"].sizes["covariate"] == 4
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Little sampling, pictures closed afterwards, and none of the warnings that few draws earn."""
+    sample_little(monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    plt.close("all")
+
+
+def test_readme(drawn, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_recording("recording.h5")
+    defined = run_examples("README.md")
+    assert list(defined["counts"]["neuron"].values) == ["a", "b", "c", "d"]
+    assert "4 neurons" in capsys.readouterr().out
+    assert {"bias", "adjacency", "weights"} <= set(defined["tree"]["posterior"])
 
 
 def test_a_law_of_the_users_own():

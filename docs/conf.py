@@ -40,7 +40,6 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.header"]  # parts of the benchmarks are all of the first level
 
 # Docstrings. Unknown names of the package are errors; other packages' pages would need a network.
 default_role = "py:obj"
@@ -56,6 +55,8 @@ numpydoc_show_class_members = False
 html_theme = "pydata_sphinx_theme"
 html_title = "pymc_glm"
 html_extra_path = ["_root"]
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_math_renderer = "mathml"

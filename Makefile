@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint notebooks gallery bench bench-mixing bench-dense bench-scaling bench-priors \
+.PHONY: help demo test test-slow lint docs notebooks gallery bench bench-mixing bench-dense bench-scaling bench-priors \
 	bench-retina bench-simulate bench-loo bench-imports clean venv pins
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test        the tests"
 	@echo "make test-slow   the long statistical tests"
 	@echo "make lint        ruff, mypy, and whether the pinned versions agree"
+	@echo "make docs        the documentation as a site: docs/_build/html/index.html; warnings are errors"
 	@echo "make notebooks   run the notebooks and keep their outputs"
 	@echo "make gallery     draw the pictures of docs/gallery.md"
 	@echo "make bench       seconds per sweep, beside the machine's floor and the published algorithm"
@@ -53,6 +54,11 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/python .ci/pins.py
+
+docs: venv
+	rm -rf docs/_build docs/reference/generated
+	MPLBACKEND=Agg $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs -d docs/_build/doctrees . docs/_build/html
+	@echo "The site is in docs/_build/html/index.html"
 
 notebooks: venv
 	$(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
@@ -93,5 +99,5 @@ pins: venv
 	$(BIN)/python .ci/pins.py --solve
 
 clean:
-	rm -rf .venv demo-output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-output docs/_build docs/reference/generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./.git -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

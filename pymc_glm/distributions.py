@@ -314,7 +314,7 @@ class BlockLabels(pm.Discrete):
 
     .. math::
 
-        \log p(z) = \log\Gamma(\textstyle\sum_k a_k) - \log\Gamma(\sum_k a_k + N)
+        \log p(z) = \log\Gamma(\sum_k a_k) - \log\Gamma(\sum_k a_k + N)
         + \sum_k [\log\Gamma(a_k + N_k) - \log\Gamma(a_k)]
 
     with :math:`N_k` neurons in block k: the Dirichlet-multinomial law of a sequence.

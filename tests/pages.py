@@ -3,11 +3,22 @@
 import re
 from pathlib import Path
 
+import h5py
+import numpy as np
+import pymc as pm
 import pytest
+import xarray as xr
+from drawn_tree import drawn_tree
+from scipy.special import logit
+
+import pymc_glm as pg
+from pymc_glm import sampling
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
-    str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "docs/*.md", "docs/reference/*.md")
+    for path in ROOT.glob(pattern)
 )
 
 
@@ -24,9 +35,66 @@ def examples(name):
     return re.findall(r"^```python\n(.*?)^```", text_of(name), re.M | re.S)
 
 
-def run_examples(name):
-    """Run the Python of a page from top to bottom; return what it defines."""
-    defined = {"__name__": "example"}
+def run_examples(name, **known):
+    """Run the Python of a page from top to bottom, given some names; return what it defines."""
+    defined = {"__name__": "example", **known}
     for block in examples(name):
         exec(compile(block, name, "exec"), defined)
     return defined
+
+
+def made_up_tree(model):
+    """Draws of the prior, with biases near the recorded rates and weights near zero."""
+    tree = drawn_tree(model, draws=50, seed=1)
+    posterior = tree["posterior"].to_dataset()
+    rates = tree["constant_data"]["counts"].mean("time").values
+    noise = np.random.default_rng(1).normal(0, 0.02, posterior["bias"].shape)
+    posterior["bias"] = posterior["bias"].copy(data=logit(rates) + noise)  # (chain, draw, post)
+    posterior["weights"] = 0.02 * posterior["weights"]
+    groups = {name: group.to_dataset() for name, group in tree.children.items()}
+    return xr.DataTree.from_dict({**groups, "posterior": posterior})
+
+
+def sample_hardly(monkeypatch, *, really=0):
+    """Let `pg.sample` and refits return made-up trees: pages show how, not how long.
+
+    The first calls, as many as ``really`` says, do sample, a few draws. Models with the same
+    variables, such as those of refits, get the same tree.
+    """
+    left, made = [really], {}
+
+    def little(draws=None, tune=None, *, model=None, random_seed=None, **options):
+        if left[0] > 0:
+            left[0] -= 1
+            few = {"chains": 2, "cores": 1, "progressbar": False, "report": False}
+            return sampling.sample(30, 30, model=model, random_seed=random_seed, **few)
+        model = pm.modelcontext(model)
+        variables = tuple((rv.name, *rv.shape.eval()) for rv in model.free_RVs)
+        if variables not in made:
+            made[variables] = made_up_tree(model)
+        return made[variables].copy()
+
+    monkeypatch.setattr(pg, "sample", little)
+    monkeypatch.setattr("pymc_glm.cross_validation.sample", little)
+
+
+def four_neurons():
+    """Spike times of four neurons in a minute; the first drives the second."""
+    basis = pg.basis.raised_cosine(2, window=0.1, bin_width=0.005)
+    weights = np.zeros((4, 4, 2))
+    weights[range(4), range(4)] = [-2.0, -0.5]
+    weights[1, 0] = [2.5, 0.5]
+    network = pg.NetworkParameters(np.full(4, -2.7), weights, basis)
+    counts = pg.simulate(network, 12_000, random_seed=1)
+    return [counts["time"].values[counts.values[:, n] > 0] + 0.002 for n in range(4)]
+
+
+def write_recording(path):
+    """Write them as a multielectrode array's file."""
+    times = four_neurons()
+    with h5py.File(path, "w") as file:
+        file["spikes"] = np.concatenate(times)
+        file["sCount"] = [len(one) for one in times]
+        file["names"] = np.array(["a", "b", "c", "d"], dtype="S")
+        file["epos"] = np.array([[0.0, 100.0, 0.0, 100.0], [0.0, 0.0, 100.0, 100.0]])
+        file["summary/duration"] = [60.0]

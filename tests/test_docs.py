@@ -2,10 +2,20 @@
 
 import importlib.util
 import re
+import types
+import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from pages import PAGES, ROOT, run_examples, text_of
+from pages import (
+    PAGES,
+    ROOT,
+    run_examples,
+    sample_hardly,
+    text_of,
+    write_recording,
+)
 from scipy import stats
 
 import pymc_glm as pg
@@ -29,7 +39,23 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
 def test_the_readme_names_every_page(path):
-    assert f"](docs/{path.name})" in text_of("README.md")
+    if "```{toctree}" not in text_of(f"docs/{path.name}"):  # pages that only lead to others
+        assert f"](docs/{path.name})" in text_of("README.md")
+
+
+def test_the_reference_has_every_public_name():
+    text_of("docs/reference/index.md")  # else skipped
+    pages = "\n".join(text_of(page) for page in PAGES if page.startswith("docs/reference/"))
+    listed = set()
+    head = r"^\.\. currentmodule:: (\S+)\n\n\.\. autosummary::\n   :toctree: generated\n\n"
+    for module, names in re.findall(head + r"((?:   \w+\n)+)", pages, re.M):
+        listed |= {f"{module}.{name}".removeprefix("pymc_glm.") for name in names.split()}
+    promised = set()
+    for name in pg.__all__:
+        thing = getattr(pg, name)
+        own = thing.__all__ if isinstance(thing, types.ModuleType) else ()
+        promised |= {f"{name}.{part}" for part in own} or {name}
+    assert listed == promised - {"statistics.BY_NAME"}
 
 
 @pytest.mark.filterwarnings("ignore:covariates. the mean of 'speed'")
@@ -42,6 +68,44 @@ def test_recordings(capsys):
     assert lines[2] == f"{4000 - 40 - 20 - 3 * 20} of 4000 bins are data"
     assert {v.name for v in defined["model"].free_RVs} > {"monday::weights", "tuesday::weights"}
     assert defined["in_trial"].sizes["covariate"] == 4
+
+
+@pytest.fixture
+def quiet():
+    """Pictures closed afterwards, and none of the warnings that few draws earn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    plt.close("all")
+
+
+def test_readme(quiet, tmp_path, monkeypatch, capsys):
+    sample_hardly(monkeypatch, really=1)
+    monkeypatch.chdir(tmp_path)
+    write_recording("recording.h5")
+    defined = run_examples("README.md")
+    assert list(defined["counts"]["neuron"].values) == ["a", "b", "c", "d"]
+    assert "4 neurons" in capsys.readouterr().out
+    assert defined["tree"]["sample_stats"]["edge_flips"].sizes == {"chain": 2, "draw": 30}
+    assert defined["blocks"].co_assignment.shape == (4, 4)
+    run_examples("docs/index.md")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "couplings",
+        "criticism",
+        "data",
+        "diagnostics",
+        "goodness_of_fit",
+        "model",
+        "samplers",
+    ],
+)
+def test_pages_run(page, quiet, monkeypatch):
+    sample_hardly(monkeypatch)
+    assert run_examples(f"docs/{page}.md")
 
 
 def test_a_law_of_the_users_own():

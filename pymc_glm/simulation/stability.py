@@ -181,7 +181,7 @@ def stability(
 
     .. math::
 
-        m_n = f\Big(b_n + \sum_{m,l} h_{nml}\, m_m\Big), \qquad
+        m_n = f\left(b_n + \sum_{m,l} h_{nml}\, m_m\right), \qquad
         \delta_{tn} = \sum_{m,l} f'_n\, h_{nml}\, \delta_{t-l,m} = \sum_{m,l} G_{nml}\,
         \delta_{t-l,m}
 

@@ -24,8 +24,8 @@ class NoiseGibbsState(NetworkStepState):
 class NoiseGibbs(LawParameterStep):
     r"""Draw the variance of the noise of Gaussian traces, given all activations.
 
-    .. math:: \sigma^2_n \mid y, \psi \sim \mathrm{InverseGamma}\Big(\alpha + \frac{T}{2},
-        \beta + \frac{1}{2} \sum_t (y_{tn} - \psi_{tn})^2\Big)
+    .. math:: \sigma^2_n \mid y, \psi \sim \mathrm{InverseGamma}\left(\alpha + \frac{T}{2},
+        \beta + \frac{1}{2} \sum_t (y_{tn} - \psi_{tn})^2\right)
 
     [1]_. Parameters and errors are those of `DispersionGibbs`, for ``observation="gaussian"`` with
     an inverse gamma prior.

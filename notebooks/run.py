@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="few draws, outputs thrown away")
     arguments = parser.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.pop("MPLBACKEND", None)  # any but the kernel's own keeps no figures
     paths = [HERE / Path(n).name for n in arguments.names] or sorted(HERE.glob("[0-9]*.ipynb"))
     for path in paths:
         run(path, short=arguments.short)

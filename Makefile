@@ -20,7 +20,7 @@ help:
 	@echo "make test-slow   the long statistical tests"
 	@echo "make lint        ruff, mypy, and whether the pinned versions agree"
 	@echo "make docs        the documentation as a site: docs/_build/html/index.html; warnings are errors"
-	@echo "make notebooks   run the notebooks and keep their outputs"
+	@echo "make notebooks   run the notebooks and keep their outputs (ARGS=--short: few draws, nothing kept)"
 	@echo "make gallery     draw the pictures of docs/gallery.md"
 	@echo "make bench       seconds per sweep, beside the machine's floor and the published algorithm"
 	@echo "make bench-mixing   effective draws a second of the published algorithm and ours (an hour or more)"
@@ -61,7 +61,7 @@ docs: venv
 	@echo "The site is in docs/_build/html/index.html"
 
 notebooks: venv
-	$(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(BIN)/python notebooks/run.py $(ARGS)
 
 gallery: venv
 	$(BIN)/python docs/gallery.py

@@ -40,7 +40,7 @@ def tidy(notebook: nbformat.NotebookNode, path: Path) -> str:
     }
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     text = nbformat.writes(notebook)
-    for place in {str(HERE.parent), str(Path.home())} - {"/"}:
+    for place in {str(HERE.parent), str(Path.home()), "ipykernel_"} - {"/"}:
         if place in text:
             at = text.index(place)
             raise ValueError(f"{path.name}: its outputs name a place of this machine: "
@@ -79,6 +79,8 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="few draws, outputs thrown away")
     arguments = parser.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if arguments.short:  # to compile a density takes longer than its few evaluations
+        os.environ.setdefault("PYTENSOR_FLAGS", "linker=py")
     os.environ.pop("MPLBACKEND", None)  # any but the kernel's own keeps no figures
     paths = [HERE / Path(n).name for n in arguments.names] or sorted(HERE.glob("[0-9]*.ipynb"))
     for path in paths:

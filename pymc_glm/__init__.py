@@ -4,7 +4,8 @@
 >>> times = np.sort(np.random.default_rng(1).uniform(0, 20, (2, 150)))  # seconds; or read_spikes
 >>> counts = pg.bin_spikes({"a": times[0], "b": times[1]}, bin_width=0.005).clip(max=1)
 >>> basis = pg.basis.raised_cosine(3, window=0.1, bin_width=0.005)
->>> model = pg.build_glm(counts, basis, edges=pg.BernoulliEdges(probability=0.2))
+>>> weights = pg.GaussianWeights(0.0, 1.0, None, None)  # or learned hyperparameters, the default
+>>> model = pg.build_glm(counts, basis, edges=pg.BernoulliEdges(0.2, 1.0), weights=weights)
 >>> tree = pg.sample(100, 100, model=model, random_seed=1, progressbar=False, quiet=True)
 >>> pg.edge_summary(tree)["probability"].shape
 (4,)

@@ -80,14 +80,10 @@ def sample_more(
 
     Examples
     --------
-    >>> import numpy as np, pymc_glm as pg
-    >>> counts = np.random.default_rng(1).poisson(0.05, (300, 2)).clip(0, 1)
-    >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
-    >>> model = pg.build_glm(counts, basis, weights=pg.GaussianWeights(0.0, 1.0, None, None))
-    >>> options = dict(cores=1, progressbar=False, quiet=True)
-    >>> tree = pg.sample(30, 30, chains=2, model=model, random_seed=1, **options)
-    >>> pg.sample_more(tree, model, 20, 10, random_seed=2, **options)["posterior"].sizes["draw"]
-    50
+    >>> import pymc_glm as pg
+    >>> more = pg.sample_more(tree, model, 20, 10, random_seed=3, progressbar=False, quiet=True)
+    >>> more["posterior"].sizes["draw"] - tree["posterior"].sizes["draw"]
+    20
     """
     check_sizes(draws=draws, tune=tune, cores=cores, threads=threads)
     for name in ("chains", "initvals", "model"):

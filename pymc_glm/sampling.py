@@ -233,7 +233,8 @@ def sample(
     >>> import numpy as np, pymc_glm as pg
     >>> counts = np.random.default_rng(1).poisson(0.05, (300, 2)).clip(0, 1)
     >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
-    >>> model = pg.build_glm(counts, basis, weights=pg.GaussianWeights(0.0, 1.0, None, None))
+    >>> weights = pg.GaussianWeights(0.0, 1.0, None, None)
+    >>> model = pg.build_glm(counts, basis, edges=pg.BernoulliEdges(0.2, 1.0), weights=weights)
     >>> tree = pg.sample(100, 100, chains=2, cores=1, model=model, random_seed=1,
     ...                  progressbar=False, quiet=True)
     >>> tree["posterior"]["adjacency"].dims

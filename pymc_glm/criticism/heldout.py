@@ -136,8 +136,8 @@ def heldout_score(
     >>> score = pg.heldout_score(tree, model, later_counts)
     >>> score.bits_per_spike > pg.heldout_score(other_tree, None, later_counts).bits_per_spike
     True
-    >>> score.neurons["neuron"].tolist()
-    ['a', 'b', 'c']
+    >>> print(*score.neurons["neuron"])
+    a b c
     """
     recording = recording_of(tree)
     check_model(tree, model)

@@ -44,9 +44,10 @@ def save(tree: xr.DataTree, path: str | os.PathLike) -> Path:
 
     Examples
     --------
-    >>> tree = pg.sample(model=model)  # doctest: +SKIP
-    >>> pg.save(tree, "posterior.nc")  # doctest: +SKIP
-    >>> tree, model = pg.load("posterior.nc")  # doctest: +SKIP
+    >>> import pathlib, tempfile, pymc_glm as pg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pg.save(tree, pathlib.Path(folder) / "posterior.nc").stat().st_size > 0
+    True
     """
     if not isinstance(tree, xr.DataTree):
         raise TypeError(

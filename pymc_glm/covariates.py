@@ -14,6 +14,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import CovariateWeights
 from pymc_glm.hyperparameters import LEARNED, Hyperparameter, hyperparameter
+from pymc_glm.kernels.dependence import dependences
 from pymc_glm.segments import segment_starts
 from pymc_glm.spikes import variable_from_package
 
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _FAR = 10.0  # a mean so many standard deviations from zero takes the bias along
+_NAMED = 3  # dependences of covariates that a warning tells
 
 
 def as_columns(variable: Any, name: str) -> xr.DataArray:
@@ -199,6 +201,7 @@ class Covariates(NamedTuple):
 
     values: xr.DataArray  # (time, covariate)
     spread: NDArray[np.float64]  # (covariate,): standard deviations
+    bins: NDArray[np.int64] | None = None  # that are data; None: all
 
 
 def covariate_columns(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray) -> xr.DataArray:
@@ -239,13 +242,19 @@ def covariate_columns(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray
     return columns
 
 
-def read_covariates(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray) -> Covariates:
+def read_covariates(
+    covariates: xr.DataArray | ArrayLike,
+    counts: xr.DataArray,
+    bins: NDArray[np.int64] | None = None,
+) -> Covariates:
     """Check covariates against the counts that they go with.
 
     Parameters
     ----------
     covariates : DataArray or array, (time, covariate)
     counts : DataArray (time, neuron)
+    bins : array of int, optional
+        The bins that are data, by default all.
 
     Raises
     ------
@@ -268,7 +277,27 @@ def read_covariates(covariates: xr.DataArray | ArrayLike, counts: xr.DataArray) 
                 UserWarning,
                 stacklevel=3,
             )
-    return Covariates(columns, spread)
+    return Covariates(columns, spread, bins)
+
+
+def _warn_of_dependence(covariates: Covariates, mask: NDArray[np.bool_]) -> None:
+    """Warn once of covariates that act on the same neuron and that no data can tell apart."""
+    values = covariates.values.values
+    found = dependences(values if covariates.bins is None else values[covariates.bins], mask)
+    if not found:
+        return
+    names, told = covariates.values["covariate"].values.tolist(), []
+    for columns, constant in found[:_NAMED]:
+        own = ", ".join(repr(names[column]) for column in columns)
+        biases = " and the biases" if constant else ""
+        told.append(f"{own}{biases} are linearly dependent")
+    more = f" ({len(found) - _NAMED} more such sets)" if len(found) > _NAMED else ""
+    warnings.warn(
+        f"covariates: {'; '.join(told)}{more}: counts tell no more than sums of their effects, and "
+        "the prior alone how these are shared; leave out one covariate of each set.",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,8 +341,16 @@ class CovariatePrior:
         ------
         ValueError, TypeError
             A hyperparameter or the mask cannot be used.
+
+        Warns
+        -----
+        UserWarning
+            Covariates of some neuron are linear combinations of others and of a constant, in the
+            bins that are data.
         """
         n = covariates.spread.size
+        mask = self._mask(n_neurons, covariates.values["covariate"].values.tolist())
+        _warn_of_dependence(covariates, mask)
         place: dict[str, Any] = {"shape": (n,), "dims": ("covariate",)}
         mean = hyperparameter(
             "covariate_mean", self.mean, lambda: pm.Normal.dist(0.0, 1.0), **place
@@ -323,7 +360,7 @@ class CovariatePrior:
         )
         return CovariateWeights(
             "covariate_weights",
-            pt.constant(self._mask(n_neurons, covariates.values["covariate"].values.tolist())),
+            pt.constant(mask),
             mean / covariates.spread,
             scale / covariates.spread,
             dims=("post", "covariate"),

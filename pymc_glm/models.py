@@ -303,8 +303,11 @@ def _add_network(
         if not isinstance(part, kind):
             raise TypeError(f"{name}: got {part!r}; give an instance such as {example}.")
     design = make_design(counts, basis, exclude, unknown_history, law.whole)
-    law.check(design.observed, design.counts["neuron"].values.tolist(), design.bin_width)
-    known = None if covariates is None else read_covariates(covariates, design.counts)
+    seen = slice(None) if law.whole or design.data_bins is None else design.data_bins
+    law.check(design.observed[seen], design.counts["neuron"].values.tolist(), design.bin_width)
+    known = None
+    if covariates is not None:
+        known = read_covariates(covariates, design.counts, design.data_bins)
     if known is None and covariate_prior is not None:
         raise ValueError("covariate_prior: there are no covariates; give covariates= too.")
     pm.modelcontext(None).add_coords(_coords(design))

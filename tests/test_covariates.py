@@ -1,5 +1,7 @@
 """Covariates: what may be given, bases over values, and samplers of their weights."""
 
+import warnings
+
 import arviz as az
 import joint
 import numpy as np
@@ -127,6 +129,75 @@ def test_wrong_covariates(given, message):
 def test_covariates_far_from_zero():
     with pytest.warns(UserWarning, match=r"mean of '1', 5.*, is 55 standard dev.*subtract"):
         pg.build_glm(counts_of(), BASIS, covariates=covariates_of() + np.array([0, 50, 0]))
+
+
+def dependent_warnings(covariates, mask=None, **kwargs):
+    """What a build says of linear dependence."""
+    prior = pg.CovariatePrior(mask=mask)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pg.build_glm(counts_of(), BASIS, covariates=covariates, covariate_prior=prior, **kwargs)
+    return [str(w.message) for w in caught if "linearly dependent" in str(w.message)]
+
+
+def test_covariates_that_no_data_can_tell_apart():
+    x, y, z = (covariates_of() * [1.0, 1e3, 1e-3]).T
+    angle = pg.covariate_design(
+        xr.DataArray(np.linspace(0, 6.2, 200), dims="time", name="angle"),
+        pg.basis.bumps(4, 0, 2 * np.pi, cyclic=True),
+    )
+    (said,) = dependent_warnings(np.stack([x, y, 3 * x, z], axis=1))
+    assert said.startswith("covariates: '0', '2' are linearly dependent: ")
+    assert said.endswith("leave out one covariate of each set.")
+    (said,) = dependent_warnings(np.stack([x, y, 3 * x - 1, z], axis=1))
+    assert said.startswith("covariates: '0', '2' and the biases are linearly dependent: ")
+    bumps = "'angle[0]', 'angle[1]', 'angle[2]', 'angle[3]' and the biases are linearly dependent"
+    for given in (angle, angle.astype("float32")):
+        (said,) = dependent_warnings(given)
+        assert said.startswith(f"covariates: {bumps}: ")
+    speed = xr.DataArray(np.stack([x, 2 * x], axis=1), dims=("time", "covariate"))
+    both = xr.concat([speed.assign_coords(covariate=["v", "w"]), angle], dim="covariate")
+    (said,) = dependent_warnings(both)  # one warning
+    assert bumps in said
+    assert "'v', 'w' are linearly dependent" in said
+    (said,) = dependent_warnings(np.stack([x, y, x + y, x - y, x + z, z], axis=1))
+    assert said.count("are linearly dependent") == 3
+    (said,) = dependent_warnings(np.stack([x] * 6, axis=1))
+    assert "(2 more such sets)" in said
+
+
+def test_covariates_that_the_data_tell_apart():
+    x, y, z = (covariates_of() * [1.0, 1e6, 1e-6]).T
+    angle = pg.covariate_design(
+        np.linspace(0, 6.2, 200), pg.basis.bumps(4, 0, 2 * np.pi, cyclic=True)
+    )
+    filters = pg.basis.raised_cosine(5, window=0.1, bin_width=0.005)
+    for good in (
+        np.stack([x, y, z], axis=1),
+        np.stack([x, x + 1e-3 * z / z.std()], axis=1),
+        angle.isel(covariate=slice(1, None)),
+        pg.covariate_design(x, filters, segment_start=[0]),
+        x,
+    ):
+        assert dependent_warnings(good) == []
+
+
+def test_dependence_is_of_each_neuron_and_of_the_data():
+    """The same stimulus with priors of its own for two groups; bins that are left out."""
+    x, y, _ = covariates_of().T
+    twice = np.stack([x, x, y], axis=1)
+    apart = np.array([[True, False, True], [False, True, True], [False, True, True]])
+    assert dependent_warnings(twice, apart) == []
+    (said,) = dependent_warnings(twice, apart | [[False], [False], [True]])
+    assert "'0', '1' are" in said
+    differs = twice.copy()
+    differs[150:, 0] = y[150:]
+    assert dependent_warnings(differs) == []
+    assert len(dependent_warnings(differs, exclude=np.arange(200) >= 150)) == 1
+    drug = np.where(np.arange(200) < 150, 0.0, 1.0)
+    assert dependent_warnings(drug) == []
+    (said,) = dependent_warnings(drug, exclude=np.arange(200) >= 150)
+    assert said.startswith("covariates: 'covariates' and the biases are")
 
 
 @pytest.mark.parametrize(

@@ -357,6 +357,18 @@ def test_traces_need_not_be_whole_and_counts_must():
         pg.build_glm(counts_of(pg.Gaussian()) + 55.0, BASIS, observation="gaussian")
 
 
+def test_scales_of_traces_are_those_of_the_data():
+    """Bins that are left out count in no mean and no standard deviation."""
+    traces = np.random.default_rng(1).normal(1.0, 1.0, (4000, 2))
+    traces[:, 1] += 100.0  # far from zero, its spread with zeros in 99 of 100 bins is 10
+    out = np.arange(4000) >= 40
+    pg.build_glm(traces[:, :1] * 0.5, BASIS, observation="gaussian", exclude=out)
+    with pytest.warns(UserWarning, match=r"neuron '1' has the mean 10\d and the .* (0|1)\.\d"):
+        pg.build_glm(traces, BASIS, observation="gaussian", exclude=out)
+    with pytest.warns(UserWarning, match=r"'0' has the mean 0.0\d+ and the .* deviation 0.0"):
+        pg.build_glm(0.05 * traces[:, :1], BASIS, observation="gaussian", exclude=out)
+
+
 def test_an_autoregression_is_found():
     """Traces of a known network; edges, weights and noise come back, rates are in their units."""
     rng = np.random.default_rng(4)

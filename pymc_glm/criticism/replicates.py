@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pymc_glm.criticism.one_step import PostDraws, Recording, activations
 from pymc_glm.criticism.posterior import variable
-from pymc_glm.kernels.likelihood import ANY
 from pymc_glm.kernels.simulate import draw_given
+from pymc_glm.simulation.own_law import own_draws
 from pymc_glm.simulation.parameters import CheckedNetwork, NetworkParameters, check_network
 from pymc_glm.simulation.running import Guard, run_pieces
 
@@ -82,11 +82,14 @@ def run_segments(
     Raises
     ------
     RunAway
+    ValueError
+        The law is one of the user's own without a random draw.
     """
+    draws = own_draws(network.law, network.own)
     silence = np.zeros((network.filters.shape[1], network.bias.size), dtype=np.int64)
     for first, end in zip(starts, [*starts[1:], n_bins], strict=True):
         own = covariates[first:end]
-        yield from run_pieces(network, int(end - first), rng, guard, silence, own)
+        yield from run_pieces(network, int(end - first), rng, guard, silence, own, draws)
 
 
 def one_step_counts(
@@ -102,22 +105,22 @@ def one_step_counts(
     Raises
     ------
     ValueError
-        The law is one of the user's own.
+        The law is one of the user's own without a random draw.
     """
-    n = len(parameters.bias)
-    law = parameters.observation.likelihood(np.empty((n, 0), dtype=np.int64))
-    if law.family == ANY:
-        raise ValueError(
-            f"tree: counts cannot be drawn from {parameters.observation.name!r}, a law given by "
-            "its log density; use the laws of this package."
-        )
     own = check_network(parameters).own
     # Neurons in the place of draws: `activations` takes any number of sets of weights.
     each = PostDraws(parameters.bias, parameters.weights, parameters.covariate_weights, own)
     psi = np.ascontiguousarray(activations(recording, each).T)
     whole = parameters.observation.whole
-    noise = rng.random(psi.shape) if whole else rng.standard_normal(psi.shape)
     counts = np.empty(psi.shape, dtype=np.int64 if whole else np.float64)
+    draws = own_draws(parameters.observation, own)
+    if draws is not None:
+        if draws.beyond(psi).any():
+            return None
+        counts[:] = draws(psi, int(rng.integers(2**63)))
+        return counts
+    law = parameters.observation.likelihood(np.empty((own.size, 0), dtype=np.int64))
+    noise = rng.random(psi.shape) if whole else rng.standard_normal(psi.shape)
     shape = np.ascontiguousarray(law.shape, dtype=np.float64)
     possible = draw_given(law.family, float(law.slope), shape, psi, noise, counts)
     return counts if possible else None

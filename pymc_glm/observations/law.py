@@ -54,6 +54,7 @@ class Observation(ABC):
         Parameters
         ----------
         counts : array of int, shape (time, neuron)
+            Zero in bins that are no data; of traces, the bins that are data alone.
         neurons : list of str
         bin_width : float
             Seconds.

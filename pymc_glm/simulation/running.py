@@ -11,10 +11,10 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.covariates import in_order
-from pymc_glm.kernels.likelihood import ANY
 from pymc_glm.kernels.simulate import MOST_SPIKES, Process, run, state_after
 from pymc_glm.seeds import random_generator
 from pymc_glm.simulation.given import given_network
+from pymc_glm.simulation.own_law import OwnDraws, own_draws, run_own
 from pymc_glm.simulation.parameters import (
     CheckedNetwork,
     NetworkParameters,
@@ -86,6 +86,7 @@ def run_pieces(
     guard: Guard,
     initial: NDArray,
     covariates: NDArray[np.float64],
+    draws: OwnDraws | None,
 ) -> Iterator[NDArray]:
     """Yield the counts of n_bins bins, (time, neuron), piece by piece.
 
@@ -97,6 +98,8 @@ def run_pieces(
     guard : Guard
     initial : array of int, shape (lag, neuron)
     covariates : array, shape (time, covariate)
+    draws : OwnDraws or None
+        Of the law of the network, see `own_draws`.
 
     Raises
     ------
@@ -104,11 +107,6 @@ def run_pieces(
     """
     n = network.bias.size
     law = network.law.likelihood(np.empty((n, 0), dtype=np.int64))
-    if law.family == ANY:
-        raise ValueError(
-            f"observation: simulation cannot draw from {network.law.name!r}, a law given by its "
-            "log density; use the laws of this package."
-        )
     process = Process(
         law.family,
         float(law.slope),
@@ -124,10 +122,15 @@ def run_pieces(
     uniforms = np.empty((min(rows, n_bins), n))
     for first in range(0, n_bins, rows):
         size = min(rows, n_bins - first)
-        fill = rng.random if network.law.whole else rng.standard_normal
-        fill(out=uniforms[:size])
+        own = covariates[first : first + size]
         counts = np.empty((size, n), dtype=np.int64 if network.law.whole else np.float64)
-        stop = run(process, state, first, uniforms[:size], covariates[first : first + size], counts)
+        if draws is None:
+            fill = rng.random if network.law.whole else rng.standard_normal
+            fill(out=uniforms[:size])
+            stop = run(process, state, first, uniforms[:size], own, counts)
+        else:
+            seeds = rng.integers(2**63, size=size)
+            stop = run_own(process, state, first, draws, seeds, own, counts)
         if stop >= 0:
             too_many = np.isinf(state.recent)
             fast = too_many if too_many.any() else state.recent > process.limit
@@ -181,8 +184,9 @@ def simulate(
     Raises
     ------
     ValueError, TypeError
-        Parameters of contradicting shapes or not finite; a law whose numbers are not known; n_bins
-        below 1; wrong initial history, covariates, labels, seed or max_rate.
+        Parameters of contradicting shapes or not finite; a law whose numbers are not known, or of
+        your own without a random draw; n_bins below 1; wrong initial history, covariates, labels,
+        seed or max_rate.
     RuntimeError
         The network ran away; the message names the neurons and the time.
 
@@ -220,9 +224,10 @@ def simulate(
         initial = _check_history(initial_history, n_lags, labels, network.law.whole)
     _report_stability(network, regressors, guard, labels)
     counts = np.empty((n_bins, n), dtype=kind)
+    draws = own_draws(network.law, network.own)
     first = 0
     try:
-        for piece in run_pieces(network, int(n_bins), rng, guard, initial, regressors):
+        for piece in run_pieces(network, int(n_bins), rng, guard, initial, regressors, draws):
             counts[first : first + len(piece)] = piece
             first += len(piece)
     except RunAway as stop:

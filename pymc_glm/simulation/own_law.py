@@ -1,0 +1,173 @@
+"""Counts of a law of the user's own, drawn by the PyMC variable that the law makes."""
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+from numpy.typing import NDArray
+from pytensor.compile.io import In
+from pytensor.compile.mode import Mode
+from pytensor.graph.replace import clone_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.type import RandomType
+
+from pymc_glm.kernels.likelihood import ANY
+from pymc_glm.kernels.simulate import MOST_SPIKES, Process, State
+from pymc_glm.observations import Observation
+
+__all__ = ["OwnDraws", "own_draws", "run_own"]
+
+# A few operations on a few numbers: compiling each to machine code takes seconds and gains nothing.
+_INTERPRETED = Mode(linker="py", optimizer="fast_run")
+
+type Floats = NDArray[np.float64]
+
+
+class OwnDraws:
+    """Draws of the variable that ``law.distribution`` makes, with the activation as input.
+
+    Parameters
+    ----------
+    law : Observation
+        With numbers for all that it has to be told.
+    own : array, shape (post,)
+        Its own parameter, 1 where it has none.
+
+    Raises
+    ------
+    ValueError
+        The variable depends on others that are random, has no random draw, or one of another shape.
+    """
+
+    def __init__(self, law: Observation, own: Floats) -> None:
+        self._law, self._own = law, own
+        n = own.size
+        psi = pt.tensor("psi", dtype="float64", shape=(None, n))
+        with pm.Model(coords={"post": range(n), "pre": range(n)}, model=None) as model:
+            variable = law.distribution("spikes", psi)
+        above = set(ancestors([variable])) - {variable}
+        learned = [rv.name for rv in model.free_RVs if rv in above]
+        if learned:
+            raise ValueError(
+                f"observation: the {law.name!r} law draws {learned} itself; give it numbers."
+            )
+        generators = [x for x in above if isinstance(x.type, RandomType) and x.owner is None]
+        inputs = [x.type() for x in generators]
+        self._n_generators = len(inputs)
+        self._function = pytensor.function(
+            [psi, *(In(x, mutable=True) for x in inputs)],
+            clone_replace(variable, dict(zip(generators, inputs, strict=True))),
+            mode=_INTERPRETED,
+        )
+        self._function.trust_input = True
+        self._try(n)
+
+    def _try(self, n: int) -> None:
+        try:
+            shape = self(np.zeros((1, n)), 0).shape
+        except NotImplementedError as error:
+            raise ValueError(
+                f"observation: the variable of the {self._law.name!r} law has no random draw; give "
+                "one, as in pm.CustomDist(..., random=)."
+            ) from error
+        if shape != (1, n):
+            raise ValueError(
+                f"observation: a draw of the {self._law.name!r} law for an activation of the shape "
+                f"(1, {n}) has the shape {shape}; distribution() has to keep the shape of psi."
+            )
+
+    def __call__(self, psi: Floats, seed: int) -> NDArray:
+        """Draw counts.
+
+        Parameters
+        ----------
+        psi : array, shape (time, post)
+        seed : int
+            The same seed gives the same counts.
+
+        Returns
+        -------
+        array, shape (time, post)
+        """
+        generator = np.random.Generator(np.random.PCG64(seed))
+        several = [generator] if self._n_generators == 1 else generator.spawn(self._n_generators)
+        return self._function(psi, *several)
+
+    def beyond(self, psi: Floats) -> NDArray[np.bool_]:
+        """Tell which mean counts, (time, post), are too large to draw any more."""
+        with np.errstate(all="ignore"):
+            return ~(np.abs(self._law.mean_counts(psi, self._own)) <= MOST_SPIKES)
+
+
+def own_draws(law: Observation, own: Floats) -> OwnDraws | None:
+    """Return the draws of a law of the user's own, None for a law of the package.
+
+    Parameters
+    ----------
+    law : Observation
+    own : array, shape (post,)
+        Its own parameter, 1 where it has none.
+
+    Raises
+    ------
+    ValueError
+        See `OwnDraws`.
+    """
+    known = law.likelihood(np.empty((own.size, 0), dtype=np.int64))
+    return OwnDraws(law, own) if known.family == ANY else None
+
+
+def run_own(
+    process: Process,
+    state: State,
+    first: int,
+    draws: OwnDraws,
+    seeds: NDArray[np.int64],
+    covariates: Floats,
+    counts: NDArray,
+) -> int:
+    """Draw counts of some bins, as `pymc_glm.kernels.simulate.run` does; slower.
+
+    Parameters
+    ----------
+    process : Process
+        Its law is not looked at.
+    state : State
+        As earlier bins left it; changed.
+    first : int
+        Number of bins before these.
+    draws : OwnDraws
+    seeds : array of int, shape (time,)
+        One for each bin.
+    covariates : array, shape (time, covariate)
+    counts : array, shape (time, post)
+        Written.
+
+    Returns
+    -------
+    int
+        -1, or the bin of these in which some neuron ran away: `state.recent` is above the limit,
+        or infinite. The bins after it are not written.
+    """
+    n_lags = len(state.ring)
+    driven = process.bias + covariates @ process.covariate_weights
+    for t, seed in enumerate(seeds):
+        now = (first + t) % n_lags
+        if (first + t) % process.window == 0:
+            state.recent[:] = 0.0
+        psi = (driven[t] + state.ring[now])[None]
+        state.ring[now] = 0.0
+        counts[t] = 0
+        too_many = draws.beyond(psi)[0]
+        if too_many.any():
+            state.recent[too_many] = np.inf
+            return t
+        counts[t] = draws(psi, int(seed))[0]
+        fired = np.flatnonzero(counts[t])
+        if fired.size:
+            coming = (now + 1 + np.arange(n_lags)) % n_lags
+            state.ring[coming] += np.tensordot(counts[t, fired], process.filters[fired], 1)
+            state.recent[fired] += counts[t, fired]
+            if (state.recent > process.limit).any():
+                return t
+    return -1

@@ -192,6 +192,60 @@ def test_models_with_and_without_covariates(trees, counts):
         pg.compare_models(trees, counts, covariates=stimulus, start=80.0)
 
 
+def test_models_of_different_covariates(trees, counts):
+    time = np.arange(5000) / 50
+    every = xr.DataArray(
+        np.stack([np.cos(time), np.sin(time)], axis=1),
+        dims=("time", "covariate"),
+        coords={"covariate": ["speed", "light"]},
+    )
+    train, models = counts.isel(time=slice(0, 4000)), {"coupled": trees["coupled"]}
+    own = {"both": every, "one": every.sel(covariate=["light"])}
+    for name, columns in own.items():
+        fitted = columns.isel(time=slice(0, 4000))
+        models[name] = drawn_tree(pg.build_glm(train, BASIS, covariates=fitted), draws=50)
+    scores = {
+        name: pg.heldout_score(models[name], None, counts, covariates=columns, start=80.0)
+        for name, columns in own.items()
+    }
+    turned = every.sel(covariate=["light", "speed"])
+    for given in (turned, own, {"one": own["one"], "both": turned}):
+        table = pg.compare_models(models, counts, covariates=given, start=80.0, random_seed=1)
+        for name, score in scores.items():
+            assert table.loc[name, "bits_per_spike"] == score.bits_per_spike
+
+    def refused(given, message, held_out=counts):
+        with pytest.raises(ValueError, match=message):
+            pg.compare_models(models, held_out, covariates=given, start=80.0)
+
+    refused(None, r"covariates: model 'both' has \['speed', 'light'\]; give them for the counts")
+    refused(own["one"], r"got \['light'\], and model 'both' has \['speed'\] too")
+    refused(
+        {"both": every}, r"for \['both'\], .* are \['both', 'one'\] \(\['one'\] are in one only"
+    )
+    refused(own | {"coupled": every}, r"\['coupled'\] are in one only")
+    refused(every, "covariates: they go with counts=", held_out=None)
+    third = every.isel(covariate=[0]).assign_coords(covariate=["place"])
+    refused(xr.concat([every, third], "covariate"), r"no model has \['place'\]; leave them out")
+    refused(every.isel(covariate=[0, 1, 1]), "labels must be unique")
+    with pytest.raises(ValueError, match=r"the window 80 to 200 s; .* 0 to 100 s of the counts"):
+        pg.heldout_score(models["coupled"], None, counts, start=80.0, stop=200.0)
+
+
+def test_unlabelled_covariates_are_not_taken_apart(trees, counts):
+    time = np.arange(5000) / 50
+    values = np.stack([np.cos(time), np.sin(time)], axis=1)
+    train, models = counts.isel(time=slice(0, 4000)), {}
+    own = {"both": values, "second": values[:, 1:]}
+    for name, columns in own.items():
+        models[name] = drawn_tree(pg.build_glm(train, BASIS, covariates=columns[:4000]), draws=50)
+    with pytest.raises(ValueError, match="got 2 without labels, and model 'second' has 1"):
+        pg.compare_models(models, counts, covariates=values, start=80.0)
+    table = pg.compare_models(models, counts, covariates=own, start=80.0, random_seed=1)
+    score = pg.heldout_score(models["second"], None, counts, covariates=own["second"], start=80.0)
+    assert table.loc["second", "bits_per_spike"] == score.bits_per_spike
+
+
 # --- the picture ---------------------------------------------------------------------------------
 
 
@@ -219,6 +273,9 @@ def test_one_panel_for_each_criterion(table):
     best = table.loc["coupled"]
     said = f"the best: {best['bits_per_spike']:.3g} ± {best['bits_per_spike_se']:.2g}"
     assert axes[2].get_title(loc="left").startswith(said)
+    assert axes[1].get_xlim() == pytest.approx((-0.05, 1.05))
+    assert axes[3].get_xlim() == pytest.approx((-5, 105))
+    assert axes[3].get_title(loc="left") == "of 2 neurons"
     low, high = axes[1].get_ylim()
     assert low > 1 > 0 > high  # the best on top
     plt.close(axes[0].figure)

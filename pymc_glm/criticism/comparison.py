@@ -11,6 +11,7 @@ import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 from numpy.typing import ArrayLike, NDArray
 
+from pymc_glm.criticism.covariates_by_model import covariates_by_model
 from pymc_glm.criticism.heldout import HeldoutScore, bits_between, heldout_score
 from pymc_glm.criticism.loo import check_draws, loo
 from pymc_glm.criticism.one_step import Recording, recording_of
@@ -24,7 +25,7 @@ def compare_models(
     trees: Mapping[str, xr.DataTree],
     counts: xr.DataArray | ArrayLike | None = None,
     *,
-    covariates: xr.DataArray | ArrayLike | None = None,
+    covariates: xr.DataArray | ArrayLike | Mapping[str, xr.DataArray | ArrayLike] | None = None,
     start: float | None = None,
     unit: str = "bin",
     block_width: float = 1.0,
@@ -40,8 +41,9 @@ def compare_models(
         What sampling returned for each model, two or more, of the same counts.
     counts : DataArray or array, (time, neuron), optional
         Held-out counts, for `heldout_score`.
-    covariates : DataArray or array, (time, covariate), optional
-        Of these counts; models without covariates do without.
+    covariates : DataArray or array, (time, covariate), or mapping of names to them, optional
+        Of these counts. One for all, of which each model takes the covariates that it has, by
+        their labels; or those of each model that has some, by the names of the models.
     start : float, optional
         Seconds from which the held-out counts are scored; those before are history.
     unit : {"bin", "block", "trial"}
@@ -94,9 +96,7 @@ def compare_models(
     ['coupled', 'uncoupled']
     """
     _check_trees(trees)
-    driven = {name for name, tree in trees.items() if "covariates" in tree["constant_data"].dataset}
-    if covariates is not None and not driven:
-        raise ValueError("covariates: none of the models has any; leave them out.")
+    regressors = covariates_by_model(trees, counts, covariates)
     scores = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="loo: .* Pareto k")  # said below, of all models
@@ -108,9 +108,8 @@ def compare_models(
         high = scores[name].pareto_k > scores[name].good_k
         columns[name]["n_high_k"] = int(high.sum())
         if counts is not None:
-            own = covariates if name in driven else None
             held_out[name] = heldout_score(
-                tree, None, counts, covariates=own, start=start, threads=threads
+                tree, None, counts, covariates=regressors[name], start=start, threads=threads
             )
     for name, own_columns in _bits(held_out).items():
         columns[name] |= own_columns

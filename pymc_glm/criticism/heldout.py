@@ -142,7 +142,7 @@ def heldout_score(
     recording = recording_of(tree)
     check_model(tree, model)
     heldout = recording_like(tree, counts, covariates)
-    window = time_slice(heldout.times, heldout.bin_width, start, stop)
+    window = time_slice(heldout.times, heldout.bin_width, start, stop, "the counts")
     n_bins, n_lags = window.stop - window.start, len(heldout.basis)
     if n_bins <= n_lags:
         raise ValueError(

@@ -19,17 +19,18 @@ class _Panel(NamedTuple):
     error: str | None
     label: str
     zero: str  # what zero is
+    whole: float | None  # the end of the scale; None: that of the values
     draw: Callable[[pd.DataFrame], pd.Series]
 
 
 _PANELS = (
     _Panel("elpd", "dse", "elpd (LOO) below the best (nats)", "the best",
-           lambda table: table["elpd"] - table["elpd"].max()),
-    _Panel("weight", None, "stacking weight", "none", lambda table: table["weight"]),
+           None, lambda table: table["elpd"] - table["elpd"].max()),
+    _Panel("weight", None, "stacking weight", "none", 1.0, lambda table: table["weight"]),
     _Panel("bits_per_spike_diff", "bits_per_spike_dse", "held-out bits per spike below the best",
-           "the best", lambda table: table["bits_per_spike_diff"]),
+           "the best", None, lambda table: table["bits_per_spike_diff"]),
     _Panel("ks_passes", None, "neurons that pass time rescaling (%)", "none",
-           lambda table: 100 * table["ks_passes"] / table["ks_tested"]),
+           100.0, lambda table: 100 * table["ks_passes"] / table["ks_tested"]),
 )  # fmt: skip
 
 
@@ -102,13 +103,19 @@ def _draw(ax: "Axes", table: pd.DataFrame, panel: _Panel) -> None:
                 markeredgecolor=VERMILION, label="high Pareto k")  # fmt: skip
         if doubtful.any():
             ax.set_title("open: some Pareto k too high", loc="left", fontsize=8, color=VERMILION)
+    if panel.column == "ks_passes" and table["ks_tested"].nunique() == 1:
+        tested = int(table["ks_tested"].iloc[0])
+        ax.set_title(f"of {tested} neurons", loc="left", fontsize=8, color=INK)
     if panel.column == "bits_per_spike_diff" and "bits_per_spike" in table:
         best = table.loc[table["bits_per_spike_diff"].idxmax()]
         gain = f"the best: {best['bits_per_spike']:.3g} ± {best['bits_per_spike_se']:.2g}"
         ax.set_title(f"{gain} over constant rates", loc="left", fontsize=8, color=INK)
     ax.set_xlabel(panel.label, fontsize=9, color=INK)
     ax.tick_params(labelsize=8)
-    ax.margins(x=0.12)
+    if panel.whole is None:
+        ax.margins(x=0.12)
+    else:
+        ax.set_xlim(-0.05 * panel.whole, 1.05 * panel.whole)
     ax.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

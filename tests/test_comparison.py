@@ -6,10 +6,13 @@ import pandas as pd
 import pytest
 import xarray as xr
 from drawn_tree import drawn_tree
+from scipy.special import expit, logsumexp
+from scipy.stats import bernoulli
 from typer.testing import CliRunner
 
 import pymc_glm as pg
 from pymc_glm.cli import app
+from pymc_glm.criticism.heldout import _score, bits_between
 
 WIDTH = 0.02
 BASIS = pg.basis.raised_cosine(1, window=0.1, bin_width=WIDTH)
@@ -65,8 +68,85 @@ def test_each_criterion_is_that_of_its_function(table, trees, counts):
         assert row["ks_passes"] == passed.sum()
         assert row["ks_tested"] == 2
     assert table.loc["coupled", "weight"] > 0.8
+    assert table.loc["coupled", ["bits_per_spike_diff", "bits_per_spike_dse"]].tolist() == [0, 0]
     assert table["bits_per_spike"].is_monotonic_decreasing
     assert table["ks_passes"].tolist() == [2, 1]
+
+
+def heldout_blocks(tree, counts, first):
+    """Log densities of blocks of 5 s of all neurons, bin by bin, draw by draw."""
+    posterior = tree["posterior"].dataset.stack(sample=("chain", "draw")).transpose("sample", ...)
+    values, functions = counts.values, BASIS.values[:, 0]
+    past = [values[max(t - 5, 0) : t][::-1] for t in range(len(values))]
+    heard = np.array([functions[: len(one)] @ one for one in past])  # (time, pre)
+    found = []
+    for begin in range(first, len(values), 250):
+        of_block = 0.0
+        for post in range(2):
+            by_draw = []
+            for bias, weights in zip(posterior["bias"], posterior["weights"], strict=True):
+                psi = float(bias[post]) + heard[begin : begin + 250] @ weights.values[post, :, 0]
+                spikes = values[begin : begin + 250, post]
+                by_draw.append(bernoulli.logpmf(spikes, expit(psi)).sum())
+            of_block += logsumexp(by_draw) - np.log(len(by_draw))
+        found.append(of_block)
+    return np.array(found)
+
+
+def test_differences_of_held_out_scores_against_scipy(table, trees, counts):
+    assert len(BASIS) == 5
+    blocks = {name: heldout_blocks(trees[name], counts, 4000) for name in MODELS}
+    gain = np.subtract(blocks["uncoupled"], blocks["coupled"]) / np.log(2)
+    spikes = counts.values[4000:].reshape(4, 250, 2).sum(axis=(1, 2))
+    row = table.loc["uncoupled"]
+    assert row["bits_per_spike_diff"] == pytest.approx(gain.sum() / spikes.sum(), rel=1e-9)
+    away = [gain[i] - gain.sum() / spikes.sum() * spikes[i] for i in range(4)]
+    error = (4 / 3 * sum(one**2 for one in away)) ** 0.5 / spikes.sum()  # Cochran 1977, eq. 6.13
+    assert row["bits_per_spike_dse"] == pytest.approx(error, rel=1e-9)
+    difference = table.loc["uncoupled", "bits_per_spike"] - table.loc["coupled", "bits_per_spike"]
+    assert row["bits_per_spike_diff"] == pytest.approx(difference)
+
+
+def test_the_errors_of_differences_are_paired():
+    """Over replications differences vary as they say, and less than scores on their own."""
+    rng = np.random.default_rng(4)
+    n, n_blocks = 200, 40
+    empty = xr.Dataset(coords={"post": ["a", "b"]})
+    found, alone = [], []
+    for _ in range(n):
+        spikes = rng.poisson(20, (n_blocks, 2)).astype(float)
+        shared = -50 + 0.4 * spikes + rng.normal(0, 3, (n_blocks, 1))  # hard times are so for both
+        scores = []
+        for better in (0.3, 0.0):
+            elpd = shared + better + rng.normal(0, 0.5, spikes.shape)
+            arrays = {"elpd": (("block", "post"), elpd), "n_spikes": (("block", "post"), spikes)}
+            scores.append(_score(empty.assign(arrays), elpd, np.full(elpd.shape, -52.0), spikes))
+        found.append(bits_between(scores[1], scores[0]))
+        alone.append(scores[0].bits_per_spike_se)
+    values, said = np.array(found).T
+    # relative error of a variance from n values, and bias of the delta method
+    assert np.mean(said**2) / values.var() == pytest.approx(1, abs=4 * np.sqrt(2 / n) + 0.02)
+    expected = -0.3 / 20 / np.log(2)
+    assert values.mean() == pytest.approx(expected, abs=4 * values.std() / np.sqrt(n))
+    assert np.mean(alone) > 2 * np.mean(said)
+
+
+def test_scores_of_traces_have_no_spikes():
+    values = np.random.default_rng(2).normal(size=(800, 2))
+    traces = xr.DataArray(values, dims=("time", "neuron"), attrs={"bin_width": WIDTH})
+    models = {}
+    for name, edges in (("one", pg.BernoulliEdges()), ("other", pg.DenseEdges())):
+        model = pg.build_glm(
+            traces.isel(time=slice(0, 200)), BASIS, edges=edges, observation=pg.Gaussian()
+        )
+        models[name] = drawn_tree(model, draws=50)
+    table = pg.compare_models(models, traces, start=4.0, random_seed=1)
+    assert table.filter(like="bits_per_spike").isna().all(axis=None)
+    assert [ax.get_xlabel() for ax in pg.plot_comparison(table)] == [
+        "elpd (LOO) below the best (nats)",
+        "stacking weight",
+    ]
+    plt.close("all")
 
 
 def test_without_held_out_counts(trees):
@@ -112,6 +192,60 @@ def test_models_with_and_without_covariates(trees, counts):
         pg.compare_models(trees, counts, covariates=stimulus, start=80.0)
 
 
+def test_models_of_different_covariates(trees, counts):
+    time = np.arange(5000) / 50
+    every = xr.DataArray(
+        np.stack([np.cos(time), np.sin(time)], axis=1),
+        dims=("time", "covariate"),
+        coords={"covariate": ["speed", "light"]},
+    )
+    train, models = counts.isel(time=slice(0, 4000)), {"coupled": trees["coupled"]}
+    own = {"both": every, "one": every.sel(covariate=["light"])}
+    for name, columns in own.items():
+        fitted = columns.isel(time=slice(0, 4000))
+        models[name] = drawn_tree(pg.build_glm(train, BASIS, covariates=fitted), draws=50)
+    scores = {
+        name: pg.heldout_score(models[name], None, counts, covariates=columns, start=80.0)
+        for name, columns in own.items()
+    }
+    turned = every.sel(covariate=["light", "speed"])
+    for given in (turned, own, {"one": own["one"], "both": turned}):
+        table = pg.compare_models(models, counts, covariates=given, start=80.0, random_seed=1)
+        for name, score in scores.items():
+            assert table.loc[name, "bits_per_spike"] == score.bits_per_spike
+
+    def refused(given, message, held_out=counts):
+        with pytest.raises(ValueError, match=message):
+            pg.compare_models(models, held_out, covariates=given, start=80.0)
+
+    refused(None, r"covariates: model 'both' has \['speed', 'light'\]; give them for the counts")
+    refused(own["one"], r"got \['light'\], and model 'both' has \['speed'\] too")
+    refused(
+        {"both": every}, r"for \['both'\], .* are \['both', 'one'\] \(\['one'\] are in one only"
+    )
+    refused(own | {"coupled": every}, r"\['coupled'\] are in one only")
+    refused(every, "covariates: they go with counts=", held_out=None)
+    third = every.isel(covariate=[0]).assign_coords(covariate=["place"])
+    refused(xr.concat([every, third], "covariate"), r"no model has \['place'\]; leave them out")
+    refused(every.isel(covariate=[0, 1, 1]), "labels must be unique")
+    with pytest.raises(ValueError, match=r"the window 80 to 200 s; .* 0 to 100 s of the counts"):
+        pg.heldout_score(models["coupled"], None, counts, start=80.0, stop=200.0)
+
+
+def test_unlabelled_covariates_are_not_taken_apart(trees, counts):
+    time = np.arange(5000) / 50
+    values = np.stack([np.cos(time), np.sin(time)], axis=1)
+    train, models = counts.isel(time=slice(0, 4000)), {}
+    own = {"both": values, "second": values[:, 1:]}
+    for name, columns in own.items():
+        models[name] = drawn_tree(pg.build_glm(train, BASIS, covariates=columns[:4000]), draws=50)
+    with pytest.raises(ValueError, match="got 2 without labels, and model 'second' has 1"):
+        pg.compare_models(models, counts, covariates=values, start=80.0)
+    table = pg.compare_models(models, counts, covariates=own, start=80.0, random_seed=1)
+    score = pg.heldout_score(models["second"], None, counts, covariates=own["second"], start=80.0)
+    assert table.loc["second", "bits_per_spike"] == score.bits_per_spike
+
+
 # --- the picture ---------------------------------------------------------------------------------
 
 
@@ -122,7 +256,7 @@ def test_one_panel_for_each_criterion(table):
     assert labels == [
         "elpd (LOO) below the best (nats)",
         "stacking weight",
-        "held out, bits per spike",
+        "held-out bits per spike below the best",
         "neurons that pass time rescaling (%)",
     ]
     names = [text.get_text() for text in axes[0].get_yticklabels()]
@@ -130,11 +264,18 @@ def test_one_panel_for_each_criterion(table):
     drawn = [{line.get_label(): line for line in ax.lines}["score"].get_xdata() for ax in axes]
     np.testing.assert_allclose(drawn[0], table["elpd"] - table["elpd"].max())
     np.testing.assert_allclose(drawn[1], table["weight"])
-    np.testing.assert_allclose(drawn[2], table["bits_per_spike"])
+    np.testing.assert_allclose(drawn[2], table["bits_per_spike"] - table["bits_per_spike"].max())
     np.testing.assert_allclose(drawn[3], [100, 50])
     ends = np.array([path.vertices[:, 0] for path in axes[2].collections[0].get_paths()])
-    error = table["bits_per_spike_se"].to_numpy()
+    error = table["bits_per_spike_dse"].to_numpy()
+    assert error[1] > 0
     np.testing.assert_allclose(np.diff(ends)[:, 0], 2 * error)
+    best = table.loc["coupled"]
+    said = f"the best: {best['bits_per_spike']:.3g} ± {best['bits_per_spike_se']:.2g}"
+    assert axes[2].get_title(loc="left").startswith(said)
+    assert axes[1].get_xlim() == pytest.approx((-0.05, 1.05))
+    assert axes[3].get_xlim() == pytest.approx((-5, 105))
+    assert axes[3].get_title(loc="left") == "of 2 neurons"
     low, high = axes[1].get_ylim()
     assert low > 1 > 0 > high  # the best on top
     plt.close(axes[0].figure)
@@ -186,11 +327,15 @@ def test_the_command_compares_fits(fits, counts):
     assert "comparison.csv, comparison.png" in said
     assert said.index("coupled ") < said.index("uncoupled ")
     assert "of 2" in said
+    assert "bits/spike" in said
     table = pd.read_csv(out / "comparison.csv", index_col="model")
     assert list(table.index) == list(MODELS)
     assert table.loc["coupled", "bits_per_spike"] > table.loc["uncoupled", "bits_per_spike"]
+    below, error = table.loc["uncoupled", ["bits_per_spike_diff", "bits_per_spike_dse"]]
+    assert f"{-below:.4f} ± {error:.4f}" in said
+    assert "0.0000" not in said  # nothing is said of the best below itself
     tree = xr.open_datatree(fits / "coupled" / "posterior.nc", engine="h5netcdf")
-    assert tree.attrs == {}
+    assert "start" not in tree.attrs
     assert tree["observed_data"].sizes["time"] == tree["constant_data"].sizes["time"]
     n = tree["constant_data"].sizes["time"]
     held_out = tree["held_out"]["counts"]

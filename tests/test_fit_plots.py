@@ -301,5 +301,5 @@ def test_what_is_no_result(rescaled, residuals, checks):
             plot(checks["rate"][["p_overall"]])
     with pytest.raises(ValueError, match="ax: got 1 axes, but 3 panels"):
         pg.plot_time_rescaling(rescaled, ax=plt.subplots()[1])
-    with pytest.raises(ValueError, match=r"unknown neurons \['x'\]"):
+    with pytest.raises(ValueError, match=r"select: unknown neurons \['x'\]"):
         pg.plot_predictive_check(checks["rate"], select=["x"])

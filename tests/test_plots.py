@@ -145,7 +145,7 @@ def test_network_on_given_axes(small):
         ({"truth": np.zeros((4, 4, 2))}, ValueError, r"truth: got the shape \(4, 4, 2\)"),
         ({"truth": np.full((4, 4), np.nan)}, ValueError, "truth: got nan at post 0, pre 0"),
         ({"truth": "yes"}, TypeError, "truth: got str"),
-        ({"order": ["1", "x"]}, ValueError, r"unknown neurons \['x'\]"),
+        ({"order": ["1", "x"]}, ValueError, r"order: unknown neurons \['x'\]"),
         ({"ax": "here"}, TypeError, "ax: got str, allowed are matplotlib Axes"),
     ],
 )

@@ -486,6 +486,9 @@ def test_traces():
         assert float(checks["rate"]["p_overall"]) > 0.01
         assert float(checks["crosscorrelogram"]["p_overall"]) > 0.01
         np.testing.assert_allclose(checks["rate"]["observed"], traces.mean(axis=0))
+        assert checks["rate"].attrs["label"] == "mean of the trace"
+        assert "units" not in checks["rate"]["observed"].attrs
+        assert checks["crosscorrelogram"].attrs["label"] == "correlation of traces"
     with pytest.raises(
         ValueError, match=r"statistic: 'cv' is of spikes.*'rate', 'crosscorrelogram'"
     ):
@@ -503,7 +506,7 @@ def test_bad_input():
         ((tree, []), {}, ValueError, "statistic: the list is empty"),
         ((tree, ["cv", "cv"]), {}, ValueError, "statistic: 'cv' occurs twice"),
         ((tree, "cv"), {"kind": "both"}, ValueError, "kind: got 'both'"),
-        ((tree, "cv"), {"neurons": ["x"]}, ValueError, r"unknown neurons \['x'\]"),
+        ((tree, "cv"), {"neurons": ["x"]}, ValueError, r"neurons: unknown neurons \['x'\]"),
         ((tree, "cv"), {"draws": 0.5}, ValueError, "draws: got 0.5"),
         ((tree, "fano"), {}, ValueError, "window: 2 windows of 1 s fit"),
         ((tree, pg.statistics.Fano(5)), {}, ValueError, "window: 5 s is longer than the data"),

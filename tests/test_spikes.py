@@ -137,7 +137,7 @@ def test_select_by_rate_in_the_window(trains):
     [
         ({"neurons": ["a", "zz"]}, r"unknown neurons \['zz'\].*has 3"),
         ({"neurons": ["a", "a"]}, r"unique.*\['a'\]"),
-        ({"neurons": []}, "neurons is empty"),
+        ({"neurons": []}, "neurons: it is empty"),
         ({"start": -1}, "start = -1.0 s lies outside the recording, 0.0 to 2.0 s"),
         ({"stop": 3}, "stop = 3.0 s lies outside the recording"),
         ({"start": 1, "stop": 0.5}, "start must be smaller than stop, got 1.0 and 0.5"),

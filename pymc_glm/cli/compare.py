@@ -140,31 +140,38 @@ def _table(
 
 
 def _shown(table: "pd.DataFrame") -> "Table":
-    """Return the table for a terminal."""
+    """Return the table for a terminal, with the errors of differences alone."""
     from rich.table import Table
 
-    shown = Table(box=None, pad_edge=False)
+    shown = Table(box=None, pad_edge=False, collapse_padding=True)
     shown.add_column("model")
     for name in ("elpd (LOO)", "below best", "weight", "high k"):
         shown.add_column(name, justify="right")
     held_out, tested = "bits_per_spike" in table, "ks_passes" in table
+    held_out = held_out and bool(table["bits_per_spike"].notna().any())  # not of traces
     if held_out:
         shown.add_column("bits/spike", justify="right")
+        shown.add_column("below best", justify="right")
     if tested:
         shown.add_column("KS passes", justify="right")
     best = table["elpd"].max()
     for model, row in table.iterrows():
-        below = best - row["elpd"]
         cells = [
             str(model),
-            f"{row['elpd']:.1f} ± {row['se']:.1f}",
-            "" if below == 0 else f"{below:.1f} ± {row['dse']:.1f}",
+            f"{row['elpd']:.1f}",
+            _below(best - row["elpd"], row["dse"], 1),
             f"{row['weight']:.2f}",
             str(row["n_high_k"]),
         ]
         if held_out:
-            cells.append(f"{row['bits_per_spike']:.3f} ± {row['bits_per_spike_se']:.3f}")
+            cells.append(f"{row['bits_per_spike']:.3f}")
+            cells.append(_below(-row["bits_per_spike_diff"], row["bits_per_spike_dse"], 4))
         if tested:
             cells.append(f"{row['ks_passes']} of {row['ks_tested']}")
         shown.add_row(*cells)
     return shown
+
+
+def _below(difference: float, error: float, digits: int) -> str:
+    """Return a distance from the best model with its standard error; nothing of the best."""
+    return "" if difference == 0 else f"{difference:.{digits}f} ± {error:.{digits}f}"

@@ -11,7 +11,8 @@ import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 from numpy.typing import ArrayLike, NDArray
 
-from pymc_glm.criticism.heldout import HeldoutScore, heldout_score
+from pymc_glm.criticism.covariates_by_model import covariates_by_model
+from pymc_glm.criticism.heldout import HeldoutScore, bits_between, heldout_score
 from pymc_glm.criticism.loo import check_draws, loo
 from pymc_glm.criticism.one_step import Recording, recording_of
 from pymc_glm.criticism.posterior import variable
@@ -24,7 +25,7 @@ def compare_models(
     trees: Mapping[str, xr.DataTree],
     counts: xr.DataArray | ArrayLike | None = None,
     *,
-    covariates: xr.DataArray | ArrayLike | None = None,
+    covariates: xr.DataArray | ArrayLike | Mapping[str, xr.DataArray | ArrayLike] | None = None,
     start: float | None = None,
     unit: str = "bin",
     block_width: float = 1.0,
@@ -40,8 +41,9 @@ def compare_models(
         What sampling returned for each model, two or more, of the same counts.
     counts : DataArray or array, (time, neuron), optional
         Held-out counts, for `heldout_score`.
-    covariates : DataArray or array, (time, covariate), optional
-        Of these counts; models without covariates do without.
+    covariates : DataArray or array, (time, covariate), or mapping of names to them, optional
+        Of these counts. One for all, of which each model takes the covariates that it has, by
+        their labels; or those of each model that has some, by the names of the models.
     start : float, optional
         Seconds from which the held-out counts are scored; those before are history.
     unit : {"bin", "block", "trial"}
@@ -61,8 +63,10 @@ def compare_models(
         One row a model, the best first, with the columns of ``az.compare`` (``rank``, ``elpd``,
         ``p``, ``elpd_diff``, ``weight``, ``se``, ``dse``, ...), and ``n_high_k``, observations
         whose Pareto k is above what the number of draws bears; with held-out counts
-        ``bits_per_spike`` and ``bits_per_spike_se``; and, of spikes, ``ks_passes``, the number of
-        neurons whose time-rescaling test the model passes at 95%, out of ``ks_tested``.
+        ``bits_per_spike`` and ``bits_per_spike_se``, and ``bits_per_spike_diff`` and
+        ``bits_per_spike_dse``, the difference from the model that predicts them best, below 0, and
+        its standard error, 0 of that model; and, of spikes, ``ks_passes``, the number of neurons
+        whose time-rescaling test the model passes at 95%, out of ``ks_tested``.
 
     Warns
     -----
@@ -75,6 +79,14 @@ def compare_models(
         Fewer than two trees, of different counts, or what `loo`, `heldout_score` and
         `time_rescaling` raise.
 
+    Notes
+    -----
+    Standard errors of differences are over bins (blocks, trials) of LOO and over the blocks of
+    held-out time, of the difference in each: models that find the same stretches of time hard can
+    differ for sure though their own standard errors overlap. The difference in bits is that of the
+    log densities of the counts; where models are of different laws, their constant rates differ
+    too, and it is not that of their ``bits_per_spike``.
+
     Examples
     --------
     >>> import pymc_glm as pg
@@ -84,25 +96,24 @@ def compare_models(
     ['coupled', 'uncoupled']
     """
     _check_trees(trees)
-    driven = {name for name, tree in trees.items() if "covariates" in tree["constant_data"].dataset}
-    if covariates is not None and not driven:
-        raise ValueError("covariates: none of the models has any; leave them out.")
+    regressors = covariates_by_model(trees, counts, covariates)
     scores = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="loo: .* Pareto k")  # said below, of all models
         for name, tree in trees.items():
             scores[name] = loo(tree, unit=unit, block_width=block_width, threads=threads)
     columns: dict[str, dict[str, Any]] = {name: {} for name in trees}
+    held_out: dict[str, HeldoutScore] = {}
     for name, tree in trees.items():
         high = scores[name].pareto_k > scores[name].good_k
         columns[name]["n_high_k"] = int(high.sum())
         if counts is not None:
-            own = covariates if name in driven else None
-            score: HeldoutScore = heldout_score(
-                tree, None, counts, covariates=own, start=start, threads=threads
+            held_out[name] = heldout_score(
+                tree, None, counts, covariates=regressors[name], start=start, threads=threads
             )
-            columns[name]["bits_per_spike"] = score.bits_per_spike
-            columns[name]["bits_per_spike_se"] = score.bits_per_spike_se
+    for name, own_columns in _bits(held_out).items():
+        columns[name] |= own_columns
+    for name, tree in trees.items():
         if recording_of(tree).law.whole:
             tested = time_rescaling(tree, draws=draws, random_seed=random_seed)
             passed = tested["ks_mean"] < tested["bound"].sel(probability=0.95)
@@ -111,6 +122,23 @@ def compare_models(
     _warn_of_high_k({name: column["n_high_k"] for name, column in columns.items()}, scores)
     table = arviz_stats.compare(scores, round_to="none")
     return table.join(pd.DataFrame.from_dict(columns, orient="index"))
+
+
+def _bits(scores: Mapping[str, HeldoutScore]) -> dict[str, dict[str, float]]:
+    """Return the columns of held-out scores, by model."""
+    if not scores:
+        return {}
+    best = max(scores.values(), key=lambda score: score.elpd)
+    columns = {}
+    for name, score in scores.items():
+        difference, error = bits_between(score, best)
+        columns[name] = {
+            "bits_per_spike": score.bits_per_spike,
+            "bits_per_spike_se": score.bits_per_spike_se,
+            "bits_per_spike_diff": difference,
+            "bits_per_spike_dse": error,
+        }
+    return columns
 
 
 def _warn_of_high_k(n_high: Mapping[str, int], scores: Mapping[str, ELPDDataLOO]) -> None:

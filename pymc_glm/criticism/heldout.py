@@ -16,7 +16,7 @@ from pymc_glm.criticism.one_step import PostDraws, Recording, recording_like, re
 from pymc_glm.criticism.rates import time_slice
 from pymc_glm.criticism.units import units_of
 
-__all__ = ["HeldoutScore", "heldout_score"]
+__all__ = ["HeldoutScore", "bits_between", "heldout_score"]
 
 type Floats = NDArray[np.float64]
 
@@ -38,8 +38,8 @@ class HeldoutScore:
         One row a neuron: ``neuron``, ``n_spikes``, ``elpd``, ``elpd_se``, ``elpd_constant``,
         ``bits_per_spike``, ``bits_per_spike_se``.
     blocks : Dataset
-        ``elpd`` and ``elpd_constant`` (block, post), with the coordinate ``block_start`` in
-        seconds.
+        ``elpd``, ``elpd_constant`` and ``n_spikes``, not a number for traces, (block, post), with
+        the coordinate ``block_start`` in seconds.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def heldout_score(
     recording = recording_of(tree)
     check_model(tree, model)
     heldout = recording_like(tree, counts, covariates)
-    window = time_slice(heldout.times, heldout.bin_width, start, stop)
+    window = time_slice(heldout.times, heldout.bin_width, start, stop, "the counts")
     n_bins, n_lags = window.stop - window.start, len(heldout.basis)
     if n_bins <= n_lags:
         raise ValueError(
@@ -175,6 +175,7 @@ def heldout_score(
         {
             "elpd": (("block", "post"), elpd, {"units": "nats"}),
             "elpd_constant": (("block", "post"), constant, {"units": "nats"}),
+            "n_spikes": (("block", "post"), spikes),
         },
         coords=units.coords | {"post": list(heldout.neurons)},
         attrs={"block_width": float(block_width)},
@@ -204,6 +205,26 @@ def _score(blocks: xr.Dataset, elpd: Floats, constant: Floats, spikes: Floats) -
         float(total.sum()), float(_error(total)[0]), float(gain[0]), float(gain_se[0]),
         neurons, blocks,
     )  # fmt: skip
+
+
+def bits_between(score: HeldoutScore, other: HeldoutScore) -> tuple[float, float]:
+    """Return by how much one model predicts the same counts better than another.
+
+    Parameters
+    ----------
+    score, other : HeldoutScore
+        Of the same counts in the same blocks.
+
+    Returns
+    -------
+    difference, error : float
+        Of log densities, in bits for each spike of all neurons; the standard error is that of the
+        differences block by block, in which all cancels that blocks hold for both. NaN without
+        spikes, and for traces.
+    """
+    gain = (score.blocks["elpd"] - other.blocks["elpd"]).sum("post").values
+    bits, error = _ratio(gain, score.blocks["n_spikes"].sum("post", skipna=False).values)
+    return float(bits), float(error)
 
 
 def _error(values: Floats) -> Floats:

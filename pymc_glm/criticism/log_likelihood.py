@@ -99,7 +99,8 @@ def log_likelihood(
         recording = recording_like(tree, counts, covariates)
     elif covariates is not None:
         raise ValueError("covariates: they go with counts=; give both, or neither.")
-    window = time_slice(recording.times, recording.bin_width, start, stop)
+    data = "the model's data" if counts is None else "the counts"
+    window = time_slice(recording.times, recording.bin_width, start, stop, data)
     units = units_of(recording, sum_over or "bin", block_width, window)
     densities = Densities(tree, recording, threads)
     n_posts, n_groups = len(recording.neurons), units.groups.n_groups

@@ -181,9 +181,7 @@ def predictive_check(
         "draw": ("sample", index),
     }
     results = {
-        name: _compare(
-            observed[name], np.stack(replicated[name]), given, name, labels, recording.bin_width
-        )
+        name: _compare(observed[name], np.stack(replicated[name]), given, name, labels, recording)
         .assign_coords(coords)
         .assign_attrs(about)
         for name, given in known.items()
@@ -316,7 +314,7 @@ def _compare(
     given: Statistic | Callable,
     name: str,
     labels: list[str],
-    bin_width: float,
+    recording: Recording,
 ) -> xr.Dataset:
     """Return values, p-values and what they are."""
     if not np.isfinite(observed).any():
@@ -325,15 +323,19 @@ def _compare(
             "spikes; take neurons with more of them, or a longer recording."
         )
     known = isinstance(given, Statistic)
+    label, units = name, ""
     dims: tuple[str, ...]
     if isinstance(given, Statistic):
-        dims, coords = given.dims, given.coords(labels, bin_width)
+        dims, coords = given.dims, given.coords(labels, recording.bin_width)
+        label, units = given.label, given.units
+        if not recording.law.whole:
+            label, units = given.trace_label or label, ""
     else:
         dims = tuple(f"{name}_dim_{i}" for i in range(observed.ndim))
         coords = {}
         if observed.shape[:1] == (len(labels),):
             dims, coords = ("neuron", *dims[1:]), {"neuron": labels}
-    about = {"units": given.units} if isinstance(given, Statistic) and given.units else {}
+    about = {"units": units} if units else {}
     two_sided, above = _p_values(observed, replicated)
     return xr.Dataset(
         {
@@ -346,9 +348,9 @@ def _compare(
         coords=coords,
         attrs={
             "statistic": name,
-            "label": given.label if isinstance(given, Statistic) else name,
+            "label": label,
             "scale": given.scale if isinstance(given, Statistic) else "linear",
-            "bin_width": bin_width,
+            "bin_width": recording.bin_width,
             "built_in": int(known),
         },
     )

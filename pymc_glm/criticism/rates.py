@@ -119,9 +119,15 @@ def predicted_rates(
 
 
 def time_slice(
-    times: NDArray[np.float64], bin_width: float, start: float | None, stop: float | None
+    times: NDArray[np.float64],
+    bin_width: float,
+    start: float | None,
+    stop: float | None,
+    data: str = "the model's data",
 ) -> slice:
     """Bins, by the times of their beginnings, in the window [start, stop).
+
+    Messages call that which the window is of `data`.
 
     Raises
     ------
@@ -142,7 +148,7 @@ def time_slice(
     if not (begin - rounding <= low < high <= end + rounding):
         raise ValueError(
             f"start, stop: got the window {low:g} to {high:g} s; allowed are windows, start before "
-            f"stop, within the {begin:g} to {end:g} s of the model's data."
+            f"stop, within the {begin:g} to {end:g} s of {data}."
         )
     first, last = np.searchsorted(times, [low - rounding, high - rounding])
     if first == last:

@@ -19,25 +19,27 @@ class _Panel(NamedTuple):
     error: str | None
     label: str
     zero: str  # what zero is
+    whole: float | None  # the end of the scale; None: that of the values
     draw: Callable[[pd.DataFrame], pd.Series]
 
 
 _PANELS = (
     _Panel("elpd", "dse", "elpd (LOO) below the best (nats)", "the best",
-           lambda table: table["elpd"] - table["elpd"].max()),
-    _Panel("weight", None, "stacking weight", "none", lambda table: table["weight"]),
-    _Panel("bits_per_spike", "bits_per_spike_se", "held out, bits per spike", "constant rates",
-           lambda table: table["bits_per_spike"]),
+           None, lambda table: table["elpd"] - table["elpd"].max()),
+    _Panel("weight", None, "stacking weight", "none", 1.0, lambda table: table["weight"]),
+    _Panel("bits_per_spike_diff", "bits_per_spike_dse", "held-out bits per spike below the best",
+           "the best", None, lambda table: table["bits_per_spike_diff"]),
     _Panel("ks_passes", None, "neurons that pass time rescaling (%)", "none",
-           lambda table: 100 * table["ks_passes"] / table["ks_tested"]),
+           100.0, lambda table: 100 * table["ks_passes"] / table["ks_tested"]),
 )  # fmt: skip
 
 
 def plot_comparison(table: pd.DataFrame, *, ax: "Axes | list[Axes] | None" = None) -> np.ndarray:
     """Show a comparison of models, one row a model, one panel a criterion.
 
-    Bars are one standard error to either side: of the difference from the best model where LOO is
-    shown, else of the score itself.
+    Of LOO and held-out bits per spike the differences from the best model are shown, with one
+    standard error of the difference to either side. The title says what the best model gains on
+    constant rates.
 
     Parameters
     ----------
@@ -68,7 +70,11 @@ def plot_comparison(table: pd.DataFrame, *, ax: "Axes | list[Axes] | None" = Non
             f"table: got {type(table).__name__}, allowed is the DataFrame that pg.compare_models "
             "returns."
         )
-    panels = [panel for panel in _PANELS if panel.column in table]
+    panels = [
+        panel
+        for panel in _PANELS
+        if panel.column in table and np.isfinite(panel.draw(table).to_numpy(dtype=float)).any()
+    ]
     labels = [str(name) for name in table.index]
     height = float(np.clip(0.35 * len(labels) + 1.1, 1.8, 8.0))
     if ax is None:
@@ -97,9 +103,19 @@ def _draw(ax: "Axes", table: pd.DataFrame, panel: _Panel) -> None:
                 markeredgecolor=VERMILION, label="high Pareto k")  # fmt: skip
         if doubtful.any():
             ax.set_title("open: some Pareto k too high", loc="left", fontsize=8, color=VERMILION)
+    if panel.column == "ks_passes" and table["ks_tested"].nunique() == 1:
+        tested = int(table["ks_tested"].iloc[0])
+        ax.set_title(f"of {tested} neurons", loc="left", fontsize=8, color=INK)
+    if panel.column == "bits_per_spike_diff" and "bits_per_spike" in table:
+        best = table.loc[table["bits_per_spike_diff"].idxmax()]
+        gain = f"the best: {best['bits_per_spike']:.3g} ± {best['bits_per_spike_se']:.2g}"
+        ax.set_title(f"{gain} over constant rates", loc="left", fontsize=8, color=INK)
     ax.set_xlabel(panel.label, fontsize=9, color=INK)
     ax.tick_params(labelsize=8)
-    ax.margins(x=0.12)
+    if panel.whole is None:
+        ax.margins(x=0.12)
+    else:
+        ax.set_xlim(-0.05 * panel.whole, 1.05 * panel.whole)
     ax.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

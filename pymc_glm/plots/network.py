@@ -74,7 +74,7 @@ def plot_network(
     panels = {"": values} if truth is None else {"true": _truth(truth, quantity, values)}
     if truth is not None:
         panels["inferred"] = values
-    keep = label_index(neurons, order)
+    keep = label_index(neurons, order, "order")
     panels = {title: matrix[np.ix_(keep, keep)] for title, matrix in panels.items()}
     labels = [neurons[n] for n in keep]
 

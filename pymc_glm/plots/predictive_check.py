@@ -110,7 +110,8 @@ def plot_predictive_check(
         )
     if groups and select is not None:
         labels = tuple(str(label) for label in check[groups[0]].values)
-        check = check.isel({groups[0]: label_index(labels, select)})
+        keep = label_index(labels, select, "select", f"{groups[0]}s")
+        check = check.isel({groups[0]: keep})
     elif select is not None:
         raise ValueError("select: the statistic is not one of neurons or pairs; leave it out.")
     if len(dims) == 2:

@@ -25,14 +25,14 @@ def as_number(value: Any, name: str) -> float:
     return float(value)
 
 
-def as_labels(neurons: Iterable[Hashable]) -> tuple[str, ...]:
+def as_labels(neurons: Iterable[Hashable], argument: str = "neurons") -> tuple[str, ...]:
     """Labels as strings, unique."""
     if isinstance(neurons, str):
         neurons = (neurons,)
     labels = tuple(str(label) for label in neurons)
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
-        raise ValueError(f"labels of neurons must be unique, but these repeat: {repeated}")
+        raise ValueError(f"{argument}: labels must be unique, but these repeat: {repeated}")
     return labels
 
 
@@ -176,20 +176,40 @@ def window_within(
     return low, high
 
 
-def label_index(labels: tuple[str, ...], chosen: Iterable[Hashable] | None) -> np.ndarray:
-    """Index of every chosen label; all by default."""
+def label_index(
+    labels: tuple[str, ...],
+    chosen: Iterable[Hashable] | None,
+    argument: str = "neurons",
+    what: str = "neurons",
+) -> np.ndarray:
+    """Index of every chosen label; all by default.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Those to choose from.
+    chosen : iterable of labels, or None
+    argument, what : str
+        What the messages call the argument, and what is labelled.
+
+    Raises
+    ------
+    ValueError
+        A label is unknown or occurs twice, or there is none.
+    """
     if chosen is None:
         return np.arange(len(labels))
-    names = as_labels(chosen)
+    names = as_labels(chosen, argument)
     where = {label: i for i, label in enumerate(labels)}
     unknown = [name for name in names if name not in where]
     if unknown:
         similar = difflib.get_close_matches(unknown[0], labels) or list(labels[:5])
         raise ValueError(
-            f"unknown neurons {unknown}; the recording has {len(labels)}, such as {similar}"
+            f"{argument}: unknown {what} {unknown}; the recording has {len(labels)}, such as "
+            f"{similar}"
         )
     if not names:
-        raise ValueError("neurons is empty; name at least one neuron, or give None for all")
+        raise ValueError(f"{argument}: it is empty; name at least one, or give None for all")
     return np.array([where[name] for name in names])
 
 

@@ -107,6 +107,7 @@ class Crosscorrelogram(Statistic):
     window: float = 0.05
     name: ClassVar[str] = "crosscorrelogram"
     label: ClassVar[str] = "correlation of counts"
+    trace_label: ClassVar[str] = "correlation of traces"
     dims: ClassVar[tuple[str, ...]] = ("pair", "lag")
     traces: ClassVar[bool] = True
 

@@ -29,6 +29,7 @@ class Rate(Statistic):
     name: ClassVar[str] = "rate"
     label: ClassVar[str] = "firing rate (Hz)"
     units: ClassVar[str] = "Hz"
+    trace_label: ClassVar[str] = "mean of the trace"
     dims: ClassVar[tuple[str, ...]] = ("neuron",)
     traces: ClassVar[bool] = True
 

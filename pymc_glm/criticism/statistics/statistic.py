@@ -29,6 +29,7 @@ class Statistic(ABC):
     name: ClassVar[str]
     label: ClassVar[str]  # of its values, with units
     units: ClassVar[str] = ""
+    trace_label: ClassVar[str] = ""  # of its values of traces, which have no units; "": `label`
     dims: ClassVar[tuple[str, ...]]
     traces: ClassVar[bool] = False  # whether it is one of real-valued traces too
     scale: ClassVar[str] = "linear"  # of the axis of values

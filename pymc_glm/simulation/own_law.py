@@ -1,5 +1,7 @@
 """Counts of a law of the user's own, drawn by the PyMC variable that the law makes."""
 
+from typing import Any
+
 import numpy as np
 import pymc as pm
 import pytensor
@@ -54,8 +56,9 @@ class OwnDraws:
         generators = [x for x in above if isinstance(x.type, RandomType) and x.owner is None]
         inputs = [x.type() for x in generators]
         self._n_generators = len(inputs)
+        given: list[Any] = [psi, *(In(x, mutable=True) for x in inputs)]
         self._function = pytensor.function(
-            [psi, *(In(x, mutable=True) for x in inputs)],
+            given,
             clone_replace(variable, dict(zip(generators, inputs, strict=True))),
             mode=_INTERPRETED,
         )
@@ -89,7 +92,7 @@ class OwnDraws:
         -------
         array, shape (time, post)
         """
-        generator = np.random.Generator(np.random.PCG64(seed))
+        generator = np.random.default_rng(seed)
         several = [generator] if self._n_generators == 1 else generator.spawn(self._n_generators)
         return self._function(psi, *several)
 

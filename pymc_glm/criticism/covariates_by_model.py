@@ -30,7 +30,7 @@ def covariates_by_model(
         They are missing, for no model, without counts, or cannot be told apart.
     """
     labels = {
-        name: [str(label) for label in tree["constant_data"]["covariate"].values]
+        name: [str(label) for label in tree["constant_data"].dataset["covariate"].values]
         for name, tree in trees.items()
         if "covariates" in tree["constant_data"].dataset
     }

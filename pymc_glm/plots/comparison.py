@@ -38,8 +38,8 @@ def plot_comparison(table: pd.DataFrame, *, ax: "Axes | list[Axes] | None" = Non
     """Show a comparison of models, one row a model, one panel a criterion.
 
     Of LOO and held-out bits per spike the differences from the best model are shown, with one
-    standard error of the difference to either side. The title says what the best model gains on
-    constant rates.
+    standard error of the difference to either side. The title says how many bits the best model
+    gains on constant rates.
 
     Parameters
     ----------
@@ -107,9 +107,9 @@ def _draw(ax: "Axes", table: pd.DataFrame, panel: _Panel) -> None:
         tested = int(table["ks_tested"].iloc[0])
         ax.set_title(f"of {tested} neurons", loc="left", fontsize=8, color=INK)
     if panel.column == "bits_per_spike_diff" and "bits_per_spike" in table:
-        best = table.loc[table["bits_per_spike_diff"].idxmax()]
+        best = table.iloc[int(table["bits_per_spike_diff"].argmax())]
         gain = f"the best: {best['bits_per_spike']:.3g} ± {best['bits_per_spike_se']:.2g}"
-        ax.set_title(f"{gain} over constant rates", loc="left", fontsize=8, color=INK)
+        ax.set_title(gain, loc="left", fontsize=8, color=INK)
     ax.set_xlabel(panel.label, fontsize=9, color=INK)
     ax.tick_params(labelsize=8)
     if panel.whole is None:

@@ -1,6 +1,7 @@
-"""What the examples in docstrings take as given: a recording, and fits of it."""
+"""What tests share, and what the examples in docstrings take as given: fits of a recording."""
 
 import functools
+from collections.abc import Iterator
 
 import pytest
 
@@ -45,3 +46,12 @@ def given(request, doctest_namespace) -> None:
     examples = getattr(getattr(request.node, "dtest", None), "examples", ())
     if any("tree" in example.source for example in examples):
         doctest_namespace.update(fits())
+
+
+@pytest.fixture
+def interpreted() -> Iterator[None]:
+    """Evaluate densities without compiling them, which takes longer than a few draws do."""
+    import pytensor
+
+    with pytensor.config.change_flags(linker="py"):
+        yield

@@ -197,6 +197,7 @@ def expected_steps(model):
     return {name: variables for name, variables in steps.items() if variables}
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.filterwarnings("ignore:invalid value encountered in scalar divide:RuntimeWarning")
 @pytest.mark.parametrize(
     ("edges", "weights"),

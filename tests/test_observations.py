@@ -184,7 +184,8 @@ def test_rates_of_binomial_counts():
     law = pg.Binomial(5)
     counts = counts_of(law, n_bins=1000)
     model = pg.build_glm(counts, BASIS, observation=law, bias_rate=60.0)
-    tree = pg.sample(200, 200, chains=2, model=model, random_seed=1, progressbar=False, quiet=True)
+    options = {"chains": 2, "cores": 1, "progressbar": False, "quiet": True}
+    tree = pg.sample(100, 100, model=model, random_seed=1, **options)
     rates = pg.predicted_rates(tree, random_seed=1)["mean"].mean("time")
     np.testing.assert_allclose(rates, counts.mean(axis=0) / 0.02, rtol=0.03)
     assert float(tree["constant_data"]["n_trials"]) == 5
@@ -230,7 +231,11 @@ COUNTS_GROW_LARGE = pytest.mark.slow  # and the augmentation sums gamma variable
 @pytest.mark.parametrize(
     ("name", "n_iterations"),
     [
-        *[(name, 1200 if "negative" in name else 2500) for name in GEWEKE],
+        *[
+            (name, 1200 if "negative" in name else 2500)
+            for name in GEWEKE
+            if "by default" not in name
+        ],
         *[pytest.param(name, 5000, marks=pytest.mark.slow) for name in GEWEKE],
     ],
 )
@@ -285,7 +290,7 @@ def _keep_the_shape(monkeypatch):
     [
         pytest.param(_wrong_sums, marks=COUNTS_GROW_LARGE),
         pytest.param(_forget_the_rising_factorials, marks=COUNTS_GROW_LARGE),
-        _keep_the_shape,
+        pytest.param(_keep_the_shape, marks=COUNTS_GROW_LARGE),
     ],
 )
 def test_planted_bugs_are_found(monkeypatch, plant):
@@ -301,7 +306,7 @@ def test_planted_bugs_are_found(monkeypatch, plant):
 @pytest.mark.parametrize(
     ("law", "steps"),
     [
-        (pg.Binomial(5), None),
+        pytest.param(pg.Binomial(5), None, marks=pytest.mark.slow),
         (pg.NegativeBinomial(), None),
         pytest.param(
             pg.NegativeBinomial(),
@@ -369,6 +374,7 @@ def test_scales_of_traces_are_those_of_the_data():
         pg.build_glm(0.05 * traces[:, :1], BASIS, observation="gaussian", exclude=out)
 
 
+@pytest.mark.slow
 def test_an_autoregression_is_found():
     """Traces of a known network; edges, weights and noise come back, rates are in their units."""
     rng = np.random.default_rng(4)

@@ -56,6 +56,7 @@ def test_the_density_is_the_product_of_the_sessions():
     np.testing.assert_allclose(pooled.compile_logp()(point), total, rtol=1e-12)
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(
     "parts",
     [

@@ -32,7 +32,7 @@ KAPPA_SHIFT = 0.0  # moved by the tests that plant a bug
 EDGES = ("dense", "bernoulli", "block", "distance", "eigen", "feature")
 WEIGHTS = ("gaussian", "block", "distance", "feature")
 COMBINATIONS = [(edges, weights) for edges in EDGES for weights in WEIGHTS]
-# Every kind of edges once and every kind of weights: these run in CI, the others are slow.
+# Every kind of edges once and every kind of weights: three of these run in CI, the others are slow.
 COVERING = [
     ("dense", "block"),
     ("bernoulli", "distance"),

@@ -312,7 +312,7 @@ def _forget_the_jacobian(monkeypatch):
 @pytest.mark.parametrize(
     "plant",
     [
-        _take_another_prior_of_hyperparameters,
+        pytest.param(_take_another_prior_of_hyperparameters, marks=pytest.mark.slow),
         pytest.param(_take_another_prior_of_biases, marks=pytest.mark.slow),
         pytest.param(_leave_weights_where_they_are, marks=pytest.mark.slow),
         _forget_the_jacobian,

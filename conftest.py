@@ -1,7 +1,6 @@
-"""What tests share, and what the examples in docstrings take as given: fits of a recording."""
+"""What the examples in docstrings take as given: a recording, and fits of it."""
 
 import functools
-from collections.abc import Iterator
 
 import pytest
 
@@ -46,12 +45,3 @@ def given(request, doctest_namespace) -> None:
     examples = getattr(getattr(request.node, "dtest", None), "examples", ())
     if any("tree" in example.source for example in examples):
         doctest_namespace.update(fits())
-
-
-@pytest.fixture
-def interpreted() -> Iterator[None]:
-    """Evaluate densities without compiling them, which takes longer than a few draws do."""
-    import pytensor
-
-    with pytensor.config.change_flags(linker="py"):
-        yield

@@ -7,6 +7,7 @@ import pytest
 from pymc.sampling.mcmc import assign_step_methods
 
 import pymc_glm as pg
+from pymc_glm.steps.network_state import INTERPRETED
 
 N, T, B = 5, 60, 2
 BASIS = pg.basis.raised_cosine(B, window=0.05, bin_width=0.005)
@@ -197,7 +198,6 @@ def expected_steps(model):
     return {name: variables for name, variables in steps.items() if variables}
 
 
-@pytest.mark.usefixtures("interpreted")
 @pytest.mark.filterwarnings("ignore:invalid value encountered in scalar divide:RuntimeWarning")
 @pytest.mark.parametrize(
     ("edges", "weights"),
@@ -213,7 +213,14 @@ def test_plain_sample(edges, weights):
     assert steps_of(model) == expected_steps(model)
     with model:
         tree = pm.sample(
-            draws=25, tune=25, chains=2, cores=1, random_seed=2, progressbar=False, quiet=True
+            draws=25,
+            tune=25,
+            chains=2,
+            cores=1,
+            random_seed=2,
+            progressbar=False,
+            quiet=True,
+            compile_kwargs={"mode": INTERPRETED},  # to compile takes longer than a few draws
         )
     assert set(tree["posterior"].data_vars) >= {rv.name for rv in model.free_RVs}
     assert_network(tree["posterior"], n_blocks=3)

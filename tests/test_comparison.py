@@ -360,7 +360,6 @@ FIVE = {
 }
 
 
-@pytest.mark.usefixtures("interpreted")
 def test_the_command_compares_five_priors_of_one_recording(tmp_path):
     weights = np.zeros((4, 4, 1))
     weights[1, 0, 0] = weights[3, 2, 0] = 2.5

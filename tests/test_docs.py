@@ -79,7 +79,6 @@ def quiet():
     plt.close("all")
 
 
-@pytest.mark.usefixtures("interpreted")
 def test_readme(quiet, tmp_path, monkeypatch, capsys):
     sample_hardly(monkeypatch, really=1)
     monkeypatch.chdir(tmp_path)
@@ -104,7 +103,6 @@ def test_readme(quiet, tmp_path, monkeypatch, capsys):
         "samplers",
     ],
 )
-@pytest.mark.usefixtures("interpreted")
 def test_pages_run(page, quiet, monkeypatch):
     sample_hardly(monkeypatch)
     assert run_examples(f"docs/{page}.md")

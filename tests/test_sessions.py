@@ -9,7 +9,7 @@ from pymc.step_methods.compound import CompoundStep, flatten_steps
 
 import pymc_glm as pg
 from pymc_glm.sessions import session_names
-from pymc_glm.steps.network_state import find_network, find_networks
+from pymc_glm.steps.network_state import INTERPRETED, find_network, find_networks
 
 BASIS = pg.basis.raised_cosine(1, window=0.03, bin_width=0.005)
 FIXED = {"edges": pg.BernoulliEdges(0.3, 0.6), "weights": pg.GaussianWeights(0.1, 0.5, None, None)}
@@ -56,7 +56,6 @@ def test_the_density_is_the_product_of_the_sessions():
     np.testing.assert_allclose(pooled.compile_logp()(point), total, rtol=1e-12)
 
 
-@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(
     "parts",
     [
@@ -79,9 +78,9 @@ def test_every_prior_is_sampled(parts):
     for rv in model.free_RVs:
         dims = model.named_vars_to_dims.get(rv.name) or ()
         assert any(dim.endswith("::post") for dim in dims) == ("::" in rv.name)
-    tree = pg.sample(
-        5, 5, chains=1, cores=1, model=model, random_seed=1, progressbar=False, report=False
-    )
+    options = {"chains": 1, "cores": 1, "progressbar": False, "report": False}
+    options["compile_kwargs"] = {"mode": INTERPRETED}  # to compile takes longer than a few draws
+    tree = pg.sample(5, 5, model=model, random_seed=1, **options)
     assert session_names(tree) == ["0", "1"]
 
 

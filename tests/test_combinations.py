@@ -221,6 +221,7 @@ def test_plain_sample(edges, weights):
             progressbar=False,
             quiet=True,
             compile_kwargs={"mode": INTERPRETED},  # to compile takes longer than a few draws
+            network_nuts={"max_treedepth": 3, "early_max_treedepth": 3},
         )
     assert set(tree["posterior"].data_vars) >= {rv.name for rv in model.free_RVs}
     assert_network(tree["posterior"], n_blocks=3)

@@ -80,6 +80,7 @@ def test_every_prior_is_sampled(parts):
         assert any(dim.endswith("::post") for dim in dims) == ("::" in rv.name)
     options = {"chains": 1, "cores": 1, "progressbar": False, "report": False}
     options["compile_kwargs"] = {"mode": INTERPRETED}  # to compile takes longer than a few draws
+    options["network_nuts"] = {"max_treedepth": 3, "early_max_treedepth": 3}
     tree = pg.sample(5, 5, model=model, random_seed=1, **options)
     assert session_names(tree) == ["0", "1"]
 

@@ -40,15 +40,27 @@ network = pg.NetworkParameters(np.full(n, -2.9), weights, basis)
 counts = pg.simulate(network, 24_000, random_seed=2)  # two minutes
 fitted = counts.isel(time=slice(0, 18_000))
 
-options = {"draws": 500, "tune": 500, "chains": 4, "random_seed": 1, "progressbar": False}
+options = {"draws": 250, "tune": 250, "chains": 2, "random_seed": 1, "progressbar": False}
 model = pg.build_glm(fitted, basis)
 tree = pg.sample(model=model, **options)
 strong = pg.BlockWeights(mean=pm.Normal.dist(0, 1))  # of types, stronger than the default expects
 types_model = pg.build_glm(fitted, basis, edges=pg.BlockEdges(3), weights=strong)
 types_tree = pg.sample(model=types_model, **options)
-places_tree = pg.sample(model=pg.latent_distance_glm(fitted, basis), **options)
+distance_tree = pg.sample(model=pg.latent_distance_glm(fitted, basis), **options)
+dense_tree = pg.sample(model=pg.dense_glm(fitted, basis), **options)
 uncoupled = pg.build_glm(fitted, basis, edges=pg.BernoulliEdges(0.0))
 uncoupled_tree = pg.sample(model=uncoupled, **options)
+
+grid = np.stack(np.meshgrid(np.arange(4.0), np.arange(4.0)), axis=-1).reshape(16, 2)
+squares = ((grid[:, None] - grid) ** 2).sum(axis=-1)
+near = rng.random((16, 16)) < 1 / (1 + np.exp(2.5 * squares - 5))  # neighbours are connected
+signs = rng.choice([-1.5, 0.7], 16)[None, :, None]
+sheet_weights = signs * near[..., None] * [1.0, 0.5]
+sheet_weights[range(16), range(16)] = [-2.0, -0.4]
+sheet = pg.NetworkParameters(np.full(16, -2.6), sheet_weights, basis)
+sheet_counts = pg.simulate(sheet, 24_000, random_seed=3)
+places = pg.build_glm(sheet_counts, basis, edges=pg.DistanceEdges())
+places_tree = pg.sample(model=places, **options)
 """
 
 PICTURES = (
@@ -86,24 +98,34 @@ PICTURES = (
     Picture("fano", "Fano factors",
             'pg.plot_predictive_check(pg.predictive_check(tree, "fano", draws=50, random_seed=1))',
             "Variance over mean of the counts in windows."),
+    Picture("autocorrelograms", "Autocorrelograms",
+            "pg.plot_predictive_check("
+            'pg.predictive_check(tree, "autocorrelogram", draws=50, random_seed=1))',
+            "How a neuron fires after its own spikes: here less, for some 30 ms."),
+    Picture("synchrony", "Synchrony",
+            "pg.plot_predictive_check("
+            'pg.predictive_check(tree, "synchrony", draws=50, random_seed=1))',
+            "How many neurons fire in one bin."),
     Picture("crosscorrelograms", "Cross-correlograms",
             "pg.plot_predictive_check("
             'pg.predictive_check(tree, "crosscorrelogram", draws=50, random_seed=1))',
             "The pairs that are farthest off."),
     Picture("blocks", "Cell types", "pg.plot_blocks(pg.block_summary(types_tree))",
             "A stochastic block model: which neurons are of one type, and who connects to whom."),
-    Picture("positions", "Places", "pg.plot_positions(pg.align_positions(places_tree))",
-            "A latent distance model of the same spikes, aligned over draws."),
+    Picture("positions", "Places", "pg.plot_positions(places_tree, reference=grid)",
+            "A latent distance model of another network, sixteen neurons on a grid that are "
+            "connected with their neighbours; lines join what was found with the truth."),
     Picture("comparison", "Which model?",
             "trees = {\n"
             '    "independent": tree,\n'
             '    "block": types_tree,\n'
-            '    "distance": places_tree,\n'
+            '    "distance": distance_tree,\n'
+            '    "dense": dense_tree,\n'
             '    "uncoupled": uncoupled_tree,\n'
             "}\n"
             "table = pg.compare_models(trees, counts, start=90.0, random_seed=1)\n"
             "pg.plot_comparison(table)",
-            "LOO, held-out bits per spike and time rescaling of four models."),
+            "LOO, stacking weights, held-out bits per spike and time rescaling of five models."),
 )  # fmt: skip
 
 
@@ -116,7 +138,7 @@ def page() -> str:
         "docs/gallery.py.",
         "",
         "Twelve simulated neurons, eight excitatory and four inhibitory, two minutes of spikes,",
-        "half a minute of them held out:",
+        "half a minute of them held out; and a sheet of sixteen for the picture of places:",
         "",
         f"```python\n{SETTING.strip()}\n```",
         "",

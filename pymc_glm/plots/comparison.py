@@ -112,6 +112,7 @@ def _draw(ax: "Axes", table: pd.DataFrame, panel: _Panel) -> None:
         ax.set_title(gain, loc="left", fontsize=8, color=INK)
     ax.set_xlabel(panel.label, fontsize=9, color=INK)
     ax.tick_params(labelsize=8)
+    ax.locator_params(axis="x", nbins=5)
     if panel.whole is None:
         ax.margins(x=0.12)
     else:

@@ -81,7 +81,8 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if arguments.short:  # to compile a density takes longer than its few evaluations
         # Fused operations would run element by element in Python, single ones run in NumPy.
-        os.environ.setdefault("PYTENSOR_FLAGS", "linker=py,optimizer_excluding=fusion")
+        flags = [os.environ.get("PYTENSOR_FLAGS", ""), "linker=py", "optimizer_excluding=fusion"]
+        os.environ["PYTENSOR_FLAGS"] = ",".join(filter(None, flags))
     os.environ.pop("MPLBACKEND", None)  # any but the kernel's own keeps no figures
     paths = [HERE / Path(n).name for n in arguments.names] or sorted(HERE.glob("[0-9]*.ipynb"))
     for path in paths:

@@ -1,6 +1,7 @@
 """Pages of the documentation, and the Python on them."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,7 @@ import pymc as pm
 import pytest
 import xarray as xr
 from drawn_tree import drawn_tree
+from pynwb import NWBHDF5IO, NWBFile
 from scipy.special import logit
 
 import pymc_glm as pg
@@ -100,3 +102,16 @@ def write_recording(path):
         file["names"] = np.array(["a", "b", "c", "d"], dtype="S")
         file["epos"] = np.array([[0.0, 100.0, 0.0, 100.0], [0.0, 0.0, 100.0, 100.0]])
         file["summary/duration"] = [60.0]
+
+
+def write_nwb(path):
+    """Write two units and two trials as a file of DANDI has them."""
+    file = NWBFile("two units", "s2", datetime(2020, 1, 1, tzinfo=UTC))
+    file.add_unit_column("cell_name", "label")
+    file.add_unit_column("quality", "of the sorting")
+    for name, quality in (("a", "good"), ("b", "multiunit")):
+        file.add_unit(spike_times=[0.2, 0.7, 2.4], cell_name=name, quality=quality)
+    for start in (0.0, 2.0):
+        file.add_trial(start_time=start, stop_time=start + 1.0)
+    with NWBHDF5IO(path, "w") as io:
+        io.write(file)

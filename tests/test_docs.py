@@ -14,6 +14,7 @@ from pages import (
     run_examples,
     sample_hardly,
     text_of,
+    write_nwb,
     write_recording,
 )
 from scipy import stats
@@ -103,8 +104,14 @@ def test_readme(quiet, tmp_path, monkeypatch, capsys):
         "samplers",
     ],
 )
-def test_pages_run(page, quiet, monkeypatch):
+def test_pages_run(page, quiet, tmp_path, monkeypatch):
     sample_hardly(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    write_nwb(tmp_path / "sub-m1_ses-s2.nwb")
+    write_recording(tmp_path / "recording.h5")  # in place of one that a network would bring
+    monkeypatch.setattr(
+        pg.datasets, "fetch_retina", lambda *_, **__: pg.read_spikes(tmp_path / "recording.h5")
+    )
     assert run_examples(f"docs/{page}.md")
 
 

@@ -59,6 +59,13 @@ CASES = {
     "gaussian, augmented": Case(gaussian, AUGMENTED, pull=0.3),
 }
 each_case = pytest.mark.parametrize("case", list(CASES.values()), ids=list(CASES))
+default_steps = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.slow if "augmented" in name else (), id=name)
+        for name, case in CASES.items()
+    ],
+)
 
 
 def ranks_of(case, times=1):
@@ -85,7 +92,7 @@ def ranks_of(case, times=1):
     return calibrate(model, n_simulations, n_draws=19, thin=3, warm_up=50, seed=12)
 
 
-@each_case
+@default_steps
 def test_short(case):
     assert_calibrated(ranks_of(case), 19)
 

@@ -167,10 +167,10 @@ def _too_little_momentum(monkeypatch, network):
     [
         _forget_the_determinant,
         _forget_the_edge_probability,
-        _start_where_the_edge_is,
-        _accept_too_often,
-        _accept_every_swap,
-        _forget_the_prior_of_the_bias,
+        pytest.param(_start_where_the_edge_is, marks=pytest.mark.slow),
+        pytest.param(_accept_too_often, marks=pytest.mark.slow),
+        pytest.param(_accept_every_swap, marks=pytest.mark.slow),
+        pytest.param(_forget_the_prior_of_the_bias, marks=pytest.mark.slow),
         _too_little_momentum,
     ],
 )
@@ -228,8 +228,8 @@ def _swap_on_the_surrogate_alone(monkeypatch, network):
     [
         _flip_by_another_bias_prior,
         _flip_without_the_edge_probability,
-        _flip_on_the_surrogate_alone,
-        _swap_on_the_surrogate_alone,
+        pytest.param(_flip_on_the_surrogate_alone, marks=pytest.mark.slow),
+        pytest.param(_swap_on_the_surrogate_alone, marks=pytest.mark.slow),
     ],
 )
 def test_bugs_planted_into_flips_are_found(network, independent, monkeypatch, plant):

@@ -129,7 +129,16 @@ LAWS = {
 }
 
 
-@pytest.mark.parametrize(("law", "options"), list(LAWS.values()), ids=list(LAWS))
+SLOW = ("bernoulli", "binomial")  # the same law, augmented; and one between the others
+
+
+@pytest.mark.parametrize(
+    ("law", "options"),
+    [
+        pytest.param(*of, marks=pytest.mark.slow if name in SLOW else (), id=name)
+        for name, of in LAWS.items()
+    ],
+)
 def test_flat_priors_give_maximum_likelihood(law, options):
     counts, history = simulate(law, seed=1)
     draws, _ = sampled(pg.dense_glm(counts, BASIS, observation=law, **FLAT), **options)

@@ -51,7 +51,7 @@ class BlockRefits(SamplingWrapper):
     block_width : float
         Seconds of the blocks.
     sample_kwargs : mapping, optional
-        For `sample`: draws, tune, chains and so on.
+        For `sample`: draws, tune, chains and so on; not model and random_seed.
     random_seed : int or numpy.random.Generator, optional
         Of the refits.
 
@@ -85,6 +85,12 @@ class BlockRefits(SamplingWrapper):
             raise TypeError(
                 f"build: got {type(build).__name__}; give a function of exclude= that returns a "
                 "model, such as functools.partial(pymc_glm.build_glm, counts, basis)."
+            )
+        taken = {"model", "random_seed"} & set(sample_kwargs or {})
+        if taken:
+            raise ValueError(
+                f"sample_kwargs: got {', '.join(sorted(taken))}; the model comes from build=, and "
+                "random_seed= is an argument of its own."
             )
         super().__init__(model=None, idata_orig=tree, sample_kwargs=dict(sample_kwargs or {}))
         self._build = build

@@ -10,12 +10,12 @@ import pymc as pm
 import pytest
 import xarray as xr
 from drawn_tree import drawn_tree
+from hurry import HURRIED
 from pynwb import NWBHDF5IO, NWBFile
 from scipy.special import logit
 
 import pymc_glm as pg
 from pymc_glm import sampling
-from pymc_glm.steps.network_state import INTERPRETED
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -70,8 +70,7 @@ def sample_hardly(monkeypatch, *, really=0):
         if left[0] > 0:
             left[0] -= 1
             few = {"chains": 2, "cores": 1, "progressbar": False, "report": False}
-            few["compile_kwargs"] = {"mode": INTERPRETED}  # to compile takes longer
-            return sampling.sample(30, 30, model=model, random_seed=random_seed, **few)
+            return sampling.sample(30, 30, model=model, random_seed=random_seed, **few, **HURRIED)
         model = pm.modelcontext(model)
         variables = tuple((rv.name, *rv.shape.eval()) for rv in model.free_RVs)
         if variables not in made:

@@ -21,7 +21,7 @@ class Case(NamedTuple):
     steps: tuple = joint.DEFAULT
     pull: float = 1.0  # size of weights
     n_bins: int = 100
-    n_simulations: int = 100  # five times as many in the long form
+    n_simulations: int = 60  # eight times as many in the long form
     recording: Callable[[int], dict] = lambda n_bins: {}
 
 
@@ -51,7 +51,7 @@ CASES = {
     "covariates, augmented": Case(pg.Bernoulli, AUGMENTED, recording=two_trials),
     "binomial": Case(lambda: pg.Binomial(3)),
     "binomial, augmented": Case(lambda: pg.Binomial(3), AUGMENTED),
-    "negative binomial": Case(negative_binomial, n_simulations=70),
+    "negative binomial": Case(negative_binomial, n_simulations=50),
     # Augmentation costs 100 times as much where shapes are no whole numbers.
     "negative binomial, augmented": Case(negative_binomial, AUGMENTED, n_bins=20, n_simulations=30),
     "poisson": Case(pg.Poisson),
@@ -100,7 +100,7 @@ def test_short(case):
 @pytest.mark.slow
 @each_case
 def test_long(case):
-    assert_calibrated(ranks_of(case, times=5), 19)
+    assert_calibrated(ranks_of(case, times=8), 19)
 
 
 def test_a_planted_bug_is_found(monkeypatch):

@@ -1,5 +1,6 @@
 """The command line: what it writes, what it says, and that no file is half or lost."""
 
+import functools
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from hurry import HURRIED
 from typer.testing import CliRunner
 
 import pymc_glm as pg
@@ -111,9 +113,11 @@ def call(monkeypatch):
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory):
-    """A fit with nothing replaced; the others take its draws."""
+    """A fit in which nothing but its speed is changed; the others take its draws."""
     recording = write_recording(tmp_path_factory.mktemp("first") / "cells.npz")
-    result, output = fitted(recording)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pg, "sample", functools.partial(pg.sample, **HURRIED))
+        result, output = fitted(recording)
     assert result.exit_code == 0, result.output
     return result, recording, output
 

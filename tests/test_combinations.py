@@ -4,10 +4,10 @@ import joint
 import numpy as np
 import pymc as pm
 import pytest
+from hurry import HURRIED
 from pymc.sampling.mcmc import assign_step_methods
 
 import pymc_glm as pg
-from pymc_glm.steps.network_state import INTERPRETED
 
 N, T, B = 5, 60, 2
 BASIS = pg.basis.raised_cosine(B, window=0.05, bin_width=0.005)
@@ -220,8 +220,7 @@ def test_plain_sample(edges, weights):
             random_seed=2,
             progressbar=False,
             quiet=True,
-            compile_kwargs={"mode": INTERPRETED},  # to compile takes longer than a few draws
-            network_nuts={"max_treedepth": 3, "early_max_treedepth": 3},
+            **HURRIED,
         )
     assert set(tree["posterior"].data_vars) >= {rv.name for rv in model.free_RVs}
     assert_network(tree["posterior"], n_blocks=3)

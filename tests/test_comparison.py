@@ -1,11 +1,14 @@
 """Several models of one recording: the table, its picture and the command."""
 
+import functools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from drawn_tree import drawn_tree
+from hurry import HURRIED
 from scipy.special import expit, logsumexp
 from scipy.stats import bernoulli
 from typer.testing import CliRunner
@@ -305,13 +308,15 @@ def fits(tmp_path_factory, counts):
     time, neuron = np.nonzero(counts.values)
     table = pd.DataFrame({"time": (time + 0.5) * WIDTH, "neuron": neuron})
     table.to_csv(folder / "spikes.csv", index=False)
-    for name in MODELS:
-        edges = "bernoulli" if name == "coupled" else "uncoupled"
-        run(
-            "fit", folder / "spikes.csv", "--bin-width", WIDTH, "--edges", edges, "--output",
-            folder / name, "--hold-out", 20, "--draws", 60, "--tune", 60, "--chains", 2,
-            "--cores", 1, "--seed", 1, "--no-pictures", "--quiet", "--n-basis", 1,
-        )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pg, "sample", functools.partial(pg.sample, **HURRIED))
+        for name in MODELS:
+            edges = "bernoulli" if name == "coupled" else "uncoupled"
+            run(
+                "fit", folder / "spikes.csv", "--bin-width", WIDTH, "--edges", edges, "--output",
+                folder / name, "--hold-out", 20, "--draws", 60, "--tune", 60, "--chains", 2,
+                "--cores", 1, "--seed", 1, "--no-pictures", "--quiet", "--n-basis", 1,
+            )  # fmt: skip
     return folder
 
 

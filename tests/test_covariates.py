@@ -8,6 +8,7 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
+from hurry import UNCOMPILED
 from scipy.signal import convolve
 
 import pymc_glm as pg
@@ -259,7 +260,7 @@ def test_the_activation_has_the_covariates():
     psi = point["bias"] + np.einsum("tmb,nmb->tn", history, point["weights"])
     psi += covariates @ point["covariate_weights"].T
     expected = counts * psi - np.logaddexp(0, psi)
-    found = model.compile_logp(vars=[model["spikes"]], sum=False)(point)[0]
+    found = model.compile_logp(vars=[model["spikes"]], sum=False, **UNCOMPILED)(point)[0]
     np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
@@ -347,7 +348,7 @@ STEPS = {"augmented": (pg.PolyaGammaGibbs,), "default": joint.DEFAULT}
 @pytest.mark.parametrize(
     ("steps", "n_iterations"),
     [
-        ("default", 3000),
+        ("default", 1500),
         pytest.param("augmented", 6000, marks=pytest.mark.slow),
         pytest.param("default", 6000, marks=pytest.mark.slow),
     ],
@@ -389,7 +390,7 @@ def test_planted_bugs_are_found(monkeypatch, plant):
     """Each of these mistakes, put into the sampler on purpose, must break Geweke's test."""
     plant(monkeypatch)
     model = joint_of(joint.DEFAULT)
-    chain = joint.successive_conditional(model, 3000, 12)
+    chain = joint.successive_conditional(model, 1500, 12)
     _, score = joint.worst(joint.marginal_conditional(model, seed=13), chain)
     assert abs(score) > 4.2
 

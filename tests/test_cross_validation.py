@@ -141,6 +141,8 @@ def test_bad_input(tree):
     ):
         with pytest.raises(ValueError, match=message):
             pg.kfold(tree, BUILD, **({"block_width": 2.0} | options))
+    with pytest.raises(ValueError, match=r"sample_kwargs: got random_seed; .* of its own"):
+        pg.BlockRefits(tree, BUILD, block_width=2.0, sample_kwargs={"random_seed": 1})
     with pytest.raises(TypeError, match="build: got Model; give a function of exclude="):
         pg.kfold(tree, BUILD())
     with pytest.raises(ValueError, match=r"build: .* it returned no model"):

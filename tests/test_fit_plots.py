@@ -286,7 +286,7 @@ def test_nothing_but_run_aways(tree):
         axes = pg.plot_predictive_check(check)
         figure = drawn(axes)
         texts = [figure.get_suptitle(), axes[0].get_title(loc="left")]
-        assert any("running freely, 3 ran away" in text for text in texts)
+        assert any("running freely, all 3 replicates ran away" in text for text in texts)
 
 
 def test_what_is_no_result(rescaled, residuals, checks):

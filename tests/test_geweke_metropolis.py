@@ -41,7 +41,10 @@ def independent(network):
     return joint.marginal_conditional(network, seed=2)
 
 
-def worst(network, independent, n_iterations=12_000, seed=3):
+LENGTHS = [4000, pytest.param(12_000, marks=pytest.mark.slow)]
+
+
+def worst(network, independent, n_iterations, seed=3):
     for step in network.steps:
         if isinstance(step, pg.EdgeMetropolis):
             step._forget()
@@ -49,30 +52,33 @@ def worst(network, independent, n_iterations=12_000, seed=3):
     return joint.worst(independent, chain)
 
 
-def test_edge_metropolis_and_weight_hmc(network, independent):
-    name, score = worst(network, independent)
+@pytest.mark.parametrize("n_iterations", LENGTHS)
+def test_edge_metropolis_and_weight_hmc(network, independent, n_iterations):
+    name, score = worst(network, independent, n_iterations)
     assert network.step_of(pg.EdgeMetropolis).expansion is not None
     assert abs(score) < THRESHOLD, (name, score)
 
 
-def test_newton_steps_alone(network, independent, newton_alone):
-    name, score = worst(network, independent)
+@pytest.mark.parametrize("n_iterations", LENGTHS)
+def test_newton_steps_alone(network, independent, newton_alone, n_iterations):
+    name, score = worst(network, independent, n_iterations)
     assert network.step_of(pg.EdgeMetropolis).expansion is None
     assert abs(score) < THRESHOLD, (name, score)
 
 
-@pytest.mark.parametrize("n_iterations", [3000, pytest.param(6000, marks=pytest.mark.slow)])
-def test_beside_polya_gamma_and_with_two_basis_functions(n_iterations):
+@pytest.mark.slow
+def test_beside_polya_gamma_and_with_two_basis_functions():
     """Less excitation: networks that fire in every bin are states that are seldom left."""
     model = make((*METROPOLIS, pg.PolyaGammaGibbs), n_basis=2, mean=0.1, sigma=0.3)
-    name, score = worst(model, joint.marginal_conditional(model, seed=4), n_iterations)
+    name, score = worst(model, joint.marginal_conditional(model, seed=4), 6000)
     assert abs(score) < THRESHOLD, (name, score)
 
 
-def test_dense_edges_by_weight_hmc():
+@pytest.mark.parametrize("n_iterations", [2500, pytest.param(8000, marks=pytest.mark.slow)])
+def test_dense_edges_by_weight_hmc(n_iterations):
     edges = pg.DenseEdges()
     model = joint.make_joint(3, 25, 1, N_PRIOR, seed=5, edges=edges, network_steps=[pg.WeightHMC])
-    name, score = worst(model, joint.marginal_conditional(model, seed=6), 8000)
+    name, score = worst(model, joint.marginal_conditional(model, seed=6), n_iterations)
     assert abs(score) < THRESHOLD, (name, score)
 
 
@@ -165,13 +171,13 @@ def _too_little_momentum(monkeypatch, network):
 @pytest.mark.parametrize(
     "plant",
     [
-        _forget_the_determinant,
+        pytest.param(_forget_the_determinant, marks=pytest.mark.slow),
         _forget_the_edge_probability,
         pytest.param(_start_where_the_edge_is, marks=pytest.mark.slow),
         pytest.param(_accept_too_often, marks=pytest.mark.slow),
         pytest.param(_accept_every_swap, marks=pytest.mark.slow),
         pytest.param(_forget_the_prior_of_the_bias, marks=pytest.mark.slow),
-        _too_little_momentum,
+        pytest.param(_too_little_momentum, marks=pytest.mark.slow),
     ],
 )
 def test_planted_bugs_are_found(network, independent, monkeypatch, newton_alone, plant):
@@ -226,7 +232,7 @@ def _swap_on_the_surrogate_alone(monkeypatch, network):
 @pytest.mark.parametrize(
     "plant",
     [
-        _flip_by_another_bias_prior,
+        pytest.param(_flip_by_another_bias_prior, marks=pytest.mark.slow),
         _flip_without_the_edge_probability,
         pytest.param(_flip_on_the_surrogate_alone, marks=pytest.mark.slow),
         pytest.param(_swap_on_the_surrogate_alone, marks=pytest.mark.slow),

@@ -42,12 +42,13 @@ def assert_same_law(model, n_iterations, seed=2):
 @pytest.mark.parametrize(
     ("edges", "weights"),
     [
-        pytest.param(*names, marks=[] if names in joint.COVERING[1:4] else pytest.mark.slow)
+        pytest.param(*names, marks=[] if names in joint.IN_CI else pytest.mark.slow)
         for names in joint.COVERING
     ],
 )
 def test_covering(edges, weights):
-    assert_same_law(combination(edges, weights), 4000)
+    in_ci = (edges, weights) in joint.IN_CI
+    assert_same_law(combination(edges, weights), 3000 if in_ci else 10_000)
 
 
 @pytest.mark.slow
@@ -160,12 +161,12 @@ def _split_without_its_way_back(monkeypatch, model):
 @pytest.mark.parametrize(
     "plant",
     [
-        _forget_self_edges,
+        pytest.param(_forget_self_edges, marks=pytest.mark.slow),
         _forget_concentration,
         _swap_post_and_pre,
         _forget_weights,
-        _split_without_prior_of_labels,
-        _split_without_its_way_back,
+        pytest.param(_split_without_prior_of_labels, marks=pytest.mark.slow),
+        pytest.param(_split_without_its_way_back, marks=pytest.mark.slow),
     ],
 )
 def test_bugs_planted_in_block_gibbs_are_found(with_blocks, monkeypatch, plant):
@@ -217,7 +218,14 @@ def _stale_network(monkeypatch, model):
     monkeypatch.setattr(step, "step", blind)
 
 
-@pytest.mark.parametrize("plant", [_tilted_positions, _wide_positions, _stale_network])
+@pytest.mark.parametrize(
+    "plant",
+    [
+        pytest.param(_tilted_positions, marks=pytest.mark.slow),
+        pytest.param(_wide_positions, marks=pytest.mark.slow),
+        _stale_network,
+    ],
+)
 def test_bugs_planted_in_network_nuts_are_found(with_positions, monkeypatch, plant):
     plant(monkeypatch, with_positions.model)
     with_positions.assert_found(2500)

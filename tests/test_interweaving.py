@@ -250,7 +250,7 @@ def worst(network, independent, n_iterations, seed=3):
     return joint.worst(independent, chain)
 
 
-@pytest.mark.parametrize("n_iterations", [3000, pytest.param(8000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_iterations", [1500, pytest.param(8000, marks=pytest.mark.slow)])
 def test_interweaving(network, independent, n_iterations):
     name, score = worst(network, independent, n_iterations)
     assert abs(score) < THRESHOLD, (name, score)
@@ -321,5 +321,5 @@ def _forget_the_jacobian(monkeypatch):
 def test_planted_bugs_are_found(network, independent, monkeypatch, plant):
     """Each of these mistakes, put into the sampler on purpose, must break the test."""
     plant(monkeypatch)
-    _, score = worst(network, independent, 2500)
+    _, score = worst(network, independent, 1500)
     assert abs(score) > THRESHOLD

@@ -5,6 +5,7 @@ import joint
 import numpy as np
 import pymc as pm
 import pytest
+from hurry import HURRIED
 from scipy.special import expit
 from scipy.stats import binom, nbinom, norm, poisson
 
@@ -185,7 +186,7 @@ def test_rates_of_binomial_counts():
     counts = counts_of(law, n_bins=1000)
     model = pg.build_glm(counts, BASIS, observation=law, bias_rate=60.0)
     options = {"chains": 2, "cores": 1, "progressbar": False, "quiet": True}
-    tree = pg.sample(100, 100, model=model, random_seed=1, **options)
+    tree = pg.sample(100, 100, model=model, random_seed=1, **options, **HURRIED)
     rates = pg.predicted_rates(tree, random_seed=1)["mean"].mean("time")
     np.testing.assert_allclose(rates, counts.mean(axis=0) / 0.02, rtol=0.03)
     assert float(tree["constant_data"]["n_trials"]) == 5
@@ -232,7 +233,7 @@ COUNTS_GROW_LARGE = pytest.mark.slow  # and the augmentation sums gamma variable
     ("name", "n_iterations"),
     [
         *[
-            (name, 1200 if "negative" in name else 2500)
+            (name, 500 if "negative" in name else 1200)
             for name in GEWEKE
             if "by default" not in name
         ],
@@ -271,6 +272,7 @@ def _wrong_residuals(monkeypatch):
     monkeypatch.setattr(noise, "log_likelihoods", too_small)
 
 
+@pytest.mark.slow
 def test_planted_bugs_of_traces_are_found(monkeypatch):
     """As below."""
     _wrong_residuals(monkeypatch)
@@ -307,14 +309,14 @@ def test_planted_bugs_are_found(monkeypatch, plant):
     ("law", "steps"),
     [
         pytest.param(pg.Binomial(5), None, marks=pytest.mark.slow),
-        (pg.NegativeBinomial(), None),
+        pytest.param(pg.NegativeBinomial(), None, marks=COUNTS_GROW_LARGE),
         pytest.param(
             pg.NegativeBinomial(),
             [pg.PolyaGammaGibbs, pg.DispersionGibbs],
             marks=COUNTS_GROW_LARGE,
         ),
         (pg.Poisson(), None),
-        (pg.Gaussian(), None),
+        pytest.param(pg.Gaussian(), None, marks=pytest.mark.slow),
         (pg.Gaussian(), [pg.PolyaGammaGibbs, pg.NoiseGibbs]),
     ],
     ids=[

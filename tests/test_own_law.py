@@ -7,6 +7,7 @@ import cloudpickle
 import numpy as np
 import pymc as pm
 import pytest
+from hurry import HURRIED
 from softplus_law import log_density, softplus_law
 
 import pymc_glm as pg
@@ -56,6 +57,7 @@ def test_densities_travel_to_other_processes():
     np.testing.assert_allclose(total, sum(log_density(y, 1.0, 1.0)[0] for y in range(3)))
 
 
+@pytest.mark.slow
 def test_agreement_with_nuts(own_law):
     """Dense edges, a fixed prior: means within Monte Carlo error of those of PyMC's NUTS.
 
@@ -80,7 +82,7 @@ def test_edges_are_sampled_in_processes(own_law):
     weights = pg.GaussianWeights(0.0, 0.3, None, None)
     model = pg.build_glm(counts_of(), BASIS, weights=weights, observation=own_law())
     tree = pg.sample(50, 50, chains=2, cores=2, model=model, random_seed=1, quiet=True,
-                     progressbar=False)  # fmt: skip
+                     progressbar=False, **HURRIED)  # fmt: skip
     assert tree["posterior"]["adjacency"].sizes["chain"] == 2
     with model, pytest.raises(ValueError, match="no Pólya-gamma augmentation"):
         pg.PolyaGammaGibbs(threads=1)

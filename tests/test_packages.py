@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from hurry import HURRIED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -309,7 +310,7 @@ def test_results_come_back_with_the_labels_of_the_group(group):
     counts = group.count(WIDTH).restrict(group.time_support[1])
     model = pg.dense_glm(counts.clip(0, 1), BASIS)
     options = {"chains": 1, "cores": 1, "progressbar": False, "quiet": True, "report": False}
-    tree = pg.sample(20, 20, model=model, random_seed=1, **options)
+    tree = pg.sample(20, 20, model=model, random_seed=1, **options, **HURRIED)
     rates = pg.predicted_rates(tree, random_seed=1)
     for name in ("mean", "lower", "upper"):
         frame = pg.to_pynapple(rates, name)

@@ -8,6 +8,7 @@ import pymc as pm
 import pytensor.tensor as pt
 import pytest
 import xarray as xr
+from hurry import UNCOMPILED
 from scipy import stats
 from scipy.special import expit, logit
 
@@ -41,7 +42,9 @@ def inputs_of(model, variable):
 
 def evaluate(model, tensor, **values):
     """A tensor of the model at given values of random variables."""
-    return tensor.eval({model[name]: np.asarray(value) for name, value in values.items()})
+    return tensor.eval(
+        {model[name]: np.asarray(value) for name, value in values.items()}, **UNCOMPILED
+    )
 
 
 def learned(model, *prefixes):

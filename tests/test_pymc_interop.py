@@ -278,12 +278,12 @@ def test_foreign_variables_of_the_step_are_refused(model, step):
 
 def test_three_ways_one_posterior(model, pymc_tree):
     names = ["adjacency", "weights", "bias", *HYPER]
-    ours = pg.sample(2000, 400, chains=2, cores=1, random_seed=2, model=model, **QUIET)
+    ours = pg.sample(1000, 400, chains=2, cores=1, random_seed=2, model=model, **QUIET)
     assert_same_posterior(pymc_tree, ours, names)
     with model:
         steps = [pg.PolyaGammaGibbs(threads=1), pm.NUTS([model[name] for name in HYPER])]
         by_hand = pm.sample(
-            draws=900, tune=400, step=steps, chains=2, cores=1, random_seed=3, **QUIET
+            draws=600, tune=300, step=steps, chains=2, cores=1, random_seed=3, **QUIET
         )
     assert_same_posterior(pymc_tree, by_hand, names)
 
@@ -304,7 +304,7 @@ def test_samplers_agree_with_nuts_on_a_dense_model():
     weights = pg.GaussianWeights(self_mean=None, self_cov=None)
     model = pg.dense_glm(values, BASIS[:, :1], weights=weights)
     with model:
-        run = {"draws": 1200, "tune": 300, "chains": 2, "cores": 1} | QUIET
+        run = {"draws": 800, "tune": 300, "chains": 2, "cores": 1} | QUIET
         ours = pm.sample(random_seed=1, **run)
         augmented = pm.sample(random_seed=3, step=[pg.PolyaGammaGibbs(), pg.NetworkNUTS()], **run)
         nuts = pm.sample(

@@ -5,11 +5,12 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
+from hurry import HURRIED
 from pymc.step_methods.compound import CompoundStep, flatten_steps
 
 import pymc_glm as pg
 from pymc_glm.sessions import session_names
-from pymc_glm.steps.network_state import INTERPRETED, find_network, find_networks
+from pymc_glm.steps.network_state import find_network, find_networks
 
 BASIS = pg.basis.raised_cosine(1, window=0.03, bin_width=0.005)
 FIXED = {"edges": pg.BernoulliEdges(0.3, 0.6), "weights": pg.GaussianWeights(0.1, 0.5, None, None)}
@@ -79,9 +80,7 @@ def test_every_prior_is_sampled(parts):
         dims = model.named_vars_to_dims.get(rv.name) or ()
         assert any(dim.endswith("::post") for dim in dims) == ("::" in rv.name)
     options = {"chains": 1, "cores": 1, "progressbar": False, "report": False}
-    options["compile_kwargs"] = {"mode": INTERPRETED}  # to compile takes longer than a few draws
-    options["network_nuts"] = {"max_treedepth": 3, "early_max_treedepth": 3}
-    tree = pg.sample(5, 5, model=model, random_seed=1, **options)
+    tree = pg.sample(5, 5, model=model, random_seed=1, **options, **HURRIED)
     assert session_names(tree) == ["0", "1"]
 
 
@@ -106,7 +105,7 @@ def test_agreement_with_nuts():
     model = pg.dense_glm([A, B], BASIS, weights=weights, covariates=covariates)
     options = {"chains": 2, "cores": 1, "progressbar": False}
     with model:
-        found = pg.sample(2000, 500, random_seed=1, report=False, **options)
+        found = pg.sample(1200, 500, random_seed=1, report=False, **options)
         nuts = pm.sample(
             1000, tune=500, random_seed=2, quiet=True, step=pm.NUTS(model.free_RVs), **options
         )
@@ -122,8 +121,9 @@ def test_agreement_with_nuts():
 def tree():
     model = pg.build_glm({"mon": A, "tue": B}, BASIS)
     return pg.sample(
-        60, 60, chains=2, cores=2, model=model, random_seed=1, progressbar=False, quiet=True
-    )
+        60, 60, chains=2, cores=2, model=model, random_seed=1, progressbar=False, quiet=True,
+        **HURRIED,
+    )  # fmt: skip
 
 
 def test_one_session_is_a_posterior_like_any(tree):

@@ -135,6 +135,8 @@ def _title(check: xr.Dataset) -> str:
     """Say what was drawn and what it says as a whole."""
     how = "running freely" if check.attrs["kind"] == "free" else "one step ahead"
     away = check.attrs["n_run_away"]
+    if away == check.attrs["n_draws"]:
+        return f"{how}, all {away} replicates ran away: nothing to compare with"
     lost = f", {away} ran away" if away else ""
     overall = float(check["p_overall"])
     return f"{check.attrs['n_draws']} replicates, {how}{lost}; overall p = {overall:.2g}"

@@ -201,6 +201,24 @@ def test_the_picture_shows_the_numbers():
     assert pg.plot_rate_check(rates, ax=given) is given
 
 
+def test_the_picture_of_traces():
+    traces = np.random.default_rng(1).normal(-0.2, 1.0, (400, 2))
+    basis = pg.basis.raised_cosine(1, window=0.1, bin_width=0.02)
+    weights = pg.GaussianWeights(0.0, 0.01)
+    model = pg.build_glm(traces, basis, observation="gaussian", weights=weights)
+    rates = pg.prior_rates(model, draws=20, random_seed=1)
+    ax = pg.plot_rate_check(rates)
+    assert ax.get_xscale() == "linear"
+    assert ax.get_xlabel() == "mean of the trace"
+    observed, outer, _ = (collection.get_segments() for collection in ax.collections)
+    np.testing.assert_allclose([line[0, 0] for line in observed], traces.mean(axis=0))
+    kept = rates["rate"].values[~rates["run_away"].values]
+    expected = np.quantile(kept, (0.03, 0.97), axis=0)
+    np.testing.assert_allclose([line[:, 0] for line in outer], expected.T)
+    low, high = ax.get_xlim()
+    assert low < expected.min() < expected.max() < high
+
+
 def test_silent_neurons_stand_at_half_a_spike():
     spikes = np.zeros((1500, 3), dtype=int)
     spikes[::10, 1:] = 1

@@ -72,7 +72,12 @@ def test_as_pymc_has_it(law, edges):
 
 def test_a_law_of_ones_own_is_normalised(own_law):
     model = pg.build_glm(counts_of(own_law), BASIS, observation=own_law)
-    same(drawn_tree(model), model)
+    tree = drawn_tree(model)
+    before = list(model.named_vars)
+    with model:  # which the law's constants are not to become a part of
+        pg.log_likelihood(tree)
+    assert list(model.named_vars) == before
+    same(tree, model)
 
 
 def everything(**options):

@@ -6,12 +6,14 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
+from drawn_tree import drawn_tree
 from synthetic_tree import BIN_WIDTH, example
 
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
+import pymc_glm as pg
 from pymc_glm.criticism import filter_bands, network_matrix, predicted_rates
 from pymc_glm.plots import plot_filters, plot_network, plot_raster, plot_rates
 from pymc_glm.spikes import SpikeTrains, bin_spikes
@@ -355,6 +357,25 @@ def test_rates_on_given_axes(small):
         plot_rates(small.tree, ax=ax)
     with pytest.raises(ValueError, match="unknown neurons"):
         plot_rates(small.tree, neurons=["z"])
+
+
+def test_rates_of_traces():
+    """The trace itself, its predicted mean, and no spikes."""
+    traces = np.random.default_rng(1).normal(-2.0, 1.0, (300, 2))
+    basis = pg.basis.raised_cosine(1, window=0.1, bin_width=0.02)
+    model = pg.build_glm(traces, basis, observation="gaussian")
+    tree = drawn_tree(model, draws=20, seed=1)
+    axes = plot_rates(tree)
+    figure = drawn(axes)
+    assert figure.get_supylabel() == "trace"
+    rates = predicted_rates(tree, n_draws=50, random_seed=0)
+    for i, ax in enumerate(axes):
+        mean, trace = ax.lines
+        np.testing.assert_array_equal(trace.get_ydata(), traces[:, i])
+        np.testing.assert_allclose(mean.get_ydata(), rates["mean"].values[:, i])
+        assert len(ax.collections) == 1
+        low, high = ax.get_ylim()
+        assert low < traces[:, i].min() < traces[:, i].max() < high
 
 
 # Raster

@@ -125,7 +125,7 @@ class Observation(ABC):
         values = np.repeat(counts[:, None], n, axis=1)
         if cls.whole:
             values = values.astype(np.int64)
-        with pm.Model(coords={"post": np.arange(n)}) as model:
+        with pm.Model(coords={"post": np.arange(n)}, model=None) as model:
             law.distribution("spikes", pt.zeros(values.shape), observed=values)
             (density,) = model.compile_fn(model.logp(sum=False), inputs=[], point_fn=False)()
         known = law.likelihood(values.T)

@@ -30,7 +30,7 @@ def plot_rate_check(rates: xr.Dataset, *, ax: "Axes | None" = None) -> "Axes":
 
     Thin and thick bars hold 94% and 50% of the networks that did not run away, the dot their
     median. Rates are on a logarithmic axis; no spikes at all stand at half a spike in the time
-    simulated.
+    simulated. Of traces (`Gaussian`) the means are shown, on a linear axis.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ def plot_rate_check(rates: xr.Dataset, *, ax: "Axes | None" = None) -> "Axes":
     else:
         ax = axes_list(ax, 1)[0]
         room = ax.bbox.height / ax.figure.dpi
-    least = 0.5 / (rates.attrs["n_bins"] * rates.attrs["bin_width"])
+    spiking = rates["rate"].attrs.get("units") == "Hz"
+    least = 0.5 / (rates.attrs["n_bins"] * rates.attrs["bin_width"]) if spiking else -np.inf
     finite = rates["rate"].values[~rates["run_away"].values]
     observed = np.maximum(rates["observed"].values, least)
     ends = [observed]
@@ -83,20 +84,23 @@ def plot_rate_check(rates: xr.Dataset, *, ax: "Axes | None" = None) -> "Axes":
         ax.plot(middle, rows, "o", color="white", markersize=0.6 * thick, label="median",
                 markeredgecolor=INK, markeredgewidth=0.5)  # fmt: skip
         ends += [low, high]
-    _dress(ax, rates, labels, room, (np.min(ends) / 1.4, np.max(ends) * 1.4))
+    shown = np.array([np.min(ends), np.max(ends)])
+    if spiking:
+        ax.set_xscale("log")
+        ax.set_xlim(shown[0] / 1.4, shown[1] * 1.4)
+        plain_logs(ax, "x")
+    else:
+        margin = 0.05 * max(np.ptp(shown), 1e-9)
+        ax.set_xlim(shown[0] - margin, shown[1] + margin)
+    ax.set_xlabel("firing rate (Hz)" if spiking else "mean of the trace")
+    _dress(ax, rates, labels, room)
     return ax
 
 
-def _dress(
-    ax: "Axes", rates: xr.Dataset, labels: list[str], room: float, limits: tuple[float, float]
-) -> None:
-    """Label the axes; say how many networks ran away."""
-    ax.set_xscale("log")
-    ax.set_xlim(*limits)
-    plain_logs(ax, "x")
+def _dress(ax: "Axes", rates: xr.Dataset, labels: list[str], room: float) -> None:
+    """Label the neurons; say how many networks ran away."""
     ax.set_ylim(len(labels) - 0.4, -0.6)
     label_neurons(ax, "y", labels, room)
-    ax.set_xlabel("firing rate (Hz)")
     ax.set_ylabel("neuron")
     ax.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
     ax.set_axisbelow(True)

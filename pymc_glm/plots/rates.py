@@ -33,14 +33,15 @@ def plot_rates(
 ) -> np.ndarray:
     """Show predicted rates with 94% bands, one panel a neuron, below the spikes.
 
-    Rates are those of `predicted_rates`: one bin ahead, given the observed history.
+    Rates are those of `predicted_rates`: one bin ahead, given the observed history. Traces
+    (`Gaussian`) are drawn as they are, with their predicted means.
 
     Parameters
     ----------
     tree : DataTree
         What sampling returned; needs posterior, constant and observed data.
     neurons : iterable of labels, optional
-        Neurons to show, in this order. By default the 8 with most spikes.
+        Neurons to show, in this order. By default the 8 with most spikes, or largest traces.
     start, stop : float, optional
         Window in seconds. By default, if neither is given, the 400 bins with most spikes of these
         neurons; else to the bounds of the recording.
@@ -92,14 +93,15 @@ def plot_rates(
     spikes = variable(tree, "constant_data", "counts").transpose("time", "post")
     labels = tuple(str(label) for label in spikes["post"].values)
     counts = spikes.values
+    size = np.abs(counts)  # traces have signs
     keep = label_index(labels, neurons)
     if neurons is None:
-        most = np.argsort(-counts.sum(axis=0), kind="stable")[:_DEFAULT_NEURONS]
+        most = np.argsort(-size.sum(axis=0), kind="stable")[:_DEFAULT_NEURONS]
         keep = np.sort(most)
     width = float(variable(tree, "constant_data", "bin_width"))
     times = spikes["time"].values
     if start is None and stop is None:
-        window = _busiest(counts[:, keep].sum(axis=1))
+        window = _busiest(size[:, keep].sum(axis=1))
     else:
         window = time_slice(times, width, start, stop)
     low, high = float(times[window][0]), float(times[window][-1] + width)
@@ -110,45 +112,53 @@ def plot_rates(
 
     n_panels = len(names)
     if ax is None:
-        size = (7.0, 0.85 * n_panels + 0.9)
-        flat = list(new_axes(n_panels, 1, size, sharex=True).ravel())
+        flat = list(new_axes(n_panels, 1, (7.0, 0.85 * n_panels + 0.9), sharex=True).ravel())
     else:
         flat = axes_list(ax, n_panels)
     middles = times[window] + width / 2
     curves = np.stack([rates[name].values for name in ("mean", "lower", "upper")])
+    spiking = rates["mean"].attrs.get("units") == "Hz"
     for i, panel in enumerate(flat):
-        _draw(panel, middles, curves[:, :, i], middles[counts[window, keep[i]] > 0])
+        own = counts[window, keep[i]]
+        _draw(panel, middles, curves[:, :, i])
+        if spiking:
+            _ticks(panel, middles[own > 0], curves[2, :, i].max())
+        else:
+            panel.plot(middles, own, color=INK, linewidth=0.5)
         panel.set_xlim(low, high)
         panel.set_title(f"neuron {names[i]}", loc="left", fontsize=8, pad=2)
-    _label(flat, ax is None)
+    _label(flat, "firing rate (Hz)" if spiking else "trace", ax is None)
     return np.array(flat, dtype=object)
 
 
-def _busiest(counts: NDArray[np.int64]) -> slice:
-    """Stretch of bins with most spikes."""
-    length = min(_DEFAULT_BINS, len(counts))
-    sums = np.cumsum(np.concatenate([[0], counts]))
+def _busiest(size: NDArray) -> slice:
+    """Stretch of bins with most spikes, or largest traces."""
+    length = min(_DEFAULT_BINS, len(size))
+    sums = np.cumsum(np.concatenate([[0], size]))
     first = int(np.argmax(sums[length:] - sums[:-length]))
     return slice(first, first + length)
 
 
-def _draw(ax: "Axes", middles: NDArray, curves: NDArray, spikes: NDArray) -> None:
+def _ticks(ax: "Axes", spikes: NDArray, highest: float) -> None:
+    """Draw spikes in the top fifth of the panel, which the rate leaves free."""
+    ax.set_ylim(0, highest * 1.3)
+    ax.vlines(spikes, 0.82, 0.98, transform=ax.get_xaxis_transform(), color=INK, linewidth=0.8)
+
+
+def _draw(ax: "Axes", middles: NDArray, curves: NDArray) -> None:
     mean, lower, upper = curves
     ax.fill_between(middles, lower, upper, color=BLUE, alpha=0.3, linewidth=0)
     ax.plot(middles, mean, color=BLUE, linewidth=1.0)
-    # Spikes stand in the top fifth of the panel, which the rate leaves free.
-    ax.set_ylim(0, upper.max() * 1.3)
-    ax.vlines(spikes, 0.82, 0.98, transform=ax.get_xaxis_transform(), color=INK, linewidth=0.8)
     ax.locator_params(axis="y", nbins=3)
     ax.tick_params(labelsize=7, length=2)
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _label(axes: list["Axes"], new: bool) -> None:
+def _label(axes: list["Axes"], what: str, new: bool) -> None:
     if new:
-        axes[0].figure.supylabel("firing rate (Hz)", fontsize=10)
+        axes[0].figure.supylabel(what, fontsize=10)
         axes[-1].set_xlabel("time (s)")
         return
     for ax in axes:
         ax.set_xlabel("time (s)")
-        ax.set_ylabel("firing rate (Hz)")
+        ax.set_ylabel(what)

@@ -111,13 +111,18 @@ def call(monkeypatch):
     return fit_until_sampling
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hurried():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pg, "sample", functools.partial(pg.sample, **HURRIED))
+        yield
+
+
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory):
     """A fit in which nothing but its speed is changed; the others take its draws."""
     recording = write_recording(tmp_path_factory.mktemp("first") / "cells.npz")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pg, "sample", functools.partial(pg.sample, **HURRIED))
-        result, output = fitted(recording)
+    result, output = fitted(recording)
     assert result.exit_code == 0, result.output
     return result, recording, output
 

@@ -395,6 +395,7 @@ def test_planted_bugs_are_found(monkeypatch, plant):
     assert abs(score) > 4.2
 
 
+@pytest.mark.slow  # that of several sessions has covariates as well
 def test_agreement_with_nuts():
     """Dense edges: means within Monte Carlo error of those of PyMC's NUTS.
 

@@ -62,8 +62,11 @@ def test_a_sampler_of_the_prior_is_found(short, monkeypatch):
 
 @pytest.mark.parametrize(
     ("edges", "weights"),
-    [("dense", "gaussian"), ("block", "block"), ("distance", "distance")],
-    ids=["dense_glm", "sbm_glm", "latent_distance_glm"],
+    [
+        pytest.param("dense", "gaussian", id="dense_glm"),
+        pytest.param("block", "block", marks=pytest.mark.slow, id="sbm_glm"),
+        pytest.param("distance", "distance", marks=pytest.mark.slow, id="latent_distance_glm"),
+    ],
 )
 def test_short_of_other_builders(edges, weights):
     """The builders' parts. Draws are few and far between: ranks need nearly independent ones."""

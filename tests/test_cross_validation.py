@@ -8,6 +8,7 @@ import pymc as pm
 import pytest
 import xarray as xr
 from drawn_tree import drawn_tree
+from hurry import HURRIED
 from scipy.special import logsumexp
 
 import pymc_glm as pg
@@ -119,7 +120,7 @@ def test_real_refits():
     weights[1, 0, 0] = 2.5
     network = pg.NetworkParameters(np.array([-2.0, -3.0]), weights, BASIS)
     counts = pg.simulate(network, 4000, random_seed=5)
-    options = {"draws": 100, "tune": 100, "chains": 2, "cores": 1}
+    options = {"draws": 80, "tune": 80, "chains": 2, "cores": 1, **HURRIED}
     scores = {}
     for name, edges in (("coupled", None), ("apart", pg.BernoulliEdges(0.0))):
         build = functools.partial(pg.build_glm, counts, BASIS, edges=edges)

@@ -201,6 +201,16 @@ def test_the_picture_shows_the_numbers():
     assert pg.plot_rate_check(rates, ax=given) is given
 
 
+def test_traces_that_run_away(caplog):
+    traces = np.random.default_rng(1).normal(size=(400, 2))
+    basis = pg.basis.raised_cosine(1, window=0.1, bin_width=0.02)
+    weights = pg.GaussianWeights(2.0, 0.01, None, None)
+    model = pg.dense_glm(traces, basis, observation="gaussian", weights=weights)
+    rates = pg.prior_rates(model, draws=3, random_seed=1)
+    assert rates.attrs["n_run_away"] == 3
+    assert "ran away: a neuron beyond 1e+06 in one bin on average" in caplog.text
+
+
 def test_the_picture_of_traces():
     traces = np.random.default_rng(1).normal(-0.2, 1.0, (400, 2))
     basis = pg.basis.raised_cosine(1, window=0.1, bin_width=0.02)

@@ -219,8 +219,8 @@ def _free_rates(
     run_away = np.isfinite(times)
     if run_away.any():
         _log.warning(
-            "%d of %d networks drawn from the %s ran away: a neuron above %g Hz",
-            run_away.sum(), n_draws, source, guard.max_rate,
+            "%d of %d networks drawn from the %s ran away: a neuron %s",
+            run_away.sum(), n_draws, source, guard,
         )  # fmt: skip
     whole = network.law.whole
     seen = data.counts[:n_bins][counted[: len(data.counts)]]

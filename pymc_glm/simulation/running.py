@@ -37,6 +37,11 @@ class Guard(NamedTuple):
     max_rate: float  # Hz
     window: int  # bins
 
+    def __str__(self) -> str:
+        if np.isfinite(self.max_rate):
+            return f"above {self.max_rate:g} Hz"
+        return f"beyond {MOST_SPIKES:g} in one bin on average"
+
 
 class RunAway(RuntimeError):
     """A network ran away, in some bin, by the rates of some neurons."""
@@ -232,11 +237,13 @@ def simulate(
             first += len(piece)
     except RunAway as stop:
         names = ", ".join(labels[i] for i in stop.neurons)
-        what = f"at more than {guard.max_rate:g} Hz over {guard.window * network.bin_width:g} s"
+        seconds = guard.window * network.bin_width
+        what = f"fired at more than {guard.max_rate:g} Hz over {seconds:g} s"
         if stop.too_many:
-            what = f"more than {MOST_SPIKES:g} in one bin on average"
+            verb = "fired more than" if network.law.whole else "went beyond"
+            what = f"{verb} {MOST_SPIKES:g} in one bin on average"
         raise RuntimeError(
-            f"{stop}: {names} fired {what}; make excitation or biases smaller, or raise max_rate "
+            f"{stop}: {names} {what}; make excitation or biases smaller, or raise max_rate "
             "(pg.stability says more)."
         ) from None
     return xr.DataArray(

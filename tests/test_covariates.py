@@ -382,15 +382,16 @@ def _shift_the_covariates(monkeypatch):
     monkeypatch.setattr(CovariateLayout, "columns", columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "plant",
-    [_forget_the_prior_mean, pytest.param(_shift_the_covariates, marks=pytest.mark.slow)],
+    [_forget_the_prior_mean, _shift_the_covariates],
 )
 def test_planted_bugs_are_found(monkeypatch, plant):
     """Each of these mistakes, put into the sampler on purpose, must break Geweke's test."""
     plant(monkeypatch)
     model = joint_of(joint.DEFAULT)
-    chain = joint.successive_conditional(model, 1500, 12)
+    chain = joint.successive_conditional(model, 3000, 12)
     _, score = joint.worst(joint.marginal_conditional(model, seed=13), chain)
     assert abs(score) > 4.2
 

@@ -178,10 +178,12 @@ def test_dims_give_the_shape():
             "weights", adjacency, np.zeros(3), np.eye(3), dims=("post", "pre", "basis")
         )
         bias = pg.Baseline("bias", -3.0, 1.0, dims="post")
-    adjacency_draw, weights_draw, bias_draw = pm.draw([adjacency, weights, bias], random_seed=4)
+    adjacency_draw, weights_draw, bias_draw = pm.draw(
+        [adjacency, weights, bias], random_seed=4, **UNCOMPILED
+    )
     assert (adjacency_draw.shape, weights_draw.shape, bias_draw.shape) == ((2, 2), (2, 2, 3), (2,))
     np.testing.assert_array_equal((weights_draw != 0).any(axis=2), adjacency_draw == 1)
-    assert np.isfinite(model.compile_logp()(model.initial_point()))
+    assert np.isfinite(model.compile_logp(**UNCOMPILED)(model.initial_point()))
 
 
 # --- Baseline ------------------------------------------------------------------------------------
@@ -249,5 +251,5 @@ def test_only_bounded_hyperparameters_are_transformed():
 def test_a_model_travels_by_cloudpickle(dense):
     copy = cloudpickle.loads(cloudpickle.dumps(dense))
     point = dense.initial_point(1)
-    assert copy.compile_logp()(point) == dense.compile_logp()(point)
+    assert copy.compile_logp(**UNCOMPILED)(point) == dense.compile_logp(**UNCOMPILED)(point)
     assert [v.name for v in copy.free_RVs] == [v.name for v in dense.free_RVs]

@@ -172,7 +172,7 @@ def _too_little_momentum(monkeypatch, network):
     "plant",
     [
         pytest.param(_forget_the_determinant, marks=pytest.mark.slow),
-        _forget_the_edge_probability,
+        pytest.param(_forget_the_edge_probability, marks=pytest.mark.slow),
         pytest.param(_start_where_the_edge_is, marks=pytest.mark.slow),
         pytest.param(_accept_too_often, marks=pytest.mark.slow),
         pytest.param(_accept_every_swap, marks=pytest.mark.slow),

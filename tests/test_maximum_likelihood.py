@@ -129,7 +129,7 @@ LAWS = {
 }
 
 
-SLOW = ("bernoulli", "binomial", "negative binomial")  # the first is there augmented
+SLOW = ("bernoulli", "bernoulli augmented", "binomial", "negative binomial")
 
 
 @pytest.mark.parametrize(

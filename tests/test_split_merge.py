@@ -430,7 +430,7 @@ def chain_agrees(problem, n_draws, alone=False, seed=0):
     [(EdgeProblem(2), False), (EdgeProblem(3), True), (WeightProblem(2), True)],
 )
 def test_labels_have_their_exact_marginal_law(problem, alone):
-    assert chain_agrees(problem, 6000, alone)
+    assert chain_agrees(problem, 3000, alone)
 
 
 def _ignore_screen(monkeypatch):

@@ -41,7 +41,6 @@ COVERING = [
     ("eigen", "feature"),
     ("feature", "gaussian"),
 ]
-IN_CI = COVERING[1], COVERING[3]  # the others are slow
 N_NEURONS = 4  # of the combinations
 DEFAULT = (pg.EdgeMetropolis, pg.WeightHMC)
 SCALES = (

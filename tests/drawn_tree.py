@@ -4,9 +4,8 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 from pytensor import config
-from pytensor.compile.mode import Mode
 
-INTERPRETED = Mode(linker="py", optimizer="fast_run")  # with the rewrites that keep logs finite
+from pymc_glm.steps.network_state import INTERPRETED
 
 
 def drawn_tree(model, draws=20, chains=2, seed=0):

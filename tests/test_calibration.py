@@ -8,6 +8,8 @@ from calibration import THRESHOLD, assert_calibrated, calibrate, corrected
 
 import pymc_glm as pg
 
+N_SHORT = 80  # simulations of the short form
+
 
 def learned_model(n_prior, seed, network_steps):
     return joint.make_joint(
@@ -24,7 +26,7 @@ def learned_model(n_prior, seed, network_steps):
 
 @pytest.fixture(scope="module")
 def short():
-    return learned_model(80, 5, (pg.PolyaGammaGibbs,))
+    return learned_model(N_SHORT, 5, (pg.PolyaGammaGibbs,))
 
 
 def test_short_of_the_default_samplers():
@@ -35,24 +37,24 @@ def test_short_of_the_default_samplers():
 
 
 def test_short(short):
-    ranks = calibrate(short, 80, n_draws=39, thin=4, warm_up=60, seed=6)
+    ranks = calibrate(short, N_SHORT, n_draws=39, thin=4, warm_up=60, seed=6)
     assert_calibrated(ranks, 39)
 
 
 def test_a_planted_bug_is_found(short, monkeypatch):
     """With kappa shifted by 0.05, a twentieth of a spike in every bin, calibration must fail."""
     monkeypatch.setattr(joint, "KAPPA_SHIFT", 0.05)
-    ranks = calibrate(short, 80, n_draws=39, thin=4, warm_up=60, seed=6)
+    ranks = calibrate(short, N_SHORT, n_draws=39, thin=4, warm_up=60, seed=6)
     assert corrected(ranks, 39)[1] < THRESHOLD
 
 
 def test_a_sampler_of_the_prior_is_found(short, monkeypatch):
     """It does not hear the data: the ranks of parameters alone are uniform."""
     rng = np.random.default_rng(1)
-    anything = lambda model, point: model.prior_draw(rng.integers(80))  # noqa: E731
+    anything = lambda model, point: model.prior_draw(rng.integers(N_SHORT))  # noqa: E731
     monkeypatch.setattr(joint.JointModel, "advance", anything)
     monkeypatch.setattr(joint.JointModel, "untransformed", lambda model, point: point)
-    ranks = calibrate(short, 80, n_draws=39, thin=1, warm_up=0, seed=6)
+    ranks = calibrate(short, N_SHORT, n_draws=39, thin=1, warm_up=0, seed=6)
     name, p = corrected(ranks, 39)
     assert p < THRESHOLD
     assert name == "bias * busier than usual"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pymc_glm as pg
-from pymc_glm.criticism.relabelling import adjusted_rand_index
+from pymc_glm.criticism.structure.relabelling import adjusted_rand_index
 from pymc_glm.kernels.blocks import list_edges, make_tables, sweep_labels
 from pymc_glm.kernels.split_merge import propose, stand_in
 

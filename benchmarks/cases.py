@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 
 import pymc_glm as pg
 from pymc_glm.kernels.history import convolve_history
-from pymc_glm.kernels.polya_gamma import NetworkPrior
+from pymc_glm.kernels.prior import NetworkPrior
 
 BIN_WIDTH = 0.005  # s
 MEDIAN_RATE = 4.0  # Hz, of a log-normal law over neurons

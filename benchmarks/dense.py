@@ -36,7 +36,7 @@ from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 import pymc_glm as pg
-from pymc_glm.sampling import initial_points
+from pymc_glm.sampling.starts import initial_points
 
 BIAS_CENTER, BIAS_SIGMA = float(logit(5 * BIN_WIDTH)), 1.0
 

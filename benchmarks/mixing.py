@@ -28,8 +28,9 @@ from processes import two_at_a_time
 from threadpoolctl import threadpool_limits
 
 import pymc_glm as pg
-from pymc_glm.sampling import initial_points
-from pymc_glm.steps.network_state import PriorFunction, find_network
+from pymc_glm.graph.find import find_network
+from pymc_glm.graph.prior import PriorFunction
+from pymc_glm.sampling.starts import initial_points
 
 CHAINS = 4
 LENGTHS = {"published": (50, 100), "augmented": (150, 300), "default": (300, 600)}  # tune, draws

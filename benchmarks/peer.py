@@ -15,7 +15,7 @@ from scipy.linalg import block_diag
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 from scipy.special import expit
 
-from pymc_glm.kernels.polya_gamma import NetworkPrior
+from pymc_glm.kernels.prior import NetworkPrior
 
 
 class PeerTimes(NamedTuple):

@@ -37,7 +37,7 @@ from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 import pymc_glm as pg
-from pymc_glm.steps.expansion import Averages, expand
+from pymc_glm.graph.expansion import Averages, expand
 
 N_BASIS, N_LAGS = 3, 20
 CHUNK = 20_000  # bins simulated at a time

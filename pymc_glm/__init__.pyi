@@ -3,7 +3,6 @@
 from . import basis as basis
 from . import datasets as datasets
 from .activation import coupling_activation
-from .continuing import sample_more
 from .covariates import CovariatePrior, covariate_design
 from .criticism import (
     AlignedPositions,
@@ -35,17 +34,8 @@ from .criticism import (
     statistics,
     time_rescaling,
 )
-from .cross_validation import BlockRefits, kfold, leave_future_out
 from .design import history_design
 from .distributions import Baseline, BlockLabels, CovariateWeights, Edge, SpikeAndSlab
-from .edges import (
-    BernoulliEdges,
-    BlockEdges,
-    DenseEdges,
-    DistanceEdges,
-    EigenEdges,
-    FeatureEdges,
-)
 from .models import (
     bernoulli_glm,
     build_glm,
@@ -53,6 +43,7 @@ from .models import (
     latent_distance_glm,
     sbm_glm,
 )
+from .models.sessions import session
 from .observations import (
     Bernoulli,
     Binomial,
@@ -75,10 +66,20 @@ from .plots import (
     plot_residual_correlograms,
     plot_time_rescaling,
 )
+from .priors.edges import (
+    BernoulliEdges,
+    BlockEdges,
+    DenseEdges,
+    DistanceEdges,
+    EigenEdges,
+    FeatureEdges,
+)
+from .priors.weights import BlockWeights, DistanceWeights, FeatureWeights, GaussianWeights
 from .readers import read_spikes
-from .sampling import sample
+from .sampling.continuing import sample_more
+from .sampling.cross_validation import BlockRefits, kfold, leave_future_out
+from .sampling.sample import sample
 from .saving import Fit, load, save
-from .sessions import session
 from .simulation import NetworkParameters, NetworkStability, simulate, stability
 from .spikes import SpikeTrains, as_spike_trains, bin_spikes, to_neo, to_pynapple
 from .steps import (
@@ -90,7 +91,6 @@ from .steps import (
     PolyaGammaGibbs,
     WeightHMC,
 )
-from .weights import BlockWeights, DistanceWeights, FeatureWeights, GaussianWeights
 
 __all__ = [
     "AlignedPositions",

@@ -18,10 +18,7 @@ from pytensor.tensor.signal.conv import convolve1d
 from pytensor.tensor.symbolic import TensorSymbolicOp
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.kernels.history import (
-    history_product_kernel,
-    history_transpose_product_kernel,
-)
+from pymc_glm.kernels.history import history_product_kernel, history_transpose_product_kernel
 
 __all__ = ["HistoryProduct", "HistoryTransposeProduct", "coupling_activation"]
 

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import CovariateWeights
-from pymc_glm.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 from pymc_glm.kernels.dependence import dependences
+from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 from pymc_glm.segments import segment_starts
 from pymc_glm.spikes import variable_from_package
 

@@ -5,19 +5,15 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from hurry import UNCOMPILED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytensor.compile.mode import Mode
 from pytensor.gradient import DisconnectedInputError, verify_grad
 
 import pymc_glm as pg
+from helpers.hurry import UNCOMPILED
 from pymc_glm.activation import HistoryProduct, HistoryTransposeProduct
-from pymc_glm.kernels.history import (
-    convolve_history,
-    history_product,
-    history_transpose_product,
-)
+from pymc_glm.kernels.history import convolve_history, history_product, history_transpose_product
 
 
 def example(n_bins=40, n_pre=3, n_post=4, n_lags=5, n_basis=2, seed=0):

@@ -5,14 +5,7 @@ from scipy.signal.windows import hann
 from scipy.stats import binom
 
 from pymc_glm import basis as pg_basis
-from pymc_glm.basis import (
-    as_basis,
-    bspline,
-    exponential,
-    identity,
-    orthogonalize,
-    raised_cosine,
-)
+from pymc_glm.basis import as_basis, bspline, exponential, identity, orthogonalize, raised_cosine
 
 WIDTH = 0.005
 SIZES = [(1, 1), (2, 2), (1, 100), (3, 20), (5, 10), (10, 10), (8, 60), (30, 31), (12, 200)]

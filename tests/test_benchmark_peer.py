@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from benchmarks import peer
-from pymc_glm.kernels.polya_gamma import NetworkPrior
+from pymc_glm.kernels.prior import NetworkPrior
 
 
 def example(group_size, n=3, n_bins=24):

@@ -4,11 +4,11 @@ import arviz as az
 import numpy as np
 import pytest
 import xarray as xr
-from structured_tree import block_tree, renumbered, with_variables, without
-from synthetic_tree import example, markov_indicator, tree_of
 
 import pymc_glm as pg
-from pymc_glm.criticism.relabelling import (
+from helpers.structured_tree import block_tree, renumbered, with_variables, without
+from helpers.synthetic_tree import example, markov_indicator, tree_of
+from pymc_glm.criticism.structure.relabelling import (
     adjusted_rand_index,
     co_assignment,
     least_squares_draw,

@@ -1,12 +1,12 @@
 """Simulation-based calibration of the builders' samplers; see calibration.py for the method."""
 
-import joint
 import numpy as np
 import pymc as pm
 import pytest
-from calibration import THRESHOLD, assert_calibrated, calibrate, corrected
 
 import pymc_glm as pg
+from helpers import joint
+from helpers.calibration import THRESHOLD, assert_calibrated, calibrate, corrected
 
 N_SHORT = 80  # simulations of the short form
 

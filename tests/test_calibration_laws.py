@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import joint
 import numpy as np
 import pymc as pm
 import pytest
-from calibration import THRESHOLD, assert_calibrated, calibrate, corrected
 
 import pymc_glm as pg
+from helpers import joint
+from helpers.calibration import THRESHOLD, assert_calibrated, calibrate, corrected
 from pymc_glm.observations import Observation
 from pymc_glm.steps import noise
 

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from hurry import HURRIED
 from typer.testing import CliRunner
 
 import pymc_glm as pg
+from helpers.hurry import HURRIED
 from pymc_glm.cli import app, demo, fit, networks, results
 from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.report import edges_with_truth, fit_report, truth_report

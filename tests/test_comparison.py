@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from drawn_tree import drawn_tree
-from hurry import HURRIED
 from scipy.special import expit, logsumexp
 from scipy.stats import bernoulli
 from typer.testing import CliRunner
 
 import pymc_glm as pg
+from helpers.drawn_tree import drawn_tree
+from helpers.hurry import HURRIED
 from pymc_glm.cli import app
-from pymc_glm.criticism.heldout import _score, bits_between
+from pymc_glm.criticism.scores.heldout import _score, bits_between
 
 WIDTH = 0.02
 BASIS = pg.basis.raised_cosine(1, window=0.1, bin_width=WIDTH)

@@ -3,20 +3,20 @@
 import warnings
 
 import arviz as az
-import joint
 import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
-from hurry import UNCOMPILED
 from scipy.signal import convolve
 
 import pymc_glm as pg
+from helpers import joint
+from helpers.hurry import UNCOMPILED
 from pymc_glm.covariates import read_covariates
 from pymc_glm.distributions import CovariateWeights
-from pymc_glm.steps.covariates import CovariateLayout, CovariateTerms
-from pymc_glm.steps.data import read_spikes
-from pymc_glm.steps.network_state import find_network
+from pymc_glm.graph.covariate_groups import CovariateLayout, CovariateTerms
+from pymc_glm.graph.data import read_spikes
+from pymc_glm.graph.find import find_network
 
 BASIS = pg.basis.raised_cosine(2, window=0.02, bin_width=0.005)
 
@@ -354,7 +354,7 @@ STEPS = {"augmented": (pg.PolyaGammaGibbs,), "default": joint.DEFAULT}
     ],
 )
 def test_geweke(steps, n_iterations):
-    """See test_geweke; the threshold is passed in fewer than 1 of 1000 seeds."""
+    """See test_geweke_polya_gamma; the threshold is passed in fewer than 1 of 1000 seeds."""
     model = joint_of(STEPS[steps])
     chain = joint.successive_conditional(model, n_iterations, 12)
     name, score = joint.worst(joint.marginal_conditional(model, seed=13), chain)

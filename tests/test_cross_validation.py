@@ -7,11 +7,11 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
-from drawn_tree import drawn_tree
 from scipy.special import logsumexp
 
 import pymc_glm as pg
-from pymc_glm import cross_validation
+from helpers.drawn_tree import drawn_tree
+from pymc_glm.sampling import cross_validation
 
 WIDTH = 0.02
 BASIS = pg.basis.raised_cosine(1, window=0.1, bin_width=WIDTH)

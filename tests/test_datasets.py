@@ -10,9 +10,9 @@ import threading
 import h5py
 import numpy as np
 import pytest
-from pages import ROOT
 
 import pymc_glm as pg
+from helpers.pages import ROOT
 from pymc_glm.datasets import recordings
 
 fetch_retina = pg.datasets.fetch_retina

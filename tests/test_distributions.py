@@ -4,11 +4,11 @@ import cloudpickle
 import numpy as np
 import pymc as pm
 import pytest
-from hurry import UNCOMPILED
 from pymc.logprob.utils import ParameterValueError
 from scipy import stats
 
 import pymc_glm as pg
+from helpers.hurry import UNCOMPILED
 from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
 
 RNG = np.random.default_rng(20)

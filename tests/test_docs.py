@@ -8,7 +8,10 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from pages import (
+from scipy import stats
+
+import pymc_glm as pg
+from helpers.pages import (
     PAGES,
     ROOT,
     run_examples,
@@ -17,9 +20,6 @@ from pages import (
     write_nwb,
     write_recording,
 )
-from scipy import stats
-
-import pymc_glm as pg
 
 
 @pytest.mark.parametrize("page", PAGES)

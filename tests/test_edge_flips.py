@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 
 from pymc_glm.kernels import edge_flips, edge_proposal, fisher, hmc, likelihood
 from pymc_glm.kernels.history import convolve_history
-from pymc_glm.kernels.polya_gamma import NetworkPrior
+from pymc_glm.kernels.prior import NetworkPrior
 from pymc_glm.kernels.sparse_history import spike_history
 
 T, N, M, B = 300, 2, 5, 2

@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 from scipy import stats
 from scipy.special import expit
-from synthetic_tree import BIN_WIDTH, example, markov_indicator, tree_of
 
+from helpers.synthetic_tree import BIN_WIDTH, example, markov_indicator, tree_of
 from pymc_glm.criticism import (
     ConvergenceReport,
     convergence_report,
@@ -17,7 +17,7 @@ from pymc_glm.criticism import (
     network_matrix,
     predicted_rates,
 )
-from pymc_glm.criticism.discoveries import discoveries
+from pymc_glm.criticism.network.discoveries import discoveries
 
 COLUMNS = [
     "pre", "post", "probability", "mcse", "ess", "flips", "chain_min", "chain_max", "r_hat",

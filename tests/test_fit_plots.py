@@ -5,7 +5,8 @@ from itertools import pairwise
 import matplotlib as mpl
 import numpy as np
 import pytest
-from known_tree import known_tree, refractory
+
+from helpers.known_tree import known_tree, refractory
 
 mpl.use("Agg")
 

@@ -7,7 +7,8 @@ import numpy as np
 import pymc as pm
 import pytest
 from scipy.special import expit
-from synthetic_tree import tree_of
+
+from helpers.synthetic_tree import tree_of
 
 mpl.use("Agg")
 

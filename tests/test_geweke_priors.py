@@ -1,16 +1,16 @@
 """Geweke's joint distribution test (2004) of every combination of priors, and that it has teeth.
 
-As in test_geweke.py. With up to 50 functions, many of them correlated, and a threshold of 4.5
-standard errors a right sampler fails in fewer than 1 of 1000 seeds. Draws of a chain are
+As in test_geweke_polya_gamma. With up to 50 functions, many of them correlated, and a threshold of
+4.5 standard errors a right sampler fails in fewer than 1 of 1000 seeds. Draws of a chain are
 autocorrelated; standard errors from 100 independent ones have tails that are still normal enough,
 fewer are refused.
 """
 
-import joint
 import numpy as np
 import pytest
 
 import pymc_glm as pg
+from helpers import joint
 from pymc_glm.steps import block_graph, blocks
 
 THRESHOLD = 4.5

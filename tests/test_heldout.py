@@ -4,12 +4,12 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
-from drawn_tree import by_pymc, drawn_tree
 from scipy import stats
 from scipy.special import logsumexp
 
 import pymc_glm as pg
-from pymc_glm.criticism.heldout import _score
+from helpers.drawn_tree import by_pymc, drawn_tree
+from pymc_glm.criticism.scores.heldout import _score
 
 WIDTH = 0.02
 BASIS = pg.basis.raised_cosine(2, window=0.1, bin_width=WIDTH)

@@ -6,11 +6,11 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
-from drawn_tree import drawn_tree
 from scipy import optimize, special, stats
 
 import pymc_glm as pg
-from pymc_glm.criticism import row_annealing
+from helpers.drawn_tree import drawn_tree
+from pymc_glm.criticism.new_neuron import row_annealing
 from pymc_glm.kernels.likelihood import law_of, log_likelihood, score, tempered
 
 WIDTH = 0.02

@@ -6,10 +6,10 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
-from drawn_tree import by_pymc, drawn_tree
-from softplus_law import softplus_law
 
 import pymc_glm as pg
+from helpers.drawn_tree import by_pymc, drawn_tree
+from helpers.softplus_law import softplus_law
 from pymc_glm.criticism.one_step import recording_like, recording_of
 from pymc_glm.observations import Observation
 

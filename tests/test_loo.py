@@ -9,10 +9,10 @@ import pymc as pm
 import pytest
 import xarray as xr
 from arviz_stats.base import array_stats
-from drawn_tree import drawn_tree
 from scipy.stats import genpareto
 
 import pymc_glm as pg
+from helpers.drawn_tree import drawn_tree
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.psis import (
     fit_pareto,

@@ -9,20 +9,20 @@ import pymc as pm
 import pytensor
 import pytest
 import xarray as xr
-from pages import run_examples, text_of
 from pytensor.compile.mode import Mode
 from pytensor.graph.traversal import ancestors
 from scipy import stats
 from scipy.special import expit
 
 import pymc_glm as pg
-from pymc_glm.covariance import (
+from helpers.pages import run_examples, text_of
+from pymc_glm.priors.covariance import (
     LOG_SCALE_SIGMA,
     cholesky_of_partial_correlations,
     inverse_lower,
     whitening_factor,
 )
-from pymc_glm.weights import SPIKE_EFFECT
+from pymc_glm.priors.weights import SPIKE_EFFECT
 
 NEURONS = ["a", "b", "c", "d"]
 N, B, K = 4, 2, 3

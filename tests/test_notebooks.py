@@ -5,7 +5,8 @@ import re
 
 import nbformat
 import pytest
-from pages import ROOT
+
+from helpers.pages import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

@@ -1,15 +1,15 @@
 """Observation models: laws against SciPy, what is refused, and samplers of their posteriors."""
 
 import arviz as az
-import joint
 import numpy as np
 import pymc as pm
 import pytest
-from hurry import HURRIED
 from scipy.special import expit
 from scipy.stats import binom, nbinom, norm, poisson
 
 import pymc_glm as pg
+from helpers import joint
+from helpers.hurry import HURRIED
 from pymc_glm.kernels import likelihood
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.packing import pack_rows
@@ -237,7 +237,7 @@ COUNTS_GROW_LARGE = pytest.mark.slow  # and the augmentation sums gamma variable
     ],
 )
 def test_geweke(name, n_iterations):
-    """See test_geweke; the threshold is passed in fewer than 1 of 1000 seeds."""
+    """See test_geweke_polya_gamma; the threshold is passed in fewer than 1 of 1000 seeds."""
     model = joint_of(*GEWEKE[name])
     chain = joint.successive_conditional(model, n_iterations, 12)
     name, score = joint.worst(joint.marginal_conditional(model, seed=13), chain)

@@ -5,11 +5,11 @@ import xarray as xr
 from scipy.spatial import procrustes
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
-from structured_tree import position_tree, random_turns, with_variables, without
-from synthetic_tree import example, tree_of
 
 import pymc_glm as pg
-from pymc_glm.criticism.procrustes import aligned, similarity
+from helpers.structured_tree import position_tree, random_turns, with_variables, without
+from helpers.synthetic_tree import example, tree_of
+from pymc_glm.criticism.structure.procrustes import aligned, similarity
 
 
 @pytest.fixture(scope="module")

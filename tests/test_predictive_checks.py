@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
-from known_tree import known_tree, refractory
 from scipy.special import expit
 from scipy.stats import kstest
 
 import pymc_glm as pg
+from helpers.known_tree import known_tree, refractory
 from pymc_glm.criticism.one_step import recording_of
 from pymc_glm.criticism.replicates import one_step_counts
 from pymc_glm.kernels.correlograms import lagged_products

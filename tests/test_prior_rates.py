@@ -7,10 +7,10 @@ half of ten seconds (a rate of 100 Hz at 5 ms).
 import numpy as np
 import pymc as pm
 import pytest
-from joint import run_bernoulli
 from pytensor.compile.mode import Mode
 
 import pymc_glm as pg
+from helpers.joint import run_bernoulli
 
 N, N_DRAWS, N_BINS, BIN_WIDTH = 30, 400, 2000, 0.005
 MOST = 0.05
@@ -101,7 +101,7 @@ def test_the_measure_sees_a_run_away():
 
 def test_weights_shrink_with_the_number_of_inputs():
     """Variance of the summed input at the prior's scale is that of 3 inputs, in any larger net."""
-    from pymc_glm.weights import SPIKE_EFFECT, weight_units
+    from pymc_glm.priors.weights import SPIKE_EFFECT, weight_units
 
     basis = pg.basis.raised_cosine(2, window=0.05, bin_width=0.005)
     area = basis.values.sum(axis=0) * 0.005

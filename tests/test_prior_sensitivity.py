@@ -3,12 +3,12 @@
 import arviz as az
 import numpy as np
 import pymc as pm
-from drawn_tree import by_pymc, drawn_tree
 from pymc.stats import compute_log_prior
 from pytensor import config
 
 import pymc_glm as pg
-from pymc_glm.steps.network_state import INTERPRETED
+from helpers.drawn_tree import by_pymc, drawn_tree
+from pymc_glm.graph.evaluate import INTERPRETED
 
 BASIS = pg.basis.raised_cosine(2, window=0.05, bin_width=0.005)
 

@@ -123,7 +123,7 @@ def test_importing_loads_neither_criticism_nor_pictures():
     code = (
         "import sys, pymc, pymc_glm; loaded = set(sys.modules); "
         "late = ['arviz', 'arviz_stats', 'arviz_plots', 'matplotlib.pyplot', 'h5py', 'typer', "
-        "'pymc_glm.criticism', 'pymc_glm.plots', 'pymc_glm.cli', 'pymc_glm.cross_validation', "
+        "'pymc_glm.criticism', 'pymc_glm.plots', 'pymc_glm.cli', 'pymc_glm.sampling', "
         "'pymc_glm.datasets']; "
         "print([name for name in late if name in loaded]); "
         "assert 'pymc_glm.steps' in loaded"

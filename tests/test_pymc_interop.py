@@ -14,9 +14,9 @@ from pymc.step_methods.compound import CompoundStep
 from scipy.special import expit, logit
 
 import pymc_glm as pg
-from pymc_glm.sampling import initial_points
-from pymc_glm.steps.expansion import Averages
-from pymc_glm.steps.network_state import relaxed
+from pymc_glm.graph.expansion import Averages
+from pymc_glm.graph.prior import relaxed
+from pymc_glm.sampling.starts import initial_points
 
 # R-hat of what never changes is 0 / 0 in ArviZ; forked workers beside our threads do not deadlock.
 pytestmark = [

@@ -3,23 +3,24 @@
 import json
 import re
 
-import joint
 import numpy as np
 import pandas as pd
 import pymc as pm
 import pytensor
 import pytest
 import xarray as xr
-from drawn_tree import drawn_tree
 from pymc.blocking import PointType
 from pymc.step_methods.compound import BlockedStep, Competence
-from saved import assert_same_model, bare_tree
-from softplus_law import softplus_law
 
 import pymc_glm as pg
-from pymc_glm import continuing, recipe, saving
-from pymc_glm.continuing import last_points
+from helpers import joint
+from helpers.drawn_tree import drawn_tree
+from helpers.saved import assert_same_model, bare_tree
+from helpers.softplus_law import softplus_law
+from pymc_glm import recipe, saving
 from pymc_glm.recipe import CannotStoreError, decode, encode, lines, read_recipe
+from pymc_glm.sampling import continuing
+from pymc_glm.sampling.continuing import last_points
 from pymc_glm.saving import loading, rebuild
 
 N, T = 4, 60

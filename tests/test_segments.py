@@ -7,9 +7,9 @@ import xarray as xr
 
 import pymc_glm as pg
 from pymc_glm.design import make_design
+from pymc_glm.graph.data import read_spikes
+from pymc_glm.graph.find import find_network
 from pymc_glm.segments import data_bins, segment_starts
-from pymc_glm.steps.data import read_spikes
-from pymc_glm.steps.network_state import find_network
 
 BASIS = pg.basis.raised_cosine(2, window=0.02, bin_width=0.005)
 

@@ -5,12 +5,12 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
-from hurry import HURRIED
 from pymc.step_methods.compound import CompoundStep, flatten_steps
 
 import pymc_glm as pg
-from pymc_glm.sessions import session_names
-from pymc_glm.steps.network_state import find_network, find_networks
+from helpers.hurry import HURRIED
+from pymc_glm.graph.find import find_network, find_networks
+from pymc_glm.models.sessions import session_names
 
 BASIS = pg.basis.raised_cosine(1, window=0.03, bin_width=0.005)
 FIXED = {"edges": pg.BernoulliEdges(0.3, 0.6), "weights": pg.GaussianWeights(0.1, 0.5, None, None)}

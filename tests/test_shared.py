@@ -10,7 +10,7 @@ import cloudpickle
 import numpy as np
 import pytest
 
-from pymc_glm.steps.shared import Shared
+from pymc_glm.graph.shared import Shared
 
 Pair = namedtuple("Pair", "first second")
 Nest = namedtuple("Nest", "pair label")

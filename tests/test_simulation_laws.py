@@ -6,9 +6,9 @@ import pytest
 import xarray as xr
 from scipy.special import expit
 from scipy.stats import binom, nbinom, poisson
-from synthetic_tree import tree_of
 
 import pymc_glm as pg
+from helpers.synthetic_tree import tree_of
 from pymc_glm.kernels import count_draws, likelihood
 from pymc_glm.kernels.count_draws import draw_count
 from pymc_glm.observations import observation_of

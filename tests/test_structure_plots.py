@@ -3,8 +3,9 @@ from itertools import pairwise
 import matplotlib as mpl
 import numpy as np
 import pytest
-from structured_tree import block_tree, position_tree, with_variables, without
-from synthetic_tree import example
+
+from helpers.structured_tree import block_tree, position_tree, with_variables, without
+from helpers.synthetic_tree import example
 
 mpl.use("Agg")
 

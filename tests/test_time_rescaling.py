@@ -5,11 +5,11 @@ import logging
 import numpy as np
 import pytest
 import xarray as xr
-from known_tree import known_tree, refractory
 from scipy.special import expit
 from scipy.stats import expon, kstest, kstwobign
 
 import pymc_glm as pg
+from helpers.known_tree import known_tree, refractory
 from pymc_glm.criticism.one_step import activations, post_draws, recording_of
 from pymc_glm.kernels.likelihood import LOGISTIC, POISSON
 from pymc_glm.kernels.rescaling import rescaled_intervals

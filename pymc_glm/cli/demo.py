@@ -19,7 +19,7 @@ from pymc_glm.cli.results import (
 from pymc_glm.cli.run import Posterior, build_model, sample_model
 from pymc_glm.cli.session import INTERRUPTED, Session, hold_interrupts, open_session
 from pymc_glm.cli.settings import FitSettings, PriorSettings, SampleSettings
-from pymc_glm.criticism.edges import edge_table
+from pymc_glm.criticism.network.edges import edge_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

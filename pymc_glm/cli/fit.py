@@ -28,7 +28,7 @@ from pymc_glm.cli.settings import (
     WeightPrior,
 )
 from pymc_glm.cli.structure import Structure, block_table, find_structure, position_table
-from pymc_glm.criticism.edges import edge_table
+from pymc_glm.criticism.network.edges import edge_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from pymc_glm.edges import Edges
-    from pymc_glm.weights import Weights
+    from pymc_glm.priors.edges import Edges
+    from pymc_glm.priors.weights import Weights
 
 __all__ = [
     "Posterior",

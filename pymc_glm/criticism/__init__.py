@@ -1,23 +1,23 @@
 """What a posterior says and whether to believe it: the network, rates, convergence, fit."""
 
-from pymc_glm.criticism import statistics
-from pymc_glm.criticism.blocks import BlockSummary, block_summary
-from pymc_glm.criticism.comparison import compare_models
 from pymc_glm.criticism.convergence import ConvergenceReport, convergence_report
-from pymc_glm.criticism.edges import edge_summary, network_matrix
-from pymc_glm.criticism.filters import filter_bands
-from pymc_glm.criticism.free_rates import posterior_rates, prior_rates
-from pymc_glm.criticism.heldout import HeldoutScore, heldout_score
-from pymc_glm.criticism.heldout_neuron import HeldoutNeuron, heldout_neuron
-from pymc_glm.criticism.log_likelihood import log_likelihood
-from pymc_glm.criticism.loo import influential, loo
-from pymc_glm.criticism.loo_mend import mend_loo
-from pymc_glm.criticism.loo_subsample import ElpdDifference, elpd_difference, loo_subsample
-from pymc_glm.criticism.positions import AlignedPositions, align_positions
-from pymc_glm.criticism.predictive import predictive_check
-from pymc_glm.criticism.rates import predicted_rates
-from pymc_glm.criticism.residuals import residual_correlograms
-from pymc_glm.criticism.time_rescaling import time_rescaling
+from pymc_glm.criticism.fit import statistics
+from pymc_glm.criticism.fit.free_rates import posterior_rates, prior_rates
+from pymc_glm.criticism.fit.predictive import predictive_check
+from pymc_glm.criticism.fit.rates import predicted_rates
+from pymc_glm.criticism.fit.residuals import residual_correlograms
+from pymc_glm.criticism.fit.time_rescaling import time_rescaling
+from pymc_glm.criticism.network.edges import edge_summary, network_matrix
+from pymc_glm.criticism.network.filters import filter_bands
+from pymc_glm.criticism.new_neuron.heldout_neuron import HeldoutNeuron, heldout_neuron
+from pymc_glm.criticism.scores.comparison import compare_models
+from pymc_glm.criticism.scores.heldout import HeldoutScore, heldout_score
+from pymc_glm.criticism.scores.log_likelihood import log_likelihood
+from pymc_glm.criticism.scores.loo import influential, loo
+from pymc_glm.criticism.scores.loo_mend import mend_loo
+from pymc_glm.criticism.scores.loo_subsample import ElpdDifference, elpd_difference, loo_subsample
+from pymc_glm.criticism.structure.blocks import BlockSummary, block_summary
+from pymc_glm.criticism.structure.positions import AlignedPositions, align_positions
 
 __all__ = [
     "AlignedPositions",

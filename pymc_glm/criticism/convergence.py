@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pymc_glm.criticism.diagnostics import (
+from pymc_glm.criticism.network.diagnostics import (
     MAX_R_HAT,
     MIN_ESS,
     concat,
@@ -18,9 +18,9 @@ from pymc_glm.criticism.diagnostics import (
     suggested_draws,
     worst,
 )
-from pymc_glm.criticism.edges import MIN_EDGE_ESS, edge_table
+from pymc_glm.criticism.network.edges import MIN_EDGE_ESS, edge_table
 from pymc_glm.criticism.posterior import NetworkDraws, network_draws, variable
-from pymc_glm.criticism.structure import structure_diagnostics
+from pymc_glm.criticism.structure.convergence import structure_diagnostics
 from pymc_glm.criticism.wording import counted, listed, wrapped
 
 __all__ = ["ConvergenceReport", "convergence_report"]

@@ -6,7 +6,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from pymc_glm.sessions import SEPARATOR
+from pymc_glm.session_prefix import SEPARATOR
 from pymc_glm.trees import variable
 
 __all__ = ["check_model", "place_of_neuron"]

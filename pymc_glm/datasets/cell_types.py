@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from pymc_glm.arguments import random_generator
 from pymc_glm.datasets.simulated import (
     SimulatedRecording,
     bias_for_rates,
@@ -11,7 +12,6 @@ from pymc_glm.datasets.simulated import (
     number_of_bins,
     refractory,
 )
-from pymc_glm.seeds import random_generator
 from pymc_glm.simulation import NetworkParameters, simulate
 
 __all__ = ["simulate_cell_types"]

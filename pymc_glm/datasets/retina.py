@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pymc_glm.arguments import random_generator
 from pymc_glm.datasets.simulated import (
     SimulatedRecording,
     bias_for_rates,
@@ -10,7 +11,6 @@ from pymc_glm.datasets.simulated import (
     number_of_bins,
     refractory,
 )
-from pymc_glm.seeds import random_generator
 from pymc_glm.simulation import NetworkParameters, simulate
 from pymc_glm.spikes.binning import neuron_positions
 

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from pymc_glm.arguments import as_number
 from pymc_glm.simulation import NetworkParameters
-from pymc_glm.spikes.checks import as_number
 
 __all__ = [
     "BIN_WIDTH",

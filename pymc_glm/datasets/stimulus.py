@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from pymc_glm.arguments import random_generator
 from pymc_glm.basis import raised_cosine
 from pymc_glm.covariates import covariate_design
 from pymc_glm.datasets.simulated import (
@@ -15,7 +16,6 @@ from pymc_glm.datasets.simulated import (
     number_of_bins,
     refractory,
 )
-from pymc_glm.seeds import random_generator
 from pymc_glm.simulation import NetworkParameters, simulate
 
 __all__ = ["simulate_stimulus"]

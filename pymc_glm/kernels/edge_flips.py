@@ -20,11 +20,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.edge_proposal import EdgePrior, cholesky, solve, solve_transposed
 from pymc_glm.kernels.fisher import Metric
-from pymc_glm.kernels.hmc import BiasPrior
 from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood
+from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, write_psi
+from pymc_glm.kernels.triangular import cholesky, solve, solve_transposed
 
 __all__ = ["Expansion", "FlipDraws", "draw_flips", "expansion_at", "flip_edges"]
 

@@ -15,15 +15,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.edge_proposal import (
-    FREEDOM,
-    EdgePrior,
-    draw_weights,
-    find_mode,
-    log_proposal,
-    log_slab,
-)
+from pymc_glm.kernels.edge_proposal import FREEDOM, draw_weights, find_mode, log_proposal, log_slab
 from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, workspace
+from pymc_glm.kernels.prior import EdgePrior
 from pymc_glm.kernels.sparse_history import (
     SparseHistory,
     add_edge,

@@ -1,27 +1,22 @@
 """Proposals of an edge's weights: mode and precision of their conditional, a t law around it."""
 
 import math
-from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.likelihood import Law, Workspace, score
-from pymc_glm.kernels.polya_gamma import NetworkPrior
+from pymc_glm.kernels.prior import EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
+from pymc_glm.kernels.triangular import cholesky, solve, solve_transposed
 
 __all__ = [
     "FREEDOM",
-    "EdgePrior",
-    "cholesky",
     "draw_weights",
-    "edge_prior",
     "find_mode",
     "log_proposal",
     "log_slab",
-    "solve",
-    "solve_transposed",
 ]
 
 FREEDOM = 8.0  # of the t law that weights are proposed from: its tails are above the posterior's
@@ -29,74 +24,6 @@ _FARTHEST = 3.0  # a Newton step goes at most so many standard deviations
 _SETTLED = 0.02  # Newton stops after a step of less, squared, in standard deviations
 
 type Floats = NDArray[np.float64]
-
-
-class EdgePrior(NamedTuple):
-    """The prior of edges and weights."""
-
-    log_odds: Floats  # (post, pre)
-    mean: Floats  # (post, pre, basis)
-    precision: Floats  # (post, pre, basis, basis)
-    log_det: Floats  # (post, pre): of the precision
-
-
-def edge_prior(prior: NetworkPrior) -> EdgePrior:
-    """Return what of the network prior concerns edges."""
-    log_odds, mean, precision, *_ = prior
-    if log_odds is None:
-        log_odds = np.full(mean.shape[:2], np.inf)
-    return EdgePrior(
-        np.ascontiguousarray(log_odds),
-        np.ascontiguousarray(mean),
-        np.ascontiguousarray(precision),
-        _log_determinants(np.ascontiguousarray(precision)),
-    )
-
-
-@numba.njit(cache=True, nogil=True)
-def cholesky(matrix: Floats, lower: Floats) -> None:  # pragma: no cover - compiled
-    """Write the lower Cholesky factor of a small matrix."""
-    for i in range(matrix.shape[0]):
-        for j in range(i + 1):
-            value = matrix[i, j]
-            for k in range(j):
-                value -= lower[i, k] * lower[j, k]
-            lower[i, j] = math.sqrt(value) if i == j else value / lower[j, j]
-
-
-@numba.njit(cache=True, nogil=True)
-def _log_determinants(precision):  # pragma: no cover - compiled
-    n_post, n_pre, size, _ = precision.shape
-    out, lower = np.zeros((n_post, n_pre)), np.zeros((size, size))
-    for n in range(n_post):
-        for m in range(n_pre):
-            cholesky(precision[n, m], lower)
-            for i in range(size):
-                out[n, m] += 2.0 * math.log(lower[i, i])
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def solve(lower: Floats, vector: Floats) -> float:  # pragma: no cover - compiled
-    """Solve (lower lower') x = vector in place; return the squared length of inv(lower) vector."""
-    size = vector.size
-    squared = 0.0
-    for i in range(size):
-        for k in range(i):
-            vector[i] -= lower[i, k] * vector[k]
-        vector[i] /= lower[i, i]
-        squared += vector[i] ** 2
-    solve_transposed(lower, vector)
-    return squared
-
-
-@numba.njit(cache=True, nogil=True)
-def solve_transposed(lower: Floats, vector: Floats) -> None:  # pragma: no cover - compiled
-    """Solve lower' x = vector in place."""
-    for i in range(vector.size - 1, -1, -1):
-        for k in range(i + 1, vector.size):
-            vector[i] -= lower[k, i] * vector[k]
-        vector[i] /= lower[i, i]
 
 
 @numba.njit(cache=True, nogil=True)

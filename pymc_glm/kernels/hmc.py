@@ -15,21 +15,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.edge_proposal import EdgePrior
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, score
+from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, add_projection, write_psi
 
-__all__ = ["BiasPrior", "Trajectories", "move_weights"]
+__all__ = ["Trajectories", "move_weights"]
 
 type Floats = NDArray[np.float64]
-
-
-class BiasPrior(NamedTuple):
-    """The normal prior of the biases."""
-
-    mean: Floats  # (post,)
-    precision: Floats  # (post,)
 
 
 class Trajectories(NamedTuple):

@@ -7,7 +7,6 @@ depend on the number of threads.
 """
 
 import time
-from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from itertools import pairwise
 from typing import NamedTuple, Self
@@ -16,17 +15,17 @@ import numpy as np
 import polyagamma
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.jobs import run_jobs
 from pymc_glm.kernels.likelihood import GAUSSIAN, Likelihood
 from pymc_glm.kernels.packing import PackedRows, project, transpose_product, weighted_grams
+from pymc_glm.kernels.prior import NetworkPrior
 from pymc_glm.kernels.tableau import draw_active, update_edges
 
 __all__ = [
     "AugmentedData",
-    "NetworkPrior",
     "SweepTimes",
     "augment",
     "draw_omega",
-    "run_jobs",
     "sweep",
 ]
 
@@ -73,16 +72,6 @@ class AugmentedData(NamedTuple):
             return self.shape[n] * self.counts_product[n]
         own = (1.0 - self.slope / 2.0) * self.counts_product[n]
         return own - self.shape[n] / 2.0 * self.total
-
-
-class NetworkPrior(NamedTuple):
-    """The network prior at the current hyperparameters."""
-
-    log_odds: NDArray[np.float64] | None  # (post, pre); None: every edge is present
-    mean: NDArray[np.float64]  # (post, pre, basis): slab means
-    precision: NDArray[np.float64]  # (post, pre, basis, basis): slab precisions
-    bias_mean: NDArray[np.float64]  # (post,)
-    bias_precision: NDArray[np.float64]  # (post,)
 
 
 class SweepTimes(NamedTuple):
@@ -249,13 +238,6 @@ def _update_posts(posts, data, prior, terms, omega, adjacency, coefficients, see
         edges_time += middle - start
         draw_time += time.perf_counter() - middle
     return flips, clock[1] - clock[0], clock[2] - clock[1], edges_time, draw_time
-
-
-def run_jobs(executor: Executor | None, function: Callable, jobs: Iterable[tuple]) -> list:
-    """Call a function with each tuple of arguments, on threads if given; results in order."""
-    if executor is None:
-        return [function(*job) for job in jobs]
-    return [future.result() for future in [executor.submit(function, *job) for job in jobs]]
 
 
 def _activation(

@@ -13,9 +13,9 @@ from pytensor.scalar.basic import Sqrt
 from pytensor.tensor.random.basic import NormalRV
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 from pymc_glm.kernels.likelihood import GAUSSIAN, Likelihood
 from pymc_glm.observations.law import Observation
+from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 
 __all__ = ["Gaussian"]
 

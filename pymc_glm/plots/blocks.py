@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pymc_glm.criticism.blocks import BlockSummary, block_summary, with_truth
+from pymc_glm.criticism.structure.blocks import BlockSummary, block_summary, with_truth
 from pymc_glm.plots.network import plot_network
 from pymc_glm.plots.panels import (
     GREY,

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from pymc_glm.criticism.edges import network_matrix
-from pymc_glm.criticism.filters import filter_bands
+from pymc_glm.criticism.network.edges import network_matrix
+from pymc_glm.criticism.network.filters import filter_bands
 from pymc_glm.criticism.posterior import pair_index
 from pymc_glm.observations import Gaussian
 from pymc_glm.plots.panels import BLUE, GREY, VERMILION, axes_list, new_axes, set_titles

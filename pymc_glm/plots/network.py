@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from pymc_glm.criticism.edges import Quantity, network_matrix
+from pymc_glm.arguments import label_index
+from pymc_glm.criticism.network.edges import Quantity, network_matrix
 from pymc_glm.plots.panels import GREY, axes_list, label_length, label_neurons, new_axes
-from pymc_glm.spikes.checks import label_index
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
-from pymc_glm.criticism.positions import AlignedPositions, align_positions, with_reference
+from pymc_glm.criticism.structure.positions import AlignedPositions, align_positions, with_reference
 from pymc_glm.plots.blocks import block_colour
 from pymc_glm.plots.panels import BLUE, GREY, INK, axes_list, label_neurons, new_axes
 

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from pymc_glm.arguments import label_index
 from pymc_glm.plots.panels import (
     BLUE,
     GREY,
@@ -20,7 +21,6 @@ from pymc_glm.plots.panels import (
     new_axes,
     plain_logs,
 )
-from pymc_glm.spikes.checks import label_index
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

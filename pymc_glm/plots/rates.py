@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from pymc_glm.arguments import label_index
+from pymc_glm.criticism.fit.rates import predicted_rates, time_slice
 from pymc_glm.criticism.posterior import variable
-from pymc_glm.criticism.rates import predicted_rates, time_slice
 from pymc_glm.plots.panels import BLUE, INK, axes_list, new_axes
-from pymc_glm.spikes.checks import label_index
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

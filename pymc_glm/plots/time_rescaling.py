@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from pymc_glm.arguments import label_index
 from pymc_glm.plots.panels import (
     BLUE,
     GREY,
@@ -18,7 +19,6 @@ from pymc_glm.plots.panels import (
     key,
     set_titles,
 )
-from pymc_glm.spikes.checks import label_index
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

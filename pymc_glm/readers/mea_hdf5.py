@@ -6,13 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pymc_glm.readers.reader import (
-    HDF5_SIGNATURE,
-    Reader,
-    as_label,
-    starts_with,
-    usable_positions,
-)
+from pymc_glm.readers.reader import HDF5_SIGNATURE, Reader, as_label, starts_with, usable_positions
 from pymc_glm.spikes import SpikeTrains, recording_bounds
 
 _ROUNDING = 1e-6  # of durations in files

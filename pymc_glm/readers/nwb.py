@@ -8,15 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pymc_glm.readers.reader import (
-    HDF5_SIGNATURE,
-    Reader,
-    as_label,
-    starts_with,
-    usable_positions,
-)
+from pymc_glm.arguments import as_number
+from pymc_glm.readers.reader import HDF5_SIGNATURE, Reader, as_label, starts_with, usable_positions
 from pymc_glm.spikes import SpikeTrains, recording_bounds
-from pymc_glm.spikes.checks import as_number, check_times
+from pymc_glm.spikes.checks import check_times
 from pymc_glm.spikes.epochs import as_intervals, intersect, within
 from pymc_glm.spikes.metadata import split_metadata
 

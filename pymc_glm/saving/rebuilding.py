@@ -8,13 +8,13 @@ import pymc as pm
 import xarray as xr
 
 from pymc_glm.covariates import CovariatePrior
-from pymc_glm.edges import Edges
-from pymc_glm.models import build_glm
+from pymc_glm.models.build import build_glm
+from pymc_glm.models.sessions import session, session_names
 from pymc_glm.observations import Observation
+from pymc_glm.priors.edges import Edges
+from pymc_glm.priors.weights import Weights
 from pymc_glm.recipe import CannotStoreError, Recipe, read_recipe
-from pymc_glm.sessions import session, session_names
 from pymc_glm.trees import variable
-from pymc_glm.weights import Weights
 
 __all__ = ["rebuild"]
 

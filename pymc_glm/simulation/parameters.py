@@ -8,10 +8,10 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from pymc_glm.arguments import random_generator
 from pymc_glm.basis import as_basis
 from pymc_glm.covariates import in_order
 from pymc_glm.observations import Bernoulli, Observation, law_named, observation_of
-from pymc_glm.seeds import random_generator
 from pymc_glm.trees import variable
 
 __all__ = [

@@ -10,9 +10,9 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from pymc_glm.arguments import random_generator
 from pymc_glm.covariates import in_order
 from pymc_glm.kernels.simulate import MOST_SPIKES, Process, run, state_after
-from pymc_glm.seeds import random_generator
 from pymc_glm.simulation.given import given_network
 from pymc_glm.simulation.own_law import OwnDraws, own_draws, run_own
 from pymc_glm.simulation.parameters import (

@@ -8,8 +8,8 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from pymc_glm.arguments import random_generator
 from pymc_glm.kernels.recursion import growth_factor, spectral_radius
-from pymc_glm.seeds import random_generator
 from pymc_glm.simulation.given import given_network
 from pymc_glm.simulation.parameters import (
     CheckedNetwork,

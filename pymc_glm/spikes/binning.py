@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_glm.spikes.checks import as_number, reaches, window_within
+from pymc_glm.arguments import as_number
+from pymc_glm.spikes.checks import reaches, window_within
 from pymc_glm.spikes.conversion import SpikeTimes, as_spike_trains
 from pymc_glm.spikes.epochs import Pieces, as_intervals, interval_text, pieces_to_bin, within
 from pymc_glm.spikes.trains import SpikeTrains

@@ -1,12 +1,11 @@
 """Checks of spike times and of what is asked of them."""
 
-import difflib
-from collections.abc import Hashable, Iterable, Mapping
-from numbers import Real
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from pymc_glm.arguments import as_number
 from pymc_glm.spikes.epochs import as_intervals, within
 
 # Coordinates that counts and models have themselves.
@@ -14,26 +13,6 @@ RESERVED = frozenset(
     "time neuron post pre segment trial trial_time lag basis space position_x position_y "
     "position_z".split()
 )
-
-
-def as_number(value: Any, name: str) -> float:
-    """One finite real number."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not np.isfinite(float(value)):
-        raise ValueError(f"{name} must be finite, got {value!r}")
-    return float(value)
-
-
-def as_labels(neurons: Iterable[Hashable], argument: str = "neurons") -> tuple[str, ...]:
-    """Labels as strings, unique."""
-    if isinstance(neurons, str):
-        neurons = (neurons,)
-    labels = tuple(str(label) for label in neurons)
-    repeated = sorted({label for label in labels if labels.count(label) > 1})
-    if repeated:
-        raise ValueError(f"{argument}: labels must be unique, but these repeat: {repeated}")
-    return labels
 
 
 def check_times(times: Any, label: str) -> np.ndarray:
@@ -174,43 +153,6 @@ def window_within(
                 f"{name}={value}"
             )
     return low, high
-
-
-def label_index(
-    labels: tuple[str, ...],
-    chosen: Iterable[Hashable] | None,
-    argument: str = "neurons",
-    what: str = "neurons",
-) -> np.ndarray:
-    """Index of every chosen label; all by default.
-
-    Parameters
-    ----------
-    labels : tuple of str
-        Those to choose from.
-    chosen : iterable of labels, or None
-    argument, what : str
-        What the messages call the argument, and what is labelled.
-
-    Raises
-    ------
-    ValueError
-        A label is unknown or occurs twice, or there is none.
-    """
-    if chosen is None:
-        return np.arange(len(labels))
-    names = as_labels(chosen, argument)
-    where = {label: i for i, label in enumerate(labels)}
-    unknown = [name for name in names if name not in where]
-    if unknown:
-        similar = difflib.get_close_matches(unknown[0], labels) or list(labels[:5])
-        raise ValueError(
-            f"{argument}: unknown {what} {unknown}; the recording has {len(labels)}, such as "
-            f"{similar}"
-        )
-    if not names:
-        raise ValueError(f"{argument}: it is empty; name at least one, or give None for all")
-    return np.array([where[name] for name in names])
 
 
 def reaches(rates: np.ndarray, labels: Iterable[str], min_rate: float) -> np.ndarray:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pymc_glm.spikes.checks import as_number, check_times
+from pymc_glm.arguments import as_number
+from pymc_glm.spikes.checks import check_times
 from pymc_glm.spikes.from_neo import segments_of, trains_of_segments
 from pymc_glm.spikes.from_pynapple import is_ts_group, support_of, trains_of_group
 from pymc_glm.spikes.trains import SpikeTrains

@@ -6,16 +6,14 @@ from dataclasses import KW_ONLY, dataclass, field
 import numpy as np
 import xarray as xr
 
+from pymc_glm.arguments import as_labels, as_number, label_index
 from pymc_glm.spikes.checks import (
-    as_labels,
-    as_number,
     check_annotations,
     check_bounds,
     check_epochs,
     check_gaps,
     check_positions,
     check_times,
-    label_index,
     reaches,
     window_within,
 )

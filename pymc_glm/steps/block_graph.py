@@ -16,8 +16,9 @@ from pytensor.tensor.subtensor import AdvancedSubtensor
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import EdgeRV, SpikeAndSlabRV
+from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.find import children
 from pymc_glm.kernels.blocks import EdgeList, list_edges, own_log_density
-from pymc_glm.steps.network_state import INTERPRETED, children
 
 __all__ = ["BlockNetwork", "LabelGraph", "TableCells", "read_labels"]
 

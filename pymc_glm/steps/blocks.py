@@ -18,6 +18,8 @@ from pytensor.tensor.variable import TensorVariable
 from scipy.special import gammaln
 
 from pymc_glm.distributions import BlockLabelsRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.find import children
 from pymc_glm.kernels.block_tables import exchange, fit_cells, log_likelihood
 from pymc_glm.kernels.blocks import make_tables, pair_sums, sweep_labels
 from pymc_glm.kernels.split_merge import propose, stand_in
@@ -29,7 +31,7 @@ from pymc_glm.steps.block_graph import (
     read_labels,
     unknown_use,
 )
-from pymc_glm.steps.network_state import INTERPRETED, children, reduce_without_model
+from pymc_glm.steps.pickling import reduce_without_model
 
 __all__ = ["BlockGibbs"]
 

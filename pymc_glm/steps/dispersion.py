@@ -10,6 +10,9 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 from pytensor.tensor.random.basic import GammaRV
 
+from pymc_glm.graph.data import SpikeData
+from pymc_glm.graph.find import NetworkVariables
+from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.dispersion import (
     count_tables,
     draw_tables,
@@ -17,12 +20,9 @@ from pymc_glm.kernels.dispersion import (
     softplus_sums,
 )
 from pymc_glm.kernels.noncentred import log_likelihoods
-from pymc_glm.kernels.polya_gamma import NetworkPrior
-from pymc_glm.steps.data import SpikeData
+from pymc_glm.kernels.prior import NetworkPrior
 from pymc_glm.steps.law_parameter import LawParameterStep
-from pymc_glm.steps.network_state import NetworkVariables
 from pymc_glm.steps.network_step import NetworkStepState
-from pymc_glm.steps.shared import Shared
 
 __all__ = ["DispersionGibbs"]
 

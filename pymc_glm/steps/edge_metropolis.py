@@ -9,17 +9,15 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
+from pymc_glm.graph.data import SpikeData, read_spikes
+from pymc_glm.graph.expansion import Averages, expand
+from pymc_glm.graph.find import NetworkVariables
+from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.edge_flips import draw_flips, expansion_at, flip_edges
 from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
-from pymc_glm.kernels.edge_proposal import EdgePrior, edge_prior
-from pymc_glm.kernels.hmc import BiasPrior
-from pymc_glm.kernels.polya_gamma import NetworkPrior
+from pymc_glm.kernels.prior import BiasPrior, EdgePrior, NetworkPrior, edge_prior
 from pymc_glm.kernels.sparse_history import overlap
-from pymc_glm.steps.data import SpikeData, read_spikes
-from pymc_glm.steps.expansion import Averages, expand
-from pymc_glm.steps.network_state import NetworkVariables
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
-from pymc_glm.steps.shared import Shared
 
 __all__ = ["EdgeMetropolis"]
 

@@ -13,15 +13,11 @@ from pymc.util import RandomGenerator
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.steps.data import SpikeData, read_spikes
-from pymc_glm.steps.network_state import (
-    INTERPRETED,
-    NetworkVariables,
-    find_network,
-    find_networks,
-)
+from pymc_glm.graph.data import SpikeData, read_spikes
+from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.find import NetworkVariables, find_network, find_networks
+from pymc_glm.graph.shared import Shared
 from pymc_glm.steps.network_step import NetworkStep
-from pymc_glm.steps.shared import Shared
 
 __all__ = ["LawParameterStep"]
 

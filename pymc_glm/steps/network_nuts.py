@@ -19,7 +19,8 @@ from pymc_glm.distributions import (
     EdgeRV,
     SpikeAndSlabRV,
 )
-from pymc_glm.steps.network_state import children, reduce_without_model
+from pymc_glm.graph.find import children
+from pymc_glm.steps.pickling import reduce_without_model
 
 __all__ = ["NetworkNUTS"]
 

@@ -20,20 +20,14 @@ from pymc.util import RandomGenerator, get_random_generator
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, SpikeAndSlabRV
-from pymc_glm.kernels.polya_gamma import NetworkPrior
-from pymc_glm.steps.covariates import CovariateTerms
-from pymc_glm.steps.network_state import (
-    NetworkVariables,
-    PriorFunction,
-    ShapeFunction,
-    check_conditionals,
-    find_network,
-    find_networks,
-    reduce_without_model,
-    relaxed,
-)
-from pymc_glm.steps.shared import Shared
-from pymc_glm.steps.threads import Threads
+from pymc_glm.graph.checks import check_conditionals
+from pymc_glm.graph.covariate_groups import CovariateTerms
+from pymc_glm.graph.find import NetworkVariables, find_network, find_networks
+from pymc_glm.graph.prior import PriorFunction, ShapeFunction, relaxed
+from pymc_glm.graph.shared import Shared
+from pymc_glm.graph.threads import Threads
+from pymc_glm.kernels.prior import NetworkPrior
+from pymc_glm.steps.pickling import reduce_without_model
 
 __all__ = ["NetworkStep", "NetworkStepState"]
 

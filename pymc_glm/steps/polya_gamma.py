@@ -8,13 +8,13 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
+from pymc_glm.graph.data import read_spikes
+from pymc_glm.graph.find import NetworkVariables
+from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.likelihood import GAUSSIAN, LOGISTIC
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import AugmentedData, augment, sweep
-from pymc_glm.steps.data import read_spikes
-from pymc_glm.steps.network_state import NetworkVariables
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
-from pymc_glm.steps.shared import Shared
 
 __all__ = ["PolyaGammaGibbs"]
 

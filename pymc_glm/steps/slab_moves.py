@@ -13,12 +13,13 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 from scipy.linalg import solve_triangular
 
+from pymc_glm.graph.data import SpikeData
+from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.find import NetworkVariables, children
+from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.noncentred import mean_history, network_gradient, pulled_back
-from pymc_glm.kernels.polya_gamma import NetworkPrior
-from pymc_glm.steps.data import SpikeData
-from pymc_glm.steps.network_state import INTERPRETED, NetworkVariables, children
-from pymc_glm.steps.threads import Threads
+from pymc_glm.kernels.prior import NetworkPrior
 
 __all__ = ["SlabMoves", "SlabTuning"]
 

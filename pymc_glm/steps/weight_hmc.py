@@ -9,13 +9,13 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
-from pymc_glm.kernels.edge_proposal import edge_prior
-from pymc_glm.kernels.hmc import BiasPrior, Trajectories, move_weights
-from pymc_glm.steps.data import SpikeData, read_spikes
-from pymc_glm.steps.expansion import Averages, expand
-from pymc_glm.steps.network_state import NetworkVariables, find_network
+from pymc_glm.graph.data import SpikeData, read_spikes
+from pymc_glm.graph.expansion import Averages, expand
+from pymc_glm.graph.find import NetworkVariables, find_network
+from pymc_glm.graph.shared import Shared
+from pymc_glm.kernels.hmc import Trajectories, move_weights
+from pymc_glm.kernels.prior import BiasPrior, edge_prior
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
-from pymc_glm.steps.shared import Shared
 from pymc_glm.steps.slab_moves import SlabMoves, SlabTuning
 
 __all__ = ["WeightHMC"]

@@ -1,0 +1,1 @@
+"""Whether the model fits: rates, time rescaling, residuals, predictive checks."""

@@ -1,0 +1,1 @@
+"""Scores of neurons that a fit has not seen."""

@@ -1,0 +1,147 @@
+"""Log densities of the counts of a recording, one post neuron at a time."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from pymc_glm.criticism.one_step import PostDraws, Recording, post_draws
+from pymc_glm.graph.threads import Threads
+from pymc_glm.kernels.likelihood import ANY
+from pymc_glm.kernels.pointwise import (
+    Coupling,
+    DrawnLaw,
+    Events,
+    Groups,
+    coupling_of,
+    events_of,
+    write_log_densities,
+    write_loo,
+)
+from pymc_glm.observations import Bernoulli
+
+__all__ = ["Densities", "Drawn"]
+
+type Floats = NDArray[np.float64]
+
+
+class Drawn(NamedTuple):
+    """Parameters of one post neuron in some draws, as the kernels take them."""
+
+    coupling: Coupling
+    law: DrawnLaw
+    counts: NDArray  # (time,)
+
+
+class Densities:
+    """The log density of each bin in each draw, computed where it is asked for.
+
+    Parameters
+    ----------
+    tree : DataTree
+    recording : Recording
+        What the tree's parameters are to predict.
+    threads : int, optional
+        All cores by default; the results do not depend on them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `variable`.
+    """
+
+    def __init__(self, tree: xr.DataTree, recording: Recording, threads: int | None = None):
+        self.tree, self.recording, self.threads = tree, recording, threads
+        sizes = tree["posterior"].sizes
+        self.shape = int(sizes["chain"]), int(sizes["draw"])
+        self.events: Events = events_of(recording.counts, recording.basis, recording.starts)
+        known = recording.covariates
+        self._covariates = np.zeros((len(recording.counts), 0)) if known is None else known
+        self._values = np.unique(recording.counts).astype(float) if recording.law.whole else None
+        self._laws: dict[float, DrawnLaw] = {}
+        self._threads: dict[int, Threads] = {}
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws of all chains."""
+        return self.shape[0] * self.shape[1]
+
+    def draws_of(self, post: int) -> PostDraws:
+        """Return the parameters of one post neuron in all draws, chain after chain."""
+        chains, draws = np.divmod(np.arange(self.n_draws), self.shape[1])
+        return post_draws(self.tree, self.recording.law, post, chains, draws)
+
+    def drawn(self, post: int, draws: PostDraws | None = None) -> Drawn:
+        """Return the parameters of one post neuron, by default in all draws."""
+        own = self.draws_of(post) if draws is None else draws
+        counts = np.ascontiguousarray(self.recording.counts[:, post])
+        coupling = coupling_of(own.bias, own.weights, own.covariate_weights)
+        return Drawn(coupling, self._law(own.parameter, counts), counts)
+
+    def _law(self, parameter: Floats, counts: NDArray) -> DrawnLaw:
+        """Return the law with a parameter (draw,); one that is the same in all draws is kept."""
+        n = parameter.size
+        if (parameter != parameter[0]).any():
+            return self._drawn_law(parameter, counts, n)
+        value = float(parameter[0])
+        if self._values is None:
+            return self._drawn_law(value, counts, n)
+        if value not in self._laws:
+            self._laws[value] = self._drawn_law(value, counts, n)
+        made = self._laws[value]
+        return made._replace(shape=np.full(n, made.shape[0]))
+
+    def _drawn_law(self, parameter: float | Floats, counts: NDArray, n: int) -> DrawnLaw:
+        law = self.recording.law
+        seen = self._values if self._values is not None else np.unique(counts)
+        given = law.with_parameter(parameter)
+        known = given.likelihood(np.repeat(seen[None], np.size(parameter), axis=0))
+        # Of traces every value is another; only laws of users' own look at it.
+        values = seen if self._values is not None or known.family == ANY else np.empty(0)
+        constant = law.log_constant(values if values.size else np.zeros(1), parameter)
+        return DrawnLaw(
+            known.family,
+            np.array(np.broadcast_to(known.shape, (n,))),
+            known.slope,
+            known.density,
+            values,
+            np.ascontiguousarray(constant, dtype=float),
+        )
+
+    def write(self, drawn: Drawn, groups: Groups, out: NDArray, in_thread: bool = False) -> None:
+        """Write the log density of each group of bins, (group, draw).
+
+        Parameters
+        ----------
+        drawn : Drawn
+        groups : Groups
+        out : array, shape (group, draw)
+        in_thread : bool
+            Whether the caller is a thread among others, so that no more are started.
+        """
+
+        def run(which: tuple[int, int]) -> None:
+            write_log_densities(self.events, *drawn, self._covariates, groups, which, out)
+
+        if in_thread:
+            run((0, groups.n_groups))
+        else:
+            self._over(groups.n_groups).over_posts(run)
+
+    def leave_out(self, drawn: Drawn, groups: Groups, n_tail: int) -> Floats:
+        """Return elpd, Pareto k and log predictive density of each group, (group, 3)."""
+        out = np.empty((groups.n_groups, 3))
+        bernoulli = self.recording.law is Bernoulli
+
+        def run(which: tuple[int, int]) -> None:
+            write_loo(self.events, *drawn, self._covariates, groups, which, n_tail, bernoulli, out)
+
+        self._over(groups.n_groups).over_posts(run)
+        return out
+
+    def _over(self, n_groups: int) -> Threads:
+        """Return threads over groups; they are kept, for starting them takes a while."""
+        if n_groups not in self._threads:
+            self._threads[n_groups] = Threads(self.threads, n_groups)
+        return self._threads[n_groups]

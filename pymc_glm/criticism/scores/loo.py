@@ -1,0 +1,292 @@
+"""Leave-one-out cross-validation by Pareto smoothed importance sampling, streamed."""
+
+import warnings
+from typing import Any
+
+import arviz_stats
+import numpy as np
+import pandas as pd
+import pymc as pm
+import xarray as xr
+from arviz_stats.base import array_stats
+from arviz_stats.utils import ELPDDataLOO
+from numpy.typing import NDArray
+
+from pymc_glm.arguments import as_number
+from pymc_glm.criticism.of_model import check_model
+from pymc_glm.criticism.one_step import Recording, recording_of
+from pymc_glm.criticism.posterior import variable
+from pymc_glm.criticism.scores.densities import Densities, Drawn
+from pymc_glm.criticism.scores.units import BLOCK_WIDTH, UNITS, Units, units_of
+from pymc_glm.kernels.pointwise import Groups
+from pymc_glm.kernels.psis import FEWEST_DRAWS, tail_length
+
+__all__ = ["good_shape", "influential", "loo"]
+
+LEFT_OUT = UNITS[:3]
+_LOOKED_AT = 40  # units of a neuron whose likelihoods tell how autocorrelated they are
+
+type Floats = NDArray[np.float64]
+
+
+def loo(
+    tree: xr.DataTree,
+    model: pm.Model | None = None,
+    *,
+    unit: str = "bin",
+    block_width: float = BLOCK_WIDTH,
+    reff: float | str = "posterior",
+    threads: int | None = None,
+) -> ELPDDataLOO:
+    r"""Estimate how well a model predicts what it is not given, leaving out one unit at a time.
+
+    .. math:: \mathrm{elpd} = \sum_i \log p(y_i \mid y_{-i}), \qquad
+        p(y_i \mid y_{-i}) \approx \frac{\sum_s w_{is}\, p(y_i \mid \theta_s)}{\sum_s w_{is}}
+
+    with weights :math:`1 / p(y_i \mid \theta_s)`, their tail smoothed (Vehtari, Gelman & Gabry
+    2017, arXiv:1507.04544; Vehtari et al. 2024, JMLR 25(72)). The numbers are those of ``az.loo``
+    with the pointwise log likelihood, which is not made here: memory is that of the result.
+
+    Parameters
+    ----------
+    tree : DataTree
+        What sampling returned; needs the posterior and the constant data. Of several sessions one,
+        see `session`.
+    model : pymc.Model, optional
+        The model that was sampled: looked at only to make sure that it is.
+    unit : {"bin", "block", "trial"}
+        What is left out at a time, always of one neuron: a bin, the bins of a block of time, or of
+        a trial (segment). Spikes in it stay known as history of others. Compare models only by
+        the same unit.
+    block_width : float
+        Seconds; the last block of a segment may be shorter.
+    reff : float or {"posterior", "likelihood"}
+        Effective draws over draws, from which the length of the tail follows. "posterior", as in
+        ``az.loo``: their mean over all variables, and 1 where there is one chain. "likelihood":
+        that of the likelihoods of each neuron, over some of its units; also right for one chain.
+    threads : int, optional
+        All cores by default; the result does not depend on them.
+
+    Returns
+    -------
+    ELPDDataLOO
+        As of ``az.loo``, for ``az.compare``, ``az.plot_khat`` and so on: ``elpd``, ``se``, ``p``
+        and, of dims (time, post), (block, post) or (trial, post), ``elpd_i``, ``p_loo_i`` and
+        ``pareto_k``, NaN where all ratios of the tail are equal. No ``log_weights``: draws x
+        observations of them do not fit.
+
+    Warns
+    -----
+    UserWarning
+        k is above ``good_k`` somewhere; it says of which neurons and when. See `influential`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The tree does not hold the draws of a network or is of another model, there are fewer than
+        25 draws, or an option is out of range.
+
+    Examples
+    --------
+    >>> import arviz as az, numpy as np, pymc_glm as pg
+    >>> rng = np.random.default_rng(1)
+    >>> tree = az.from_dict(
+    ...     {
+    ...         "posterior": {
+    ...             "bias": rng.normal(-2.0, 0.1, (4, 100, 1)),
+    ...             "weights": rng.normal(-3.0, 0.1, (4, 100, 1, 1, 1)),
+    ...         },
+    ...         "constant_data": {
+    ...             "counts": np.array([[1], [0], [0]]),
+    ...             "basis_functions": np.ones((1, 1)),
+    ...             "bin_width": np.array(0.01),
+    ...         },
+    ...     },
+    ...     coords={"post": ["a"], "pre": ["a"], "time": [0.0, 0.01, 0.02]},
+    ...     dims={
+    ...         "bias": ["post"],
+    ...         "weights": ["post", "pre", "basis"],
+    ...         "counts": ["time", "post"],
+    ...         "basis_functions": ["lag", "basis"],
+    ...     },
+    ... )
+    >>> elpd = pg.loo(tree)
+    >>> elpd.elpd_i.sel(post="a").values.round(1)
+    array([-2.1, -0. , -0.1])
+    >>> pg.influential(elpd).empty
+    True
+    """
+    weights = variable(tree, "posterior", "weights")
+    check_model(tree, model)
+    check_unit(unit)
+    n_draws = weights.sizes["chain"] * weights.sizes["draw"]
+    check_draws(n_draws)
+    recording = recording_of(tree)
+    units = units_of(recording, unit, block_width)
+    densities = Densities(tree, recording, threads)
+    efficiency = relative_efficiency(tree, reff)
+    n_posts, n_groups = len(recording.neurons), units.groups.n_groups
+    found = np.empty((3, n_posts, n_groups))
+    for post in range(n_posts):
+        drawn = densities.drawn(post)
+        own = efficiency
+        if own is None:
+            own = _of_likelihood(densities, drawn, units.groups)
+        found[:, post] = densities.leave_out(drawn, units.groups, tail_length(n_draws, own)).T
+    made = elpd_data(found, units, recording, n_draws)
+    made.elpd_i.attrs.update({"unit": unit, "block_width": float(block_width)})
+    return made
+
+
+def check_unit(unit: str) -> None:
+    """Raise ValueError if such units are not left out."""
+    if unit not in LEFT_OUT:
+        raise ValueError(f"unit: got {unit!r}, allowed are {list(LEFT_OUT)}.")
+
+
+def check_draws(n_draws: int, what: str = "tree: it") -> None:
+    """Raise ValueError if no tail can be fitted to so few draws."""
+    if n_draws < FEWEST_DRAWS:
+        raise ValueError(
+            f"{what} has {n_draws} draws in all chains, and Pareto smoothed importance sampling "
+            f"takes at least {FEWEST_DRAWS}; sample more, by hundreds."
+        )
+
+
+def good_shape(n_draws: int) -> float:
+    """Return the k up to which estimates can be trusted (Vehtari et al. 2024, section 3.2.4)."""
+    return min(1.0 - 1.0 / np.log10(n_draws), 0.7)
+
+
+def relative_efficiency(tree: xr.DataTree, reff: float | str) -> float | None:
+    """Return effective draws over draws, None if each neuron has its own.
+
+    Raises
+    ------
+    ValueError
+        Neither a number above 0 nor one of the ways.
+    """
+    if reff == "likelihood":
+        return None
+    if reff != "posterior":
+        number = as_number(reff, "reff") if not isinstance(reff, str) else -1.0
+        if number <= 0:
+            raise ValueError(
+                f"reff: got {reff!r}, allowed are numbers above 0, 'posterior' and 'likelihood'."
+            )
+        return number
+    posterior = tree["posterior"].dataset
+    n_chains, n_draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    if n_chains == 1:
+        return 1.0
+    effective = arviz_stats.ess(posterior, method="mean")
+    values = [np.ravel(effective[name].values) for name in effective.data_vars]
+    return float(np.concatenate(values).mean() / (n_chains * n_draws))
+
+
+def _of_likelihood(densities: Densities, drawn: Drawn, groups: Groups) -> float:
+    """Return the mean relative efficiency of likelihoods of one neuron, over some of its units."""
+    chosen = np.unique(np.linspace(0, groups.n_groups - 1, _LOOKED_AT).astype(int))
+    spans = [np.arange(groups.start[g], groups.start[g + 1]) for g in chosen]
+    start = np.append(0, np.cumsum([span.size for span in spans]))
+    some = Groups(groups.bins[np.concatenate(spans)], start)
+    logs = np.empty((chosen.size, densities.n_draws))
+    densities.write(drawn, some, logs)
+    values = np.exp(logs - logs.max(axis=1, keepdims=True)).reshape(-1, *densities.shape)
+    effective = array_stats.ess(values, chain_axis=1, draw_axis=2, method="mean")
+    return float(np.mean(effective) / densities.n_draws)
+
+
+def elpd_data(found: Floats, units: Units, recording: Recording, n_draws: int) -> ELPDDataLOO:
+    """Return elpd, k and log predictive density (3, post, group) as ArviZ has them, and warn."""
+    dims, coords = (units.dim, "post"), {**units.coords, "post": list(recording.neurons)}
+    elpd_i, k, p_loo_i = (
+        xr.DataArray(values.T, coords, dims, name=name)
+        for values, name in (
+            (found[0], "elpd_i"),
+            (found[1], "pareto_k"),
+            (found[2] - found[0], "p_loo_i"),
+        )
+    )
+    n = found[0].size
+    good_k = good_shape(n_draws)
+    made = ELPDDataLOO(
+        elpd=float(found[0].sum()),
+        se=float(np.sqrt(n * found[0].var(ddof=1))) if n > 1 else 0.0,
+        p=float(p_loo_i.sum()),
+        n_samples=n_draws,
+        n_data_points=n,
+        scale="log",
+        warning=bool((k > good_k).any()),
+        good_k=good_k,
+        elpd_i=elpd_i,
+        pareto_k=k,
+        p_loo_i=p_loo_i,
+    )
+    warn_of_influential(made)
+    return made
+
+
+def influential(elpd: ELPDDataLOO, threshold: float | None = None) -> pd.DataFrame:
+    """Name the observations on which leave-one-out estimates cannot be trusted.
+
+    Parameters
+    ----------
+    elpd : ELPDDataLOO
+        From `loo` or `loo_subsample`.
+    threshold : float, optional
+        Largest k that is trusted, by default ``elpd.good_k``, 0.7 from 2200 draws on.
+
+    Returns
+    -------
+    DataFrame
+        Columns neuron, time (s, of the beginning), index (of the bin, block or trial), pareto_k
+        and elpd, the largest k first.
+
+    Raises
+    ------
+    TypeError
+        Not such an object, or without pointwise values.
+
+    Examples
+    --------
+    >>> import pymc_glm as pg
+    >>> table = pg.influential(pg.loo(tree), threshold=0.3)
+    >>> bool((table["pareto_k"] > 0.3).all())
+    True
+    """
+    k, values = getattr(elpd, "pareto_k", None), getattr(elpd, "elpd_i", None)
+    if k is None or values is None or "post" not in k.dims:
+        raise TypeError(f"elpd: got {type(elpd).__name__}; give what pymc_glm.loo returned.")
+    limit = elpd.good_k if threshold is None else as_number(threshold, "threshold")
+    (dim,) = (dim for dim in k.dims if dim != "post")
+    shape = k.transpose(dim, "post").values
+    unit, post = np.nonzero(shape > limit)
+    time = k[dim] if dim.endswith("time") else k[f"{dim}_start"]
+    table = pd.DataFrame(
+        {
+            "neuron": k["post"].values[post],
+            "time": time.values[unit],
+            "index": unit if dim.endswith("time") else k[dim].values[unit],
+            "pareto_k": shape[unit, post],
+            "elpd": values.transpose(dim, "post").values[unit, post],
+        }
+    )
+    return table.sort_values("pareto_k", ascending=False, ignore_index=True)
+
+
+def warn_of_influential(elpd: ELPDDataLOO) -> None:
+    """Warn of observations with large k, and say which."""
+    found = influential(elpd)
+    if found.empty:
+        return
+    rows: Any = found.head(3).itertuples()
+    named = ", ".join(f"neuron {r.neuron!r} at {r.time:g} s (k = {r.pareto_k:.2f})" for r in rows)
+    more = ", ..." if len(found) > 3 else ""
+    warnings.warn(
+        f"loo: {len(found)} of {elpd.pareto_k.count().item()} observations have a Pareto k above "
+        f"{elpd.good_k:.2f}: {named}{more}. Do not trust their estimates; pymc_glm.influential "
+        "names all of them, pymc_glm.mend_loo refits without them where they are few.",
+        UserWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,264 @@
+"""Leave-one-out cross-validation of a random sample of observations, and of differences."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOSubsample
+from numpy.typing import NDArray
+
+from pymc_glm.arguments import random_generator
+from pymc_glm.criticism.of_model import check_model
+from pymc_glm.criticism.one_step import PostDraws, recording_of
+from pymc_glm.criticism.posterior import variable
+from pymc_glm.criticism.scores.densities import Densities
+from pymc_glm.criticism.scores.loo import (
+    check_draws,
+    good_shape,
+    relative_efficiency,
+    warn_of_influential,
+)
+from pymc_glm.criticism.scores.units import Units, units_of
+from pymc_glm.kernels.pointwise import Groups
+from pymc_glm.kernels.psis import tail_length
+
+__all__ = ["ElpdDifference", "elpd_difference", "loo_subsample"]
+
+type Floats = NDArray[np.float64]
+
+
+def loo_subsample(
+    tree: xr.DataTree,
+    model: pm.Model | None = None,
+    *,
+    n_observations: int = 10_000,
+    random_seed: int | np.random.Generator | None = None,
+    reff: float | str = "posterior",
+    threads: int | None = None,
+) -> ELPDDataLOOSubsample:
+    r"""Estimate what `loo` gives for bins from a random sample of them.
+
+    .. math:: \widehat{\mathrm{elpd}} = \sum_{i=1}^n \tilde\pi_i
+        + \frac{n}{m} \sum_{j=1}^m (\mathrm{elpd}_j - \tilde\pi_j)
+
+    the difference estimator of Magnusson, Vehtari, Jonasson & Andersen (2020, AISTATS,
+    arXiv:2001.00980), with the log densities at the posterior means of the parameters for
+    :math:`\tilde\pi`, which cost little and go over all observations.
+
+    Parameters
+    ----------
+    tree, model, reff, threads
+        See `loo`; "likelihood" is not offered.
+    n_observations : int
+        Bins (of one neuron each) in the sample, without repetition.
+    random_seed : int or numpy.random.Generator, optional
+        Of the sample. Give the same int for models that are compared: they get the same sample.
+
+    Returns
+    -------
+    ELPDDataLOOSubsample
+        As of ``az.loo_subsample``: also ``subsampling_se``, the standard error of elpd as an
+        estimate of that of all observations, and ``elpd_loo_approx``; pointwise values are NaN
+        outside the sample. Compare two by `elpd_difference`; the weights of ``az.compare`` are
+        wrong for them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `loo`; or n_observations is below 2 or above the number of observations.
+
+    Examples
+    --------
+    >>> import pymc_glm as pg
+    >>> one = pg.loo_subsample(tree, n_observations=1000, random_seed=1)
+    >>> other = pg.loo_subsample(other_tree, n_observations=1000, random_seed=1)
+    >>> pg.elpd_difference(one, other).difference > 0
+    True
+    """
+    weights = variable(tree, "posterior", "weights")
+    check_model(tree, model)
+    n_draws = weights.sizes["chain"] * weights.sizes["draw"]
+    check_draws(n_draws)
+    efficiency = relative_efficiency(tree, reff)
+    if efficiency is None:
+        raise ValueError("reff: got 'likelihood', allowed here are numbers and 'posterior'.")
+    densities = Densities(tree, recording_of(tree), threads)
+    units = units_of(densities.recording, "bin")
+    n_groups, n_posts = units.groups.n_groups, len(densities.recording.neurons)
+    n = n_groups * n_posts
+    chosen = _sample(n, n_observations, random_seed)
+    guess = np.empty((n_groups, n_posts))
+    found = np.full((3, n_groups, n_posts), np.nan)
+    for post in range(n_posts):
+        guess[:, post] = _plug_in(densities, post, units.groups)
+        own = chosen[chosen % n_posts == post] // n_posts
+        if own.size:
+            some = Groups(units.groups.bins[own], np.arange(own.size + 1))
+            length = tail_length(n_draws, efficiency)
+            found[:, own, post] = densities.leave_out(densities.drawn(post), some, length).T
+    return _subsampled(found, guess, chosen, units, densities)
+
+
+def _sample(n: int, size: int, random_seed: int | np.random.Generator | None) -> NDArray[np.intp]:
+    whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+    if not whole or not 2 <= size <= n:
+        raise ValueError(f"n_observations: got {size!r}, allowed are whole numbers from 2 to {n}.")
+    return np.sort(random_generator(random_seed).choice(n, int(size), replace=False))
+
+
+def _plug_in(densities: Densities, post: int, groups: Groups) -> Floats:
+    """Return log densities (group,) at the posterior means of the parameters."""
+    draws = densities.draws_of(post)
+    covariate_weights = draws.covariate_weights
+    if covariate_weights is not None:
+        covariate_weights = covariate_weights.mean(axis=0, keepdims=True)
+    mean = PostDraws(
+        draws.bias.mean(keepdims=True),
+        draws.weights.mean(axis=0, keepdims=True),
+        covariate_weights,
+        draws.parameter.mean(keepdims=True),
+    )
+    out = np.empty((groups.n_groups, 1))
+    densities.write(densities.drawn(post, mean), groups, out)
+    return out[:, 0]
+
+
+def _subsampled(
+    found: Floats, guess: Floats, chosen: NDArray[np.intp], units: Units, densities: Densities
+) -> ELPDDataLOOSubsample:
+    """Return the estimates from elpd, k and log predictive density (3, group, post)."""
+    n, m = guess.size, chosen.size
+    elpd_i, k, lpd = (values.ravel()[chosen] for values in found)
+    elpd, subsampling_se, se = _estimate(elpd_i, guess.ravel()[chosen], guess)
+    dims = (units.dim, "post")
+    coords = {**units.coords, "post": list(densities.recording.neurons)}
+    pointwise: dict[str, Any] = {
+        name: xr.DataArray(values, coords, dims, name=name)
+        for name, values in (
+            ("elpd_i", found[0]),
+            ("pareto_k", found[1]),
+            ("p_loo_i", found[2] - found[0]),
+            ("elpd_loo_approx", guess),
+        )
+    }
+    good_k = good_shape(densities.n_draws)
+    made = ELPDDataLOOSubsample(
+        elpd=elpd,
+        se=se,
+        p=float(n / m * (lpd - elpd_i).sum()),
+        n_samples=densities.n_draws,
+        n_data_points=n,
+        scale="log",
+        warning=bool((k > good_k).any()),
+        good_k=good_k,
+        subsample_size=m,
+        subsampling_se=subsampling_se,
+        loo_subsample_observations=chosen,
+        thin_factor=1,
+        **pointwise,
+    )
+    warn_of_influential(made)
+    return made
+
+
+def _estimate(values: Floats, guess: Floats, all_guesses: Floats) -> tuple[float, float, float]:
+    """Return the total of a quantity, its error from sampling, and its standard error over data.
+
+    Magnusson et al. (2020), equations 6 to 9: values and guesses (sample,) of a simple random
+    sample, and guesses of all.
+    """
+    n, m = all_guesses.size, values.size
+    away = values - guess
+    total = float(all_guesses.sum() + n * away.mean())
+    sampling = n**2 * (1.0 - m / n) * away.var(ddof=1) / m
+    # Sum of squares less the square of the sum over n; that of the sum is too large by `sampling`.
+    squares = (all_guesses**2).sum() + n * (values**2 - guess**2).mean()
+    spread = squares - (total**2 - sampling) / n
+    return total, float(np.sqrt(sampling)), float(np.sqrt(max(spread, 0.0)))
+
+
+class ElpdDifference(NamedTuple):
+    """How much better one model predicts than another.
+
+    Attributes
+    ----------
+    difference : float
+        elpd of the first less that of the second, in nats.
+    se : float
+        Standard error of the difference over observations, which are taken for independent.
+    subsampling_se : float
+        What the sample adds to it as an estimate of the difference over all observations; 0
+        without subsampling.
+    n_observations : int
+        Those that were looked at in both.
+
+    Examples
+    --------
+    >>> import pymc_glm as pg
+    >>> better = pg.ElpdDifference(12.0, 4.0, 0.5, 10_000)
+    >>> better.difference > 2 * (better.se**2 + better.subsampling_se**2) ** 0.5
+    True
+    """
+
+    difference: float
+    se: float
+    subsampling_se: float
+    n_observations: int
+
+
+def elpd_difference(first: ELPDDataLOO, second: ELPDDataLOO) -> ElpdDifference:
+    """Compare two models of the same data by paired differences.
+
+    For results of `loo`, what ``az.compare`` says; for those of `loo_subsample` the difference
+    estimator on the shared sample, in which all that the models have in common cancels.
+
+    Parameters
+    ----------
+    first, second : ELPDDataLOO
+        From `loo` with the same unit, or from `loo_subsample` with the same sample.
+
+    Returns
+    -------
+    ElpdDifference
+
+    Raises
+    ------
+    TypeError
+        Not such objects, or one is subsampled and the other is not.
+    ValueError
+        They are of other observations, or of other samples.
+
+    Examples
+    --------
+    >>> import pymc_glm as pg
+    >>> pg.elpd_difference(pg.loo(tree), pg.loo(other_tree)).difference > 0
+    True
+    """
+    for name, elpd in (("first", first), ("second", second)):
+        if not isinstance(elpd, ELPDDataLOO) or elpd.elpd_i is None:
+            raise TypeError(
+                f"{name}: got {type(elpd).__name__}; give what pymc_glm.loo or loo_subsample "
+                "returned."
+            )
+    one, other = first.elpd_i, second.elpd_i
+    if one.dims != other.dims or one.shape != other.shape:
+        raise ValueError(
+            f"first, second: they are of {dict(one.sizes)} and {dict(other.sizes)} observations; "
+            "give the same data and unit."
+        )
+    away = (one.values - other.values).ravel()
+    if not isinstance(first, ELPDDataLOOSubsample) or not isinstance(second, ELPDDataLOOSubsample):
+        if isinstance(first, ELPDDataLOOSubsample) or isinstance(second, ELPDDataLOOSubsample):
+            raise TypeError("first, second: one is subsampled; subsample both, or none.")
+        se = float(np.sqrt(away.size * away.var(ddof=1)))
+        return ElpdDifference(float(away.sum()), se, 0.0, away.size)
+    chosen = first.loo_subsample_observations
+    if not np.array_equal(chosen, second.loo_subsample_observations):
+        raise ValueError(
+            "first, second: they are of other samples; give both the same random_seed and "
+            "n_observations."
+        )
+    guess = (first.elpd_loo_approx.values - second.elpd_loo_approx.values).ravel()
+    total, sampling, se = _estimate(away[chosen], guess[chosen], guess)
+    return ElpdDifference(total, se, sampling, chosen.size)

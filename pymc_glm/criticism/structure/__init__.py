@@ -1,0 +1,1 @@
+"""Structure behind the network: blocks and positions, aligned across draws."""

@@ -1,0 +1,201 @@
+"""Convergence of blocks, positions and factors, judged by what does not depend on their names.
+
+Blocks can be renumbered, positions turned and mirrored, factors reordered and changed in sign
+without any change of the posterior, so that R-hat of their values says nothing.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from pymc_glm.criticism.network.diagnostics import concat, diagnostics, rank_diagnostics, varies
+from pymc_glm.criticism.structure.block_draws import block_dims, block_names, relabelled
+from pymc_glm.criticism.structure.blocks import pair_agreement
+from pymc_glm.criticism.structure.learned import is_learned
+from pymc_glm.criticism.structure.procrustes import distances_onwards
+
+__all__ = ["Structure", "structure_diagnostics"]
+
+_LABELS = ("block_labels", "weight_block_labels")
+_POSITIONS = ("latent_positions", "weight_latent_positions")
+_FACTORS = "latent_factors"
+_NO_R_HAT = 1e6  # beyond this it is a ratio to a variance of nothing but rounding
+
+
+class Structure(NamedTuple):
+    """Tables of name, r_hat and ess; of co-assignments with the status of `edge_summary` too."""
+
+    co_assignments: pd.DataFrame
+    n_blocks: pd.DataFrame
+    distances: pd.DataFrame
+    log_odds: pd.DataFrame
+    tables: pd.DataFrame  # of relabelled blocks, those used in every draw
+    not_judged: frozenset[str]  # variables of the posterior whose own values are not judged
+    remarks: tuple[str, ...]
+
+
+def structure_diagnostics(tree: xr.DataTree) -> Structure:
+    """Diagnose blocks, positions and factors that a model has learned.
+
+    Parameters
+    ----------
+    tree : DataTree
+
+    Returns
+    -------
+    Structure
+        With empty tables for what the model does not have.
+    """
+    pairs, used, tables, distances = [], [], [], []
+    not_judged: set[str] = set()
+    remarks = []
+    for labels in _LABELS:
+        if is_learned(tree, labels):
+            found = _blocks(tree, labels)
+            pairs.append(found.pairs)
+            used.append(found.used)
+            tables.append(found.tables)
+            not_judged |= found.names
+            remarks.append(found.remark)
+    for positions in _POSITIONS:
+        if is_learned(tree, positions):
+            distances.append(_distances(tree, positions))
+            not_judged.add(positions)
+            remarks.append(
+                f"{_kind(positions, 'Positions')} are judged by the distances between neurons, not "
+                "by their values, because they can be turned and mirrored at will."
+            )
+    log_odds, names, remark = _factors(tree)
+    return Structure(
+        co_assignments=concat(pairs, "status"),
+        n_blocks=concat(used),
+        distances=concat(distances),
+        log_odds=log_odds,
+        tables=concat(tables),
+        not_judged=frozenset(not_judged | names),
+        remarks=(*remarks, *remark),
+    )
+
+
+class _Blocks(NamedTuple):
+    pairs: pd.DataFrame
+    used: pd.DataFrame
+    tables: pd.DataFrame
+    names: set[str]
+    remark: str
+
+
+def _kind(name: str, noun: str) -> str:
+    """Say whether it is of the weights, where they have labels or positions of their own."""
+    return f"{noun} of the weights" if name.startswith("weight_") else noun
+
+
+def _blocks(tree: xr.DataTree, labels: str) -> _Blocks:
+    posterior = relabelled(tree, labels)
+    drawn = posterior[labels].transpose("chain", "draw", "post")
+    neurons = tuple(str(name) for name in drawn["post"].values)
+    of = " of the weights" if labels.startswith("weight_") else ""
+
+    dims = block_dims(labels)
+    n_blocks = len(block_names(tree, labels))
+    occupied = np.stack([(drawn.values == k).any(axis=2) for k in range(n_blocks)])
+    used = diagnostics(
+        xr.DataArray(occupied.sum(axis=0)[None], dims=("what", "chain", "draw")),
+        [f"number of blocks{of} used"],
+    )
+    used["r_hat"] = used["r_hat"].where(used["r_hat"] < _NO_R_HAT)
+
+    always = occupied.all(axis=(1, 2))
+    names = {str(name) for name in posterior.data_vars if name != labels}
+    tables = [
+        diagnostics(posterior[name], keep=_within(posterior[name], dims, always))
+        for name in sorted(names)
+        if np.issubdtype(posterior[name].dtype, np.floating)
+    ]
+    remark = (
+        f"{_kind(labels, 'Blocks')} are judged by which neurons share one and by the number used, "
+        "not by the labels, whose numbers mean nothing."
+    )
+    if names:
+        some = "" if always.all() else ", but for blocks that are empty in some draws"
+        remark += f" What belongs to a block is judged after relabelling{some}."
+    return _Blocks(_pairs(drawn.values, neurons, of), used, concat(tables), names, remark)
+
+
+def _pairs(labels: NDArray[np.int64], neurons: tuple[str, ...], of: str) -> pd.DataFrame:
+    """Diagnose the indicators that two neurons share a block."""
+    agreement = pair_agreement(labels, neurons)
+    rows, columns = np.triu_indices(len(neurons), 1)
+    return pd.DataFrame(
+        {
+            "name": [f"{neurons[i]} & {neurons[j]}{of and ' (weights)'}"
+                     for i, j in zip(rows, columns, strict=True)]
+        }
+        | {name: agreement[name].values[rows, columns] for name in ("r_hat", "ess", "status")}
+    )  # fmt: skip
+
+
+def _within(table: xr.DataArray, dims: tuple[str, ...], always: NDArray[np.bool_]) -> NDArray:
+    """Which elements of a table are of blocks that are always used; shape without chain, draw."""
+    own = table.isel(chain=0, draw=0, drop=True)
+    mask = np.ones(own.shape, dtype=bool)
+    for axis, dim in enumerate(own.dims):
+        if dim in dims:
+            mask &= always.reshape([-1 if i == axis else 1 for i in range(own.ndim)])
+    return mask
+
+
+def _by_pair(
+    rows: Iterable[NDArray], shape: tuple[int, int], neurons: list[str], suffix: str = ""
+) -> pd.DataFrame:
+    """Diagnostics of a symmetric quantity; for every neuron, (draw, later neuron)."""
+    tables = []
+    for first, values in enumerate(rows):
+        ordered = values.T.reshape(-1, *shape)
+        judged = varies(ordered)
+        names = [f"{neurons[first]} & {other}{suffix}" for other in neurons[first + 1 :]]
+        tables.append(
+            pd.DataFrame(
+                {"name": np.array(names, dtype=object)[judged]} | rank_diagnostics(ordered[judged])
+            )
+        )
+    return concat(tables)
+
+
+def _draws(tree: xr.DataTree, name: str) -> tuple[NDArray[np.float64], tuple[int, int], list[str]]:
+    """Values (draw, neuron, dim), chains one after the other; (chain, draw); neurons."""
+    drawn = tree["posterior"][name].transpose("chain", "draw", "post", ...)
+    n_chains, n_draws, n_neurons = drawn.shape[:3]
+    values = drawn.values.astype(np.float64).reshape(n_chains * n_draws, n_neurons, -1)
+    return values, (n_chains, n_draws), [str(label) for label in drawn["post"].values]
+
+
+def _distances(tree: xr.DataTree, name: str) -> pd.DataFrame:
+    values, shape, neurons = _draws(tree, name)
+    suffix = " (weights)" if name.startswith("weight_") else ""
+    return _by_pair(distances_onwards(values), shape, neurons, suffix)
+
+
+def _factors(tree: xr.DataTree) -> tuple[pd.DataFrame, set[str], list[str]]:
+    """Log-odds of edges, edge_intercept + u_n' diag(eigenvalues) u_m, of the latent eigenmodel."""
+    if not is_learned(tree, _FACTORS):
+        return concat([]), set(), []
+    values, shape, neurons = _draws(tree, _FACTORS)
+    remark = "because they can be reordered and changed in sign at will."
+    if not is_learned(tree, "eigenvalues"):
+        return concat([]), {_FACTORS}, [f"Latent factors are not judged, {remark}"]
+    eigenvalues = tree["posterior"]["eigenvalues"].transpose("chain", "draw", ...).values
+    intercept = np.zeros(len(values))
+    if is_learned(tree, "edge_intercept"):
+        intercept = tree["posterior"]["edge_intercept"].transpose("chain", "draw").values.ravel()
+    scaled = values * eigenvalues.reshape(len(values), 1, -1)
+    rows = (
+        intercept[:, None] + np.einsum("sd,smd->sm", scaled[:, n], values[:, n + 1 :])
+        for n in range(len(neurons))
+    )
+    remark = f"Latent factors and eigenvalues are judged by the log-odds of edges, {remark}"
+    return _by_pair(rows, shape, neurons), {_FACTORS, "eigenvalues"}, [remark]

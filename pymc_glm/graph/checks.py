@@ -1,0 +1,85 @@
+"""Whether edges, weights and biases have the conditionals that the kernels draw from."""
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.pytensorf import compile as pymc_compile
+from pytensor.graph.traversal import ancestors
+
+from pymc_glm.graph.data import data_values
+from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.find import NetworkVariables, children
+from pymc_glm.kernels.history import history_product
+
+__all__ = ["check_conditionals"]
+
+
+_CHECKED_BINS = 500
+
+
+def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) -> None:
+    """Raise unless edges, weights and biases have the conditionals that the kernels draw from.
+
+    Raises
+    ------
+    ValueError
+        Something else in the model depends on edges, weights or biases, or the activation is not
+        ``bias + coupling_activation(counts, basis_functions, weights)``.
+    """
+    bias, weights, adjacency, spikes, *_, covariates = network
+    edges = [] if adjacency is None else [(adjacency, weights)]
+    regressors = [] if covariates is None else [(covariates, spikes)]
+    for variable, child in (*edges, (weights, spikes), (bias, spikes), *regressors):
+        strangers = [c for c in children(variable, model) if c != child]
+        if strangers:
+            raise ValueError(
+                f"{strangers[0].name!r} depends on {variable.name!r}; {step} draws "
+                f"{variable.name!r} given {child.name!r} alone and would ignore it. Remove it."
+            )
+    _check_activation(model, network, step)
+
+
+def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> None:
+    """Raise unless the activation is made of known terms, judged by some bins."""
+    bias, weights, covariates = network.bias, network.weights, network.covariates
+    data = data_values(model, network)
+    first = int(data.counts.any(axis=1).argmax())
+    window = slice(first, first + _CHECKED_BINS)
+    counts = np.ascontiguousarray(data.counts[window])
+    starts = np.unique(np.clip(data.starts - first, 0, len(counts) - 1))
+    shown: dict[str, Any] = {
+        "counts": counts,
+        "segment_start": starts.astype(np.int32),
+        "data_bins": np.arange(len(counts), dtype=np.int32),
+        "covariates": None if data.covariates is None else data.covariates[window],
+    }
+    containers = {name: network.container(model, name) for name in shown}
+    givens = {c: pt.as_tensor(shown[n]) for n, c in containers.items() if c is not None}
+    psi = model.replace_rvs_by_values([network.observation.psi(network.spikes)])
+    inputs = [v for v in model.value_vars if v in ancestors(psi)]
+    rng = np.random.default_rng(0)
+    start = model.initial_point(0)
+    # Small, so that psi is recovered from the probabilities to full precision.
+    point = {v.name: rng.uniform(-0.1, 0.1, start[v.name].shape) for v in inputs}
+    here = {
+        rv: point[model.rvs_to_values[rv].name]
+        for rv in (bias, weights, covariates)
+        if rv is not None
+    }
+    expected = here[bias] + history_product(counts, data.basis, here[weights], starts)
+    if covariates is not None and data.covariates is not None:
+        units = 1.0 / np.maximum(np.abs(data.covariates).max(axis=0), 1e-300)
+        here[covariates] *= units
+        expected += data.covariates[window] @ here[covariates].T
+    try:
+        found = pymc_compile(inputs, psi, mode=INTERPRETED, givens=givens)(**point)[0]
+    except ValueError:  # other terms have the length of the recording, not of the checked bins
+        found = np.full((len(counts), len(here[weights])), np.nan)
+    if not np.allclose(found, expected, atol=1e-4):
+        raise ValueError(
+            f"the activation of {network.spikes.name!r} is not bias + coupling_activation(counts, "
+            f"basis_functions, weights), with covariates @ covariate_weights.T where there are "
+            f"covariates; {step} would ignore what else is in it. Remove it."
+        )

@@ -1,0 +1,120 @@
+"""The spikes as step methods read them: one copy for all steps and all chains of a model."""
+
+import weakref
+from itertools import chain
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pymc as pm
+from numpy.typing import NDArray
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.scalar.basic import Cast
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.graph.covariate_groups import CovariateLayout
+from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.find import NetworkVariables
+from pymc_glm.graph.shared import Shared
+from pymc_glm.kernels.likelihood import Likelihood
+from pymc_glm.kernels.sparse_history import SparseHistory, history_columns, sparse_history
+
+__all__ = ["SpikeData", "network_history", "read_spikes"]
+
+_known: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def observed_counts(model: pm.Model, spikes: TensorVariable) -> NDArray:
+    """Return the observed counts, (time, post), without a copy where they are in a container."""
+    value = model.rvs_to_values[spikes]
+    while value.owner and isinstance(getattr(value.owner.op, "scalar_op", None), Cast):
+        (value,) = value.owner.inputs
+    if isinstance(value, SharedVariable):
+        return value.get_value(borrow=True)
+    return np.asarray(value.eval(mode=INTERPRETED))
+
+
+class NetworkData(NamedTuple):
+    """What the data containers of a model hold."""
+
+    counts: NDArray  # (time, pre), that make the history
+    basis: NDArray[np.float64]  # (lag, basis)
+    starts: NDArray[np.int64]  # (segment,): first bins of segments
+    bins: NDArray[np.int64] | None  # bins that are data; None: all
+    covariates: NDArray[np.float64] | None  # (time, covariate)
+
+
+CONTAINERS = ("counts", "basis_functions", "segment_start", "data_bins", "covariates")
+
+
+def data_values(model: pm.Model, network: NetworkVariables) -> NetworkData:
+    """Return what the data containers of a network hold.
+
+    Raises
+    ------
+    ValueError
+        The model has no such data containers.
+    """
+    for name, dims in (("counts", "(time, pre)"), ("basis_functions", "(lag, basis)")):
+        if network.container(model, name) is None:
+            raise ValueError(
+                f"the model has no data container {name!r} with dims {dims}; write the activation "
+                "as bias + pymc_glm.coupling_activation(counts, basis_functions, weights) with "
+                "counts = pm.Data('counts', ...), basis_functions = pm.Data('basis_functions', "
+                "...)."
+            )
+
+    def optional(name: str) -> Any:
+        container = network.container(model, name)
+        return None if container is None else container.get_value(borrow=True)
+
+    starts = optional("segment_start")
+    return NetworkData(
+        optional("counts"),
+        np.asarray(optional("basis_functions"), dtype=np.float64),
+        np.zeros(1, np.int64) if starts is None else np.asarray(starts, np.int64),
+        optional("data_bins"),
+        optional("covariates"),
+    )
+
+
+class SpikeData(NamedTuple):
+    """History and law of the counts."""
+
+    history: SparseHistory
+    likelihood: Likelihood
+
+    def with_shape(self, shape: NDArray[np.float64]) -> Self:
+        """Return the data under another shape of the law."""
+        return self._replace(likelihood=self.likelihood._replace(shape=shape))
+
+
+def network_history(data: NetworkData, layout: CovariateLayout | None) -> SparseHistory:
+    """Return the history in the bins that are data, covariates after the pre neurons."""
+    columns = history_columns(data.counts, data.basis, data.starts)
+    if layout is not None and data.covariates is not None:
+        columns = chain(columns, layout.columns(data.covariates))
+    kept = slice(None) if data.bins is None else data.bins
+    return sparse_history(column[kept] for column in columns)
+
+
+def read_spikes(model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
+    """Return history and counts, the same object for all steps of a model."""
+    every = [network.container(model, name) for name in CONTAINERS]
+    container = every[0]
+    sources = [known.get_value(borrow=True) for known in every if known is not None]
+    seen = _known.get(container)
+    if seen is None or any(r() is not s for r, s in zip(seen[0], sources, strict=True)):
+        counts = observed_counts(model, network.spikes).T
+        whole = network.observation.whole
+        kind = np.min_scalar_type(-1 - int(counts.max())) if whole else np.float64
+        counts = np.ascontiguousarray(counts, kind)
+        layout = None
+        if network.covariates is not None:
+            layout = CovariateLayout.of_network(model, network)
+        data = SpikeData(
+            network_history(data_values(model, network), layout),
+            network.observation.likelihood(counts),
+        )
+        seen = [weakref.ref(source) for source in sources], Shared(data)
+        _known[container] = seen
+    return seen[1]

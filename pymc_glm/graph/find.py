@@ -1,0 +1,130 @@
+"""What every step method shares: the network's variables found in the graph, and its prior.
+
+The graph is the only contract between a model and its steps. Variables are found by their types,
+data in the data containers.
+"""
+
+from typing import Any, NamedTuple
+
+import pymc as pm
+from pytensor.graph.traversal import ancestors, walk
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.observations import Observation, observation_of
+
+__all__ = ["NetworkVariables", "children", "find_network", "find_networks"]
+
+
+class NetworkVariables(NamedTuple):
+    """The random variables of a network GLM."""
+
+    bias: TensorVariable  # (post,)
+    weights: TensorVariable  # (post, pre, basis)
+    adjacency: TensorVariable | None  # (post, pre); None: every edge is present
+    spikes: TensorVariable  # (time, post), observed
+    observation: Observation
+    parameter: TensorVariable | None = None  # of the law, (post,) or (), where it is learned
+    covariates: TensorVariable | None = None  # weights (post, covariate), where there are any
+
+    def holds(self, vars: Any, model: pm.Model) -> bool:
+        """Tell whether one of some random or value variables is of this network."""
+        given = vars if isinstance(vars, list | tuple) else [vars]
+        own = (self.bias, self.weights, self.adjacency, self.parameter, self.covariates)
+        return any(model.values_to_rvs.get(v, v) in own for v in given)
+
+    def container(self, model: pm.Model, name: str) -> Any:
+        """Return a data container of the session, None if there is none."""
+        before, separator, _ = str(self.weights.name).rpartition("::")
+        return model.named_vars.get(f"{before}{separator}{name}")
+
+
+def find_networks(model: pm.Model) -> list[NetworkVariables]:
+    """Find the network GLMs in a model, one of each session.
+
+    Raises
+    ------
+    ValueError
+        There is none, or one without biases or observed counts of a known law.
+    """
+    slabs = [rv for rv in model.free_RVs if isinstance(rv.owner.op, SpikeAndSlabRV)]
+    if not slabs:
+        raise ValueError(
+            "the model has 0 SpikeAndSlab variables [], a network GLM has one; build it with "
+            "pymc_glm.build_glm."
+        )
+    return [_network_of(weights, model) for weights in slabs]
+
+
+def find_network(model: pm.Model, vars: Any = None) -> NetworkVariables:
+    """Find the network GLM in a model.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    vars : list of variables, optional
+        Random or value variables, to tell networks apart where there are several.
+
+    Raises
+    ------
+    ValueError
+        There is no network in the model, more than one, or one without observed counts.
+    """
+    found = find_networks(model)
+    if vars:
+        found = [network for network in found if network.holds(vars, model)] or found
+    if len(found) > 1:
+        names = [str(network.weights.name) for network in found]
+        raise ValueError(
+            f"the model has {len(found)} SpikeAndSlab variables {names}, of as many networks; say "
+            "by vars= of which this is."
+        )
+    return found[0]
+
+
+def _network_of(weights: TensorVariable, model: pm.Model) -> NetworkVariables:
+    def the(variables: list, kind: str) -> TensorVariable:
+        if len(variables) != 1:
+            raise ValueError(
+                f"the model has {len(variables)} {kind} variables "
+                f"{[v.name for v in variables]} beside {weights.name!r}, a network GLM has one; "
+                "build it with pymc_glm.build_glm."
+            )
+        return variables[0]
+
+    spikes = the([rv for rv in model.observed_RVs if weights in ancestors([rv])], "observed")
+    parents = set(ancestors([spikes]))
+
+    def of_type(kind: type) -> list[TensorVariable]:
+        return [rv for rv in model.free_RVs if isinstance(rv.owner.op, kind) and rv in parents]
+
+    bias = the(of_type(BaselineRV), "Baseline")
+    the(of_type(SpikeAndSlabRV), "SpikeAndSlab")
+    observation = observation_of(spikes)
+    if observation is None:
+        raise ValueError(
+            f"the observed variable {spikes.name!r} follows {spikes.owner.op}, which is no known "
+            "observation model of a network GLM."
+        )
+    parameter = observation.learned
+    return NetworkVariables(
+        bias,
+        weights,
+        next((rv for rv in of_type(EdgeRV) if rv in ancestors([weights])), None),
+        spikes,
+        observation,
+        parameter if parameter in model.free_RVs else None,
+        next(iter(of_type(CovariateWeightsRV)), None),
+    )
+
+
+def children(variable: TensorVariable, model: pm.Model) -> list[TensorVariable]:
+    """Return the random variables and potentials that have this one as a parent, not further on."""
+    others = {*model.basic_RVs, *model.potentials} - {variable}
+
+    def parents(node):
+        return node.owner.inputs if node.owner and node not in others else []
+
+    return [
+        other for other in others if other.owner and variable in walk(other.owner.inputs, parents)
+    ]

@@ -1,0 +1,318 @@
+"""Builders: counts, a basis and the chosen parts made into an ordinary ``pm.Model``."""
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import xarray as xr
+from numpy.typing import ArrayLike
+from pytensor.tensor.random.basic import NormalRV
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_glm.activation import coupling_activation
+from pymc_glm.covariates import CovariatePrior, Covariates, read_covariates
+from pymc_glm.design import Design, make_design
+from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
+from pymc_glm.models.pooling import alike_covariates, join_sessions, naming, of_session, sessions_of
+from pymc_glm.models.sessions import SessionModel
+from pymc_glm.observations import Observation, observation_model
+from pymc_glm.priors.edges import BernoulliEdges, Edges
+from pymc_glm.priors.weights import (
+    SPIKE_EFFECT,
+    GaussianWeights,
+    Weights,
+    weight_units,
+)
+from pymc_glm.recipe import record_recipe
+from pymc_glm.spikes import neuron_positions
+
+__all__ = ["build_glm"]
+
+BIAS_SIGMA = 1.0  # log-odds; two such deviations around 5 Hz span 0.7 to 32 Hz in bins of 5 ms
+
+
+def _coords(design: Design) -> dict:
+    neurons = design.counts["neuron"].values
+    return {
+        "time": design.counts["time"].values,
+        "post": neurons,
+        "pre": neurons,
+        "basis": design.basis["basis"].values,
+        "lag": design.basis["lag"].values,
+    }
+
+
+def _bias(
+    bias: TensorVariable | None,
+    bias_rate: ArrayLike | None,
+    observation: Observation,
+    design: Design,
+) -> TensorVariable:
+    n_neurons = design.counts.sizes["neuron"]
+    if bias is not None:
+        owner = bias.owner if isinstance(bias, TensorVariable) else None
+        if owner is None or not isinstance(owner.op, NormalRV):
+            raise TypeError(
+                f"bias: got {bias!r}; allowed is a normal prior such as pm.Normal.dist(-4, 1), or "
+                "None for one around bias_rate."
+            )
+        if bias.type.shape not in ((), (1,), (None,), (n_neurons,)):
+            raise ValueError(
+                f"bias: the prior has the shape {bias.type.shape}; give a scalar one or one of "
+                f"shape ({n_neurons},)."
+            )
+        mu, sigma = owner.op.dist_params(owner)
+        return Baseline("bias", mu, sigma, dims="post")
+    bias_rate = observation.typical_rate if bias_rate is None else bias_rate
+    try:
+        rate = np.broadcast_to(np.asarray(bias_rate, dtype=float), (n_neurons,))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"bias_rate: got {bias_rate!r}; give one rate in Hz or one for each of the {n_neurons} "
+            "neurons."
+        ) from error
+    highest = observation.most / design.bin_width
+    lowest = 0.0 if observation.whole else -np.inf
+    wrong = ~((rate > lowest) & (rate < highest))
+    if wrong.any():
+        below = f" and below {highest:g} Hz, {observation.most:g} spikes a bin"
+        raise ValueError(
+            f"bias_rate: got {rate[wrong][0]:g} Hz, allowed are rates above 0"
+            f"{below if np.isfinite(highest) else ''}."
+        )
+    center = observation.activation(rate, design.bin_width)
+    return Baseline("bias", center, BIAS_SIGMA, dims="post")
+
+
+def _network(edges: Edges, weights: Weights, design: Design, law: Observation) -> TensorVariable:
+    """Register adjacency (unless dense) and weights."""
+    n_neurons = design.counts.sizes["neuron"]
+    probability = edges.edge_probability(n_neurons)
+    if probability is None:
+        adjacency = pt.constant(np.ones((n_neurons, n_neurons), dtype=np.int8))
+    else:
+        adjacency = Edge("adjacency", probability, dims=("post", "pre"))
+    effect = SPIKE_EFFECT / design.bin_width if law.effect is None else law.effect
+    units = weight_units(design.basis.values, effect, n_neurons, dense=probability is None)
+    slab = weights.slab(n_neurons, units)
+    return SpikeAndSlab(
+        "weights",
+        adjacency,
+        slab.mean,
+        slab.whitening,
+        dims=("post", "pre", "basis"),
+    )
+
+
+def _data(design: Design) -> tuple[TensorVariable, TensorVariable, TensorVariable | None]:
+    """Register the data containers; return counts, basis functions and starts of segments."""
+    counts = pm.Data("counts", design.counts.values, dims=("time", "post"))
+    basis = pm.Data("basis_functions", design.basis.values, dims=("lag", "basis"))
+    pm.Data("bin_width", design.bin_width)
+    position = neuron_positions(design.counts)
+    model = pm.modelcontext(None)
+    if position is not None:
+        model.add_coord("space", position["space"].values)
+        pm.Data("position", position.values, dims=("post", "space"))
+    starts = None
+    if design.starts.size > 1:
+        model.add_coord("segment", np.arange(design.starts.size))
+        starts = pm.Data("segment_start", design.starts, dims="segment")
+    return counts, basis, starts
+
+
+def _observed(
+    design: Design, law: Observation, counts: TensorVariable, psi: TensorVariable
+) -> None:
+    """Register the observed spikes, in the bins that are data."""
+    model = pm.modelcontext(None)
+    model.add_coord("observation", [law.name])
+    pm.Data("observation_law", [1], dims="observation")
+    for name, value in law.containers().items():
+        pm.Data(name, value)
+    dims = ("time", "post")
+    if design.data_bins is not None:
+        model.add_coord("observed_time", design.counts["time"].values[design.data_bins])
+        bins = pm.Data("data_bins", design.data_bins, dims="observed_time")
+        psi, counts, dims = psi[bins], counts[bins], ("observed_time", "post")
+    law.distribution("spikes", psi, observed=counts, dims=dims)
+
+
+def _covariate_activation(
+    covariates: Covariates, prior: CovariatePrior | None, n_neurons: int
+) -> TensorVariable:
+    """Register covariates and their weights; return what they add to psi."""
+    prior = CovariatePrior() if prior is None else prior
+    if not isinstance(prior, CovariatePrior):
+        raise TypeError(
+            f"covariate_prior: got {prior!r}; give an instance of pg.CovariatePrior, or None."
+        )
+    pm.modelcontext(None).add_coord("covariate", covariates.values["covariate"].values)
+    values = pm.Data("covariates", covariates.values.values, dims=("time", "covariate"))
+    return values @ prior.weights(covariates, n_neurons).T
+
+
+def build_glm(
+    counts: xr.DataArray | ArrayLike,
+    basis: xr.DataArray | ArrayLike,
+    *,
+    edges: Edges | None = None,
+    weights: Weights | None = None,
+    observation: str | Observation = "bernoulli",
+    bias: TensorVariable | None = None,
+    bias_rate: ArrayLike | None = None,
+    covariates: xr.DataArray | ArrayLike | None = None,
+    covariate_prior: CovariatePrior | None = None,
+    exclude: ArrayLike | None = None,
+    unknown_history: str = "recorded",
+    share: str = "hyperparameters",
+) -> pm.Model:
+    r"""Build a Bayesian network GLM as an ordinary PyMC model.
+
+    .. math::
+
+        \psi_{tn} = b_n + \sum_{m,k} w_{nmk} x_{tmk} + \sum_c v_{nc} z_{tc}, \qquad
+        y_{tn} \sim \mathrm{observation}(\psi_{tn}), \qquad
+        w_{nm} \mid A_{nm} = 1 \sim \mathrm{Normal}, \; w_{nm} \mid A_{nm} = 0 \sim \delta_0
+
+    (Linderman, Adams & Pillow 2016, arXiv:1610.08465, equations 1-3).
+
+    Parameters
+    ----------
+    counts : DataArray (time, neuron), or array with a basis that knows its bin width
+        Spike counts, e.g. from `pymc_glm.bin_spikes`, or a pynapple TsdFrame of them. No history
+        goes over the borders of trials, epochs and gaps: where a coordinate ``segment`` or
+        ``trial`` (time) changes, or time jumps. A dict of names to counts, or a list, is of
+        several sessions, see ``share``.
+    basis : DataArray or array, (lag, basis)
+        Basis functions of the coupling filters, e.g. from `pymc_glm.basis.raised_cosine`.
+    edges : Edges, optional
+        Prior of the edges, by default ``BernoulliEdges()``.
+    weights : Weights, optional
+        Prior of the weights of present edges, by default ``GaussianWeights()``.
+    observation : str or Observation
+        Law of the counts: "bernoulli", "negative_binomial", "poisson", "gaussian" (of traces), or
+        an observation model with parameters such as ``pymc_glm.Binomial(n_trials)``.
+    bias : PyMC distribution, optional
+        A normal prior of the biases (log-odds of a spike in a bin of a silent network; log rates
+        for the laws without a largest count), e.g.
+        ``pm.Normal.dist(-4, 1)``. By default around the one that gives bias_rate,
+        with standard deviation 1.
+    bias_rate : float or array (neuron,)
+        Rate in Hz around which the default prior of the biases stands, by default 5 Hz.
+    covariates : DataArray or array (time, covariate), optional
+        What else is known in each bin, e.g. from `pymc_glm.covariate_design`; biases are those at
+        zero.
+    covariate_prior : CovariatePrior, optional
+        Prior of their weights, by default ``CovariatePrior()``.
+    exclude : array of bool (time,) or of seconds (interval, 2), optional
+        Bins that are no data, such as artefacts; or intervals [start, stop).
+    unknown_history : {"recorded", "exclude"}
+        Bins whose history reaches into excluded bins, or before the start of a segment: either
+        history is as the counts have it, silent before the start; or such bins are no data either.
+    share : {"hyperparameters", "weights"}
+        Of several sessions: each has neurons and a network of its own, under a common prior, and
+        variables ``session::weights`` and so on (`pymc_glm.session` takes one out of a posterior);
+        or all have the same neurons and one network. ``edges``, ``weights``, ``bias_rate``,
+        ``covariates``, ``covariate_prior`` and ``exclude`` may be dicts from names to what goes
+        for a session, the latter two lists as well.
+
+    Returns
+    -------
+    pymc.Model
+        Variables ``adjacency`` (post, pre), ``weights`` (post, pre, basis), ``bias`` (post), the
+        learned hyperparameters, and the observed ``spikes`` (time, post); data containers
+        ``counts`` (time, post), ``basis_functions`` (lag, basis), ``bin_width``,
+        ``observation_law``, whose coordinate ``observation`` names the law, its ``n_trials`` or
+        fixed ``dispersion`` and, where known, ``position`` (post, space). With covariates,
+        ``covariate_weights`` (post, covariate) and ``covariates`` (time, covariate); with several
+        segments, ``segment_start`` (segment); where bins are excluded, ``data_bins``, and
+        ``spikes`` has the dims (observed_time, post). ``recipe`` has all other arguments as text in
+        its coordinate ``recipe_line``; `pymc_glm.load` builds the model again from it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Counts, basis or a hyperparameter cannot be used; the message says which, where and why.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc_glm as pg
+    >>> counts = np.random.default_rng(1).poisson(0.05, (500, 3)).clip(0, 1)
+    >>> basis = pg.basis.raised_cosine(2, window=0.05, bin_width=0.005)
+    >>> model = pg.build_glm(counts, basis)
+    >>> [variable.name for variable in model.free_RVs][:2]
+    ['bias', 'edge_probability']
+    """
+    law = observation_model(observation)
+    sessions = sessions_of(counts)
+    if share not in ("hyperparameters", "weights"):
+        raise ValueError(f"share: got {share!r}, allowed are 'hyperparameters' and 'weights'.")
+    if sessions is not None and share == "weights":
+        counts, covariates, exclude = join_sessions(sessions, covariates, exclude, basis, law)
+        sessions = None
+    settings: dict[str, Any] = {
+        "edges": edges,
+        "weights": weights,
+        "bias_rate": bias_rate,
+        "covariates": covariates,
+        "covariate_prior": covariate_prior,
+        "exclude": exclude,
+    }
+    with pm.Model() as model:
+        if sessions is None:
+            _add_network(counts, basis, law, bias, unknown_history, **settings)
+        else:
+            settings["covariates"] = alike_covariates(covariates, sessions)
+            for name, own in sessions.items():
+                said = {k: of_session(v, name, k, sessions) for k, v in settings.items()}
+                with SessionModel(name), naming(name):
+                    _add_network(own, basis, law, bias, unknown_history, **said)
+        chosen = {k: settings[k] for k in ("edges", "weights", "bias_rate", "covariate_prior")}
+        record_recipe(
+            chosen | {"observation": observation, "bias": bias},
+            None if sessions is None else list(sessions),
+        )
+    return model
+
+
+def _add_network(
+    counts: Any,
+    basis: Any,
+    law: Observation,
+    bias: TensorVariable | None,
+    unknown_history: str,
+    *,
+    edges: Edges | None,
+    weights: Weights | None,
+    bias_rate: ArrayLike | None,
+    covariates: Any,
+    covariate_prior: CovariatePrior | None,
+    exclude: Any,
+) -> None:
+    """Register the network GLM of one session with the model in context."""
+    edges = BernoulliEdges() if edges is None else edges
+    weights = GaussianWeights() if weights is None else weights
+    for name, part, kind, example in (
+        ("edges", edges, Edges, "pg.BernoulliEdges()"),
+        ("weights", weights, Weights, "pg.GaussianWeights()"),
+    ):
+        if not isinstance(part, kind):
+            raise TypeError(f"{name}: got {part!r}; give an instance such as {example}.")
+    design = make_design(counts, basis, exclude, unknown_history, law.whole)
+    seen = slice(None) if law.whole or design.data_bins is None else design.data_bins
+    law.check(design.observed[seen], design.counts["neuron"].values.tolist(), design.bin_width)
+    known = None
+    if covariates is not None:
+        known = read_covariates(covariates, design.counts, design.data_bins)
+    if known is None and covariate_prior is not None:
+        raise ValueError("covariate_prior: there are no covariates; give covariates= too.")
+    pm.modelcontext(None).add_coords(_coords(design))
+    spikes, functions, starts = _data(design)
+    baseline = _bias(bias, bias_rate, law, design)
+    coupling = _network(edges, weights, design, law)
+    psi = baseline + coupling_activation(spikes, functions, coupling, starts)
+    if known is not None:
+        psi += _covariate_activation(known, covariate_prior, design.counts.sizes["neuron"])
+    _observed(design, law, spikes, psi)

@@ -1,0 +1,18 @@
+"""What the priors of edges and weights can share: blocks, positions and features of pairs."""
+
+from pymc_glm.priors.features.blocks import Blocks, between, blocks
+from pymc_glm.priors.features.neurons import by_neuron
+from pymc_glm.priors.features.pairs import pair_features
+from pymc_glm.priors.features.positions import Positions, length_scale, positions, squared_distance
+
+__all__ = [
+    "Blocks",
+    "Positions",
+    "between",
+    "blocks",
+    "by_neuron",
+    "length_scale",
+    "pair_features",
+    "positions",
+    "squared_distance",
+]

@@ -1,0 +1,335 @@
+"""Cross-validation with refits, over blocks of time or trials, by ArviZ."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from arviz_stats import SamplingWrapper, lfo_cv, loo_kfold
+from arviz_stats.utils import ELPDData
+from numpy.typing import NDArray
+
+from pymc_glm.arguments import as_number, random_generator
+from pymc_glm.criticism.one_step import recording_of
+from pymc_glm.criticism.scores.densities import Densities
+from pymc_glm.criticism.scores.units import units_of
+from pymc_glm.kernels.pointwise import Groups
+from pymc_glm.sampling.sample import sample
+
+__all__ = ["BlockRefits", "kfold", "leave_future_out"]
+
+_BLOCK_WIDTH = 10.0  # s
+
+type Build = Callable[..., pm.Model]
+
+
+class Held(NamedTuple):
+    """What is left out of a fit."""
+
+    excluded: NDArray[np.bool_]  # (time,)
+    groups: Groups  # the blocks to score
+
+
+class BlockRefits(SamplingWrapper):
+    """Refits without some blocks of time or trials, as ArviZ asks for them.
+
+    `kfold` and `leave_future_out` use it; so can ``az.reloo`` and what else takes a sampling
+    wrapper, with `data` as the tree.
+
+    Parameters
+    ----------
+    tree : DataTree
+        The fit to all data.
+    build : callable
+        ``build(exclude=mask)`` returns the model without the bins of mask (time,), such as
+        ``functools.partial(pg.build_glm, counts, basis)``. Where bins are no data anyhow, it must
+        leave them out too.
+    unit : {"block", "trial"}
+        What is left out as a whole.
+    block_width : float
+        Seconds of the blocks.
+    sample_kwargs : mapping, optional
+        For `sample`: draws, tune, chains and so on; not model and random_seed.
+    random_seed : int or numpy.random.Generator, optional
+        Of the refits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The tree does not hold the draws of a network, or an argument is out of range.
+
+    Examples
+    --------
+    >>> import functools, arviz as az, pymc_glm as pg
+    >>> build = functools.partial(pg.build_glm, counts, basis, **parts)
+    >>> refits = pg.BlockRefits(tree, build, sample_kwargs=options, random_seed=1)
+    >>> az.loo_kfold(refits.data, refits, k=2).n_data_points  # blocks of 10 s
+    3
+    """
+
+    def __init__(
+        self,
+        tree: xr.DataTree,
+        build: Build,
+        *,
+        unit: str = "block",
+        block_width: float = _BLOCK_WIDTH,
+        sample_kwargs: Mapping[str, Any] | None = None,
+        random_seed: int | np.random.Generator | None = None,
+    ):
+        if unit not in ("block", "trial"):
+            raise ValueError(f"unit: got {unit!r}, allowed are 'block' and 'trial'.")
+        if not callable(build):
+            raise TypeError(
+                f"build: got {type(build).__name__}; give a function of exclude= that returns a "
+                "model, such as functools.partial(pymc_glm.build_glm, counts, basis)."
+            )
+        taken = {"model", "random_seed"} & set(sample_kwargs or {})
+        if taken:
+            raise ValueError(
+                f"sample_kwargs: got {', '.join(sorted(taken))}; the model comes from build=, and "
+                "random_seed= is an argument of its own."
+            )
+        super().__init__(model=None, idata_orig=tree, sample_kwargs=dict(sample_kwargs or {}))
+        self._build = build
+        self._recording = recording_of(tree)
+        self._units = units_of(self._recording, unit, block_width)
+        self._rng = random_generator(random_seed)
+        self.data = self._with_log_likelihood(tree)
+
+    @property
+    def n_units(self) -> int:
+        """Number of blocks or trials."""
+        return self._units.groups.n_groups
+
+    def sel_observations(self, idx: NDArray[np.intp]) -> tuple[NDArray[np.bool_], Held]:
+        """Return the bins to leave out, and what is to be scored."""
+        own = _some(self._units.groups, np.atleast_1d(idx))
+        excluded = np.zeros(len(self._recording.counts), dtype=bool)
+        excluded[own.bins] = True
+        return excluded, Held(excluded, own)
+
+    def sample(self, modified_observed_data: NDArray[np.bool_]) -> xr.DataTree:
+        """Fit the model to what is not left out.
+
+        Raises
+        ------
+        ValueError
+            The model that `build` returned has not the bins that it should have.
+        """
+        excluded = modified_observed_data
+        model = self._build(exclude=excluded)
+        self._check(model, excluded)
+        options = {"progressbar": False, "quiet": True} | self.sample_kwargs
+        (own,) = self._rng.spawn(1)
+        return sample(model=model, random_seed=own, **options)
+
+    def get_inference_data(self, fitted_model: xr.DataTree) -> xr.DataTree:
+        """Return the fit as it is."""
+        return fitted_model
+
+    def log_likelihood__i(self, excluded_obs: Held, idata__i: xr.DataTree) -> xr.DataArray:
+        """Return the log likelihood of what was left out, (chain, draw, unit), all neurons."""
+        return self._log_likelihood(idata__i, excluded_obs.groups)
+
+    def located(self, result: ELPDData) -> ELPDData:
+        """Add to a result when its units begin."""
+        dim = self._units.dim
+        name = f"{dim}_start"
+        begins = self.data["log_likelihood"].dataset[name].sel({dim: result.elpd_i[dim]})
+        result.elpd_i = result.elpd_i.assign_coords({name: begins})
+        return result
+
+    def _log_likelihood(self, tree: xr.DataTree, groups: Groups) -> xr.DataArray:
+        densities = Densities(tree, self._recording)
+        total = np.zeros((groups.n_groups, densities.n_draws))
+        for post in range(len(self._recording.neurons)):
+            values = np.empty_like(total)
+            densities.write(densities.drawn(post), groups, values)
+            total += values
+        shaped = total.T.reshape(*densities.shape, groups.n_groups)
+        return xr.DataArray(shaped, dims=("chain", "draw", self._units.dim), name="spikes")
+
+    def _with_log_likelihood(self, tree: xr.DataTree) -> xr.DataTree:
+        """Return posterior and log likelihood of units, which ArviZ starts from."""
+        own = self._log_likelihood(tree, self._units.groups).assign_coords(self._units.coords)
+        posterior = tree["posterior"].to_dataset()
+        own = own.assign_coords(chain=posterior["chain"], draw=posterior["draw"])
+        return xr.DataTree.from_dict({"posterior": posterior, "log_likelihood": own.to_dataset()})
+
+    def _check(self, model: pm.Model, excluded: NDArray[np.bool_]) -> None:
+        data = np.arange(len(excluded)) if self._recording.bins is None else self._recording.bins
+        expected = data[~excluded[data]]
+        got: Any = None
+        if isinstance(model, pm.Model) and "data_bins" in model.named_vars:
+            got = model["data_bins"].get_value()
+        if not np.array_equal(got, expected):
+            n = "no model" if not isinstance(model, pm.Model) else (
+                "all bins" if got is None else f"{len(got)} bins"
+            )  # fmt: skip
+            raise ValueError(
+                f"build: of {len(data)} bins {len(data) - len(expected)} were to be left out, and "
+                f"it returned {n}; hand exclude= on to pymc_glm.build_glm, joined with what is "
+                "excluded anyhow."
+            )
+
+
+def _some(groups: Groups, index: NDArray[np.intp]) -> Groups:
+    """Return some of the groups of bins."""
+    bins = [groups.bins[groups.start[i] : groups.start[i + 1]] for i in index]
+    return Groups(np.concatenate(bins), np.append(0, np.cumsum([b.size for b in bins])))
+
+
+def kfold(
+    tree: xr.DataTree,
+    build: Build,
+    *,
+    k: int = 5,
+    unit: str = "block",
+    block_width: float = _BLOCK_WIDTH,
+    random_seed: int | np.random.Generator | None = None,
+    **sample_kwargs: Any,
+) -> ELPDData:
+    """Cross-validate with k refits, each without a k-th of the blocks of time or trials.
+
+    Where Pareto k of `loo` is too large, and where what is left out should be more than a bin: the
+    spikes just before and after a bin tell much about it.
+
+    Parameters
+    ----------
+    tree : DataTree
+        The fit to all data.
+    build : callable
+        ``build(exclude=mask)`` returns the model without the bins of mask (time,), such as
+        ``functools.partial(pg.build_glm, counts, basis)``.
+    k : int
+        Number of folds, from 2; blocks are dealt out to them at random.
+    unit : {"block", "trial"}
+    block_width : float
+        Seconds of the blocks.
+    random_seed : int or numpy.random.Generator, optional
+        Of the folds and the refits.
+    **sample_kwargs
+        For `sample`, such as draws, tune and chains.
+
+    Returns
+    -------
+    ELPDData
+        Of ArviZ, pointwise over units, log densities joint over neurons and bins of a unit;
+        ``az.compare`` takes several with the same units and random seed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The tree does not hold the draws of a network, an argument is out of range, or `build` does
+        not leave out what it should.
+
+    Notes
+    -----
+    Counts of bins that are left out still are the history of those after them.
+
+    Examples
+    --------
+    >>> import functools, pymc_glm as pg
+    >>> build = functools.partial(pg.build_glm, counts, basis, **parts)
+    >>> elpd = pg.kfold(tree, build, k=2, draws=50, tune=50, random_seed=1, progressbar=False)
+    >>> elpd.elpd_i.sizes
+    Frozen({'block': 3})
+    """
+    rng = random_generator(random_seed)
+    refits = BlockRefits(
+        tree, build, unit=unit, block_width=block_width, sample_kwargs=sample_kwargs,
+        random_seed=rng,
+    )  # fmt: skip
+    n = refits.n_units
+    if n < 2:
+        shorter = "give shorter blocks by block_width" if unit == "block" else "take 'block'"
+        raise ValueError(f"unit: there is one {unit}, folds take two or more; {shorter}.")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 2 <= k <= n:
+        raise ValueError(
+            f"k: got {k!r}, allowed are whole numbers from 2 to {n}, the number of {unit}s"
+            + (" (shorter ones by block_width)." if unit == "block" else ".")
+        )
+    folds = rng.permutation(np.arange(n) % k) + 1
+    return refits.located(loo_kfold(refits.data, refits, pointwise=True, folds=folds))
+
+
+def leave_future_out(
+    tree: xr.DataTree,
+    build: Build,
+    start: float,
+    *,
+    horizon: int = 1,
+    unit: str = "block",
+    block_width: float = _BLOCK_WIDTH,
+    method: str = "approx",
+    random_seed: int | np.random.Generator | None = None,
+    **sample_kwargs: Any,
+) -> ELPDData:
+    """Predict each block of time or trial from those before it.
+
+    Parameters
+    ----------
+    tree : DataTree
+        The fit to all data.
+    build : callable
+        As for `kfold`.
+    start : float
+        Seconds: the first prediction is of the first unit that begins there or later.
+    horizon : int
+        How many units are predicted together.
+    unit : {"block", "trial"}
+    block_width : float
+        Seconds of the blocks.
+    method : {"approx", "exact"}
+        Refits only where Pareto k of the importance weights is above 0.7, or one for every unit
+        (Bürkner, Gabry & Vehtari 2020, Journal of Statistical Computation and Simulation
+        90:2499-2523).
+    random_seed : int or numpy.random.Generator, optional
+        Of the refits.
+    **sample_kwargs
+        For `sample`, such as draws, tune and chains.
+
+    Returns
+    -------
+    ELPDData
+        Of ArviZ, pointwise over units; ``refits`` says where there were some.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of `kfold`; or no unit lies before or after `start`.
+
+    Examples
+    --------
+    >>> import functools, pymc_glm as pg
+    >>> build = functools.partial(pg.build_glm, counts, basis, **parts)
+    >>> elpd = pg.leave_future_out(tree, build, start=20.0, block_width=5.0, random_seed=1,
+    ...                            draws=50, tune=50, progressbar=False)
+    >>> elpd.elpd_i.sizes["block"]  # 20 to 25 s
+    1
+    """
+    if method not in ("approx", "exact"):
+        raise ValueError(f"method: got {method!r}, allowed are 'approx' and 'exact'.")
+    refits = BlockRefits(
+        tree, build, unit=unit, block_width=block_width, sample_kwargs=sample_kwargs,
+        random_seed=random_seed,
+    )  # fmt: skip
+    begins = refits.data["log_likelihood"].dataset[f"{unit}_start"].values
+    first = int(np.sum(begins < as_number(start, "start") - 1e-9))
+    if not 1 <= first < refits.n_units:
+        raise ValueError(
+            f"start: got {start:g} s, and {unit}s begin from {begins[0]:g} to {begins[-1]:g} s; "
+            "give a time above the first and up to the last of these."
+        )
+    left = refits.n_units - first
+    whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
+    if not whole or not 1 <= horizon <= left:
+        raise ValueError(
+            f"horizon: got {horizon!r}, allowed are whole numbers from 1 to {left}, the number of "
+            f"{unit}s from start on."
+        )
+    return refits.located(
+        lfo_cv(refits.data, refits, first, horizon, time_dim=unit, pointwise=True, method=method)
+    )

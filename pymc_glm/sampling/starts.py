@@ -1,0 +1,96 @@
+"""Where chains start: far apart, so that their agreement means something."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pymc as pm
+from pymc.distributions.continuous import FlatRV, HalfFlatRV
+from pymc.initial_point import make_initial_point_fn
+from pytensor.graph.traversal import ancestors
+
+from pymc_glm.distributions import BlockLabelsRV
+from pymc_glm.graph.data import observed_counts
+from pymc_glm.graph.find import NetworkVariables, find_networks
+from pymc_glm.steps.network_step import NetworkStep
+
+__all__ = ["initial_points"]
+
+
+def initial_points(
+    model: pm.Model, steps: NetworkStep | list[NetworkStep], chains: int, rng: np.random.Generator
+) -> list[dict[str, np.ndarray]]:
+    """Draw overdispersed starting values of bias, weights and adjacency, one dict a chain.
+
+    The chains start from networks between empty and full (or some 30 edges into each of many
+    neurons), with weights drawn small and biases scattered by one unit of log-odds around the
+    neurons' own rates; agreement between chains then means something. Block labels start scattered
+    over all blocks, other hyperparameters from their prior.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    steps : PolyaGammaGibbs, EdgeMetropolis or WeightHMC, or a list of those of several networks
+        Tell which edges are certain.
+    chains : int
+    rng : numpy.random.Generator
+    """
+    networks = find_networks(model)
+    every = steps if isinstance(steps, list) else [steps]
+    by_network = {step.weights_name: step for step in reversed(every)}
+    known = {rv for network in networks for rv in network[:3] if rv is not None}
+    regressors = [network.covariates for network in networks if network.covariates is not None]
+    known |= set(regressors)
+    hyper = [rv for rv in model.free_RVs if rv not in known and rv in ancestors(known)]
+    draw_hyper = _hyperparameter_draw(model, hyper + regressors)
+    starts: list[dict[str, np.ndarray]] = []
+    for density in np.linspace(0, 1, chains) if chains > 1 else [0.5]:
+        point = draw_hyper(int(rng.integers(2**30)))
+        start = {name: point[name] for name in (model.rvs_to_values[rv].name for rv in hyper)}
+        for network in networks:
+            step = by_network[model.rvs_to_values[network.weights].name]
+            start |= _network_start(model, network, step, density, point, rng)
+        for rv in hyper:
+            if isinstance(rv.owner.op, BlockLabelsRV):  # spread: one block is hard to split
+                n_blocks = rv.owner.op.dist_params(rv.owner)[0].type.shape[0]
+                start[str(rv.name)] = rng.permutation(point[str(rv.name)].size) % n_blocks
+        for rv in regressors:
+            start[str(rv.name)] = 0.3 * point[str(rv.name)]
+        starts.append(start)
+    return starts
+
+
+def _network_start(
+    model: pm.Model,
+    network: NetworkVariables,
+    step: NetworkStep,
+    density: float,
+    point: dict,
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Draw where one network starts, with some share of the edges that it may have at first."""
+    start = {}
+    rates = observed_counts(model, network.spikes).mean(axis=0)
+    if network.observation.whole:
+        rates = rates.clip(1e-4, network.observation.most / 2)
+    adjacency: np.ndarray = np.ones((rates.size, rates.size), dtype=np.int8)
+    if network.adjacency is not None:
+        fullest = min(1.0, _MOST_EDGES / rates.size)
+        adjacency = (rng.random(adjacency.shape) < density * fullest).astype(np.int8)
+        log_odds = step.network_prior(point).log_odds
+        adjacency[log_odds == np.inf] = 1
+        adjacency[log_odds == -np.inf] = 0
+        start[str(network.adjacency.name)] = adjacency
+    weights = 0.3 * rng.standard_normal(point[str(network.weights.name)].shape)
+    start[str(network.weights.name)] = weights * adjacency[:, :, None]
+    center = network.observation.activation(rates, 1.0)
+    start[str(network.bias.name)] = center + rng.standard_normal(rates.size)
+    return start
+
+
+def _hyperparameter_draw(model: pm.Model, hyper: list) -> Callable[[int], dict]:
+    """Return a function from a seed to a point whose hyperparameters are draws of their prior."""
+    proper = [rv for rv in hyper if not isinstance(rv.owner.op, FlatRV | HalfFlatRV)]
+    return make_initial_point_fn(model=model, overrides=dict.fromkeys(proper, "prior"))
+
+
+_MOST_EDGES = 30  # into a neuron at the start of a chain, on average

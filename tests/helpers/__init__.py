@@ -1,0 +1,1 @@
+"""What several tests share: small models, made-up posteriors, pages of the documentation."""

@@ -1,0 +1,536 @@
+"""Kernels on sparse history against dense, slow computations."""
+
+import numba
+import numpy as np
+import pytest
+from scipy.linalg import block_diag, solve_triangular
+from scipy.optimize import minimize
+from scipy.special import expit
+from scipy.stats import multivariate_normal, multivariate_t
+
+from pymc_glm.kernels import edge_moves, fisher, hmc, likelihood
+from pymc_glm.kernels import edge_proposal as proposal
+from pymc_glm.kernels import sparse_history as sparse
+from pymc_glm.kernels.edge_proposal import FREEDOM
+from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
+from pymc_glm.kernels.history import convolve_history
+from pymc_glm.kernels.prior import NetworkPrior
+
+N, M, B, T = 3, 5, 2, 300
+SILENT = 3  # the pre neuron that never fires
+CHOSEN = np.array([[True, False, True, True, False], [False] * M, [True] * M])
+LOG_HALF = np.log(0.5)
+LAWS = {"Bernoulli": (1.0, 0.0, 1), "binomial": (4.0, 0.0, 4), "negative binomial": (2.5, 1.0, 9)}
+each_law = pytest.mark.parametrize("law", LAWS)
+
+
+def log_density(shape, slope, counts, psi):
+    return counts * psi - (shape + slope * counts) * np.logaddexp(0.0, psi)
+
+
+class Posterior:
+    """The posterior of some coefficients of post neuron n, those of other columns given."""
+
+    def __init__(self, net, n, x, offset, mean, precision):
+        self.law, self.counts = (net.shape[n], net.slope), net.counts[n]
+        self.trials = net.shape[n] + net.slope * self.counts
+        self.x, self.offset, self.mean, self.precision = x, offset, mean, precision
+
+    def log_density(self, q):
+        slab = multivariate_normal(self.mean, np.linalg.inv(self.precision))
+        return log_density(*self.law, self.counts, self.offset + self.x @ q).sum() + slab.logpdf(q)
+
+    def gradient(self, q):
+        residual = self.counts - self.trials * expit(self.offset + self.x @ q)
+        return self.x.T @ residual - self.precision @ (q - self.mean)
+
+    def information(self, q):
+        psi = self.offset + self.x @ q
+        return (self.x.T * self.trials * expit(psi) * expit(-psi)) @ self.x
+
+    def mode(self):
+        def loss(q):
+            return -self.log_density(q), -self.gradient(q)
+
+        return minimize(loss, self.mean, jac=True, tol=1e-9).x
+
+    def leapfrog(self, lower, q, p, step_size, n_steps):
+        """Return the end, its momentum and the change of the energy."""
+        energy = 0.5 * p @ p - self.log_density(q)
+        for _ in range(n_steps):
+            p = p + 0.5 * step_size * solve_triangular(lower, self.gradient(q), lower=True)
+            q = q + step_size * solve_triangular(lower, p, lower=True, trans="T")
+            p = p + 0.5 * step_size * solve_triangular(lower, self.gradient(q), lower=True)
+        return q, p, 0.5 * p @ p - self.log_density(q) - energy
+
+
+class Network:
+    """Counts, dense and sparse history, priors and a state."""
+
+    def __init__(self, law="Bernoulli", n_bins=T):
+        rng = np.random.default_rng(0)
+        spikes = rng.random((n_bins, M)) < 0.1
+        spikes[:, SILENT] = False
+        self.dense = convolve_history(spikes, rng.normal(size=(6, B)))
+        self.sparse = sparse.sparse_history(self.dense.transpose(1, 0, 2))
+        shape, self.slope, most = LAWS[law]
+        self.shape = shape * (1.0 + np.arange(N))
+        self.counts = rng.integers(0, most + 1, (N, n_bins)).astype(np.int8)
+        arrays = self.counts, self.shape, self.slope
+        self.likelihood = likelihood.Likelihood(likelihood.LOGISTIC, *arrays)
+        self.log_odds, self.mean = rng.normal(size=(N, M)), 0.5 * rng.normal(size=(N, M, B))
+        roots = rng.normal(size=(N, M, B, B + 1))
+        self.precision = np.einsum("nmij,nmkj->nmik", roots, roots) + 0.3 * np.eye(B)
+        self.bias_prior = hmc.BiasPrior(rng.normal(size=N), rng.gamma(2.0, size=N))
+        self.bias = rng.normal(size=N)
+        self.adjacency = np.array([[1, 0, 1, 1, 0], [0, 1, 1, 0, 1], [0] * M], dtype=np.int8)
+        self.weights = 0.5 * rng.normal(size=(N, M, B)) * self.adjacency[..., None]
+
+    def prior(self):
+        arrays = self.log_odds, self.mean, self.precision
+        return proposal.edge_prior(NetworkPrior(*arrays, *self.bias_prior))
+
+    def law(self, n):
+        return likelihood.LOGISTIC, self.shape[n], self.slope, None
+
+    def edge(self, n, m, weights=None):
+        """The posterior of an edge's weights."""
+        rest = (self.weights[n] if weights is None else weights).copy()
+        rest[m] = 0.0
+        offset = self.bias[n] + np.einsum("tmb,mb->t", self.dense, rest)
+        return Posterior(self, n, self.dense[:, m], offset, self.mean[n, m], self.precision[n, m])
+
+    def coefficients(self, n, pre):
+        """The posterior of the bias and the weights of some edges, and where they are."""
+        mean = np.append(self.bias_prior.mean[n], self.mean[n, pre])
+        precision = block_diag(self.bias_prior.precision[n], *self.precision[n, pre])
+        q = np.append(self.bias[n], self.weights[n, pre])
+        x = np.column_stack([np.ones(len(self.dense)), *self.dense[:, pre].transpose(1, 0, 2)])
+        offset = self.bias[n] + np.einsum("tmb,mb->t", self.dense, self.weights[n]) - x @ q
+        return Posterior(self, n, x, offset, mean, precision), q
+
+    def find_mode(self, n, m, start, most_steps, weights=None):
+        bins = self.sparse.bins[self.sparse.start[m] : self.sparse.start[m + 1]]
+        base, own = self.edge(n, m, weights).offset[bins], self.counts[n, bins].astype(float)
+        mode, lower = np.array(start), np.zeros((B, B))
+        edge = self.sparse, m, self.law(n), base, own, self.prior(), n
+        room = likelihood.workspace(sparse.longest(self.sparse))
+        proposal.find_mode(*edge, most_steps, room, mode, lower)
+        return mode, lower
+
+    def metric(self, most_bins=10**9):
+        metric = fisher.empty_metric(N, M, B, M)
+        metric.joint[:] = metric.own[:] = np.nan
+        given = self.sparse, self.likelihood, self.bias, self.weights, CHOSEN
+        for posts in ((0, 1), (1, N)):
+            fisher.fisher_information(posts, *given, most_bins, metric)
+        return metric
+
+
+# --- exponential and likelihood ------------------------------------------------------------------
+
+
+def test_exponential_over_its_whole_range():
+    compiled = numba.njit(lambda x: [exponential(value) for value in x])
+    halfway = (np.arange(-1009, 1009) + 0.5) * np.log(2)  # where the argument reduction changes
+    x = np.append(np.linspace(-EXPONENT_LIMIT, EXPONENT_LIMIT, 100_001), halfway)
+    np.testing.assert_allclose(compiled(x), np.exp(x), rtol=1e-13, atol=0.0)
+
+
+@each_law
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 1000])
+def test_log_likelihood_at_moderate_and_extreme_psi(law, size):
+    rng = np.random.default_rng(size)
+    shape, slope, most = LAWS[law]
+    extreme = rng.choice([-800.0, -50.0, -40.0, 40.0, 50.0, 800.0], size)
+    for psi in (3 * rng.normal(size=size), np.full(size, 39.9), np.full(size, -800.0), extreme):
+        counts = rng.integers(0, most + 1, size).astype(np.int8)
+        expected = log_density(shape, slope, counts, psi).sum()
+        magnitude = np.sum(1.0 + (shape + counts) * np.abs(psi))  # terms cancel, rounding does not
+        value = likelihood.log_likelihood((0, shape, slope, None), counts, psi, np.empty(size))
+        np.testing.assert_allclose(value, expected, rtol=0.0, atol=1e-14 * magnitude)
+
+
+@each_law
+def test_score_is_the_first_and_minus_the_second_derivative(law):
+    shape, slope, most = LAWS[law]
+    h, psi = 1e-3, np.append(np.linspace(-8.0, 8.0, 101), [-800.0, -50.0, 50.0, 800.0])
+    counts = np.random.default_rng(1).integers(0, most + 1, psi.size).astype(np.int8)
+    first, second = np.empty(psi.size), np.empty(psi.size)
+    likelihood.score((0, shape, slope, None), counts, psi, first, second)
+    below, at, above = (log_density(shape, slope, counts, psi + d) for d in (-h, 0.0, h))
+    np.testing.assert_allclose(first, (above - below) / (2 * h), atol=1e-5)
+    np.testing.assert_allclose(second, (2 * at - above - below) / h**2, atol=1e-5)
+    exact = (shape + slope * counts) * expit(psi) * expit(-psi)
+    np.testing.assert_allclose(second, exact, rtol=1e-12, atol=1e-15)
+
+
+# --- sparse history ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_basis", [1, 3])
+@pytest.mark.parametrize("density", [0.0, 0.3])
+def test_sparse_history_holds_the_dense_one(n_basis, density):
+    rng = np.random.default_rng(n_basis)
+    dense = rng.integers(-1, 2, (T, 4, n_basis)) * (rng.random((T, 4, 1)) < density) * 0.1
+    dense[:, 2] = 0.0
+    history = sparse.sparse_history(dense.transpose(1, 0, 2))
+    assert (history.n_bins, history.n_pre, history.n_basis) == dense.shape
+    active = dense.any(axis=2)
+    assert sparse.longest(history) == active.sum(axis=0).max()
+    unpacked = np.zeros_like(dense)
+    for m in range(4):
+        own = slice(history.start[m], history.start[m + 1])
+        np.testing.assert_array_equal(history.bins[own], np.flatnonzero(active[:, m]))
+        rows = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
+        assert len(rows) == len(np.unique(dense[active[:, m], m], axis=0))
+        unpacked[history.bins[own], m] = rows[history.pattern[own]]
+        w, psi = rng.normal(size=n_basis), rng.normal(size=T)
+        np.testing.assert_allclose(sparse.pattern_values(history, m, w), rows @ w, atol=1e-15)
+        expected = psi - 1.5 * dense[:, m] @ w
+        sparse.add_edge(history, m, w, -1.5, psi)
+        np.testing.assert_allclose(psi, expected, atol=1e-14)
+    np.testing.assert_array_equal(unpacked, dense)
+    total = np.abs(dense.sum(axis=2))
+    total /= np.where(total.any(axis=0), np.linalg.norm(total, axis=0), 1.0)
+    expected = total.T @ total * (1 - np.eye(4))
+    np.testing.assert_allclose(sparse.overlap(history), expected, rtol=1e-12)
+
+
+def test_rows_are_told_apart_whatever_their_keys():
+    """Keys are sums of the values times random factors; these rows share theirs."""
+    factors = np.random.default_rng(0).random(2)
+    rows = np.array([[factors[1], 0.0], [0.0, factors[0]], [factors[1], 0.0], [1.0, 2.0]])
+    assert len(np.unique(rows @ np.diag(factors) @ np.ones(2))) == 2
+    history = sparse.sparse_history([rows])
+    assert len(history.patterns) == 3
+    np.testing.assert_array_equal(history.patterns[history.pattern], rows)
+
+
+def test_spike_history_is_that_of_the_convolution():
+    rng = np.random.default_rng(4)
+    counts, basis = rng.poisson(0.2, (T, 3)).astype(np.int8), rng.normal(size=(7, 2))
+    expected = sparse.sparse_history(convolve_history(counts, basis).transpose(1, 0, 2))
+    for ours, theirs in zip(sparse.spike_history(counts, basis), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+# --- proposals -----------------------------------------------------------------------------------
+
+
+@each_law
+@pytest.mark.parametrize("m", [0, SILENT])
+def test_newton_steps_lead_to_the_mode_and_its_precision(law, m):
+    net = Network(law)
+    for n in range(N):
+        edge = net.edge(n, m)
+        for start in (np.full(B, 0.2), np.full(B, -30.0)):  # from far off steps are shortened
+            hessian = edge.information(start) + edge.precision
+            step = np.linalg.solve(hessian, edge.gradient(start))
+            step *= min(1.0, proposal._FARTHEST / np.sqrt(step @ hessian @ step))
+            mode, lower = net.find_mode(n, m, start, 1)
+            np.testing.assert_allclose(mode, start + step, rtol=1e-9)
+            np.testing.assert_allclose(lower, np.linalg.cholesky(hessian), rtol=1e-9)
+        best = edge.mode()
+        precision = edge.information(best) + edge.precision
+        mode, lower = net.find_mode(n, m, start, 200)
+        assert (mode - best) @ precision @ (mode - best) < proposal._SETTLED
+        for _ in range(3):
+            mode, lower = net.find_mode(n, m, mode, 1)
+        np.testing.assert_allclose(mode, best, atol=1e-7)
+        np.testing.assert_allclose(lower, np.linalg.cholesky(precision), rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_proposals_are_a_t_law(size):
+    rng = np.random.default_rng(size)
+    root = rng.normal(size=(size, size + 2))
+    precision, mode, n = 5 * root @ root.T, rng.normal(size=size), 40_000
+    lower, law = np.linalg.cholesky(precision), multivariate_t(mode, np.linalg.inv(precision), 8)
+    w, white = np.empty(size), np.empty((n, size))
+    for i in range(n):
+        normals, stretch = rng.normal(size=size), np.sqrt(FREEDOM / rng.chisquare(FREEDOM))
+        proposal.draw_weights(normals, stretch, mode, lower, w)
+        white[i] = lower.T @ (w - mode)
+        if i < 50:
+            np.testing.assert_allclose(white[i], stretch * normals, rtol=1e-9, atol=1e-9)
+            log_q = proposal.log_proposal(w, mode, lower)
+            np.testing.assert_allclose(log_q, law.logpdf(w), rtol=1e-9, atol=1e-9)
+    variance, kurtosis = FREEDOM / (FREEDOM - 2), 3 * (FREEDOM - 2) / (FREEDOM - 4)
+    error = variance * np.sqrt((kurtosis - 1) / n)
+    np.testing.assert_allclose(np.cov(white.T), variance * np.eye(size), atol=5 * error)
+
+
+def test_prior_of_edges():
+    net, w = Network(), np.random.default_rng(3).normal(size=B)
+    net.log_odds[0, :2] = np.inf, -np.inf
+    for log_odds in (net.log_odds, np.full((N, M), np.inf)):
+        prior = net.prior()
+        for array, expected in zip(prior, (log_odds, net.mean, net.precision), strict=False):
+            np.testing.assert_array_equal(array, expected)
+        np.testing.assert_allclose(prior.log_det, np.log(np.linalg.det(net.precision)), atol=1e-9)
+        for n, m in np.ndindex(N, M):
+            slab = multivariate_normal(net.mean[n, m], np.linalg.inv(net.precision[n, m]))
+            odds = log_odds[n, m] if np.isfinite(log_odds[n, m]) else 0.0  # certain: left out
+            value = proposal.log_slab(w, prior, n, m)
+            np.testing.assert_allclose(value, odds + slab.logpdf(w), rtol=1e-9)
+        net.log_odds = None
+
+
+# --- metric and trajectories ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_bins", [T, 4096, 9000])
+@each_law
+def test_fisher_information_of_chosen_and_other_pre_neurons(law, n_bins):
+    net = Network(law, n_bins)
+    metric = net.metric()
+    for n in range(N):
+        pre = np.flatnonzero(CHOSEN[n])
+        np.testing.assert_array_equal(metric.place[n, pre], np.arange(pre.size))
+        assert (metric.place[n, ~CHOSEN[n]] == -1).all()
+        posterior, q = net.coefficients(n, pre)
+        joint = np.zeros_like(metric.joint[n])
+        joint[: q.size, : q.size] = posterior.information(q)
+        np.testing.assert_allclose(metric.joint[n], joint, rtol=1e-10, atol=1e-9)
+        for m in range(M):
+            own = net.edge(n, m).information(net.weights[n, m])
+            np.testing.assert_allclose(metric.own[n, m], own, rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize(("most_bins", "every"), [(3 * 4096, 2), (1, 6), (5 * 4096 + 100, 1)])
+def test_some_blocks_of_bins_stand_for_a_long_recording(most_bins, every):
+    n_bins = 5 * 4096 + 100
+    net = Network("binomial", n_bins)
+    metric = net.metric(most_bins)
+    kept = np.arange(n_bins) // 4096 % every == 0
+    for n in range(N):
+        pre = np.flatnonzero(CHOSEN[n])
+        posterior, q = net.coefficients(n, pre)
+        posterior.trials = posterior.trials * kept * n_bins / kept.sum()
+        expected = posterior.information(q)
+        ours = metric.joint[n, : q.size, : q.size]
+        np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-9)
+        for j, m in enumerate(pre):
+            own = expected[1 + j * B : 1 + (j + 1) * B, 1 + j * B : 1 + (j + 1) * B]
+            np.testing.assert_allclose(metric.own[n, m], own, rtol=1e-10, atol=1e-9)
+
+
+def parts(net, n):
+    """The posterior given the edges, where it is, the kernel's problem and a metric's factor."""
+    active = np.flatnonzero(net.adjacency[n])
+    posterior, q = net.coefficients(n, active)
+    known = np.append(True, np.repeat(CHOSEN[n, active], B))
+    block = np.append(-1, np.repeat(active, B))
+    crossed = known[:, None] & known | (block[:, None] == block)
+    mass = posterior.information(q) * crossed + posterior.precision
+    problem = hmc._problem(n, net.prior(), net.bias_prior, net.adjacency)
+    return posterior, q, problem, mass
+
+
+@each_law
+@pytest.mark.parametrize("n", range(N))
+def test_problem_mass_and_gradient(law, n):
+    net = Network(law)
+    posterior, q, problem, mass = parts(net, n)
+    np.testing.assert_array_equal(problem.active, np.flatnonzero(net.adjacency[n]))
+    np.testing.assert_array_equal(problem.mean, posterior.mean)
+    blocks = problem.precision[1:].reshape(-1, B, B)
+    precision = block_diag(problem.precision[0, 0], *blocks)
+    np.testing.assert_array_equal(precision, posterior.precision)
+    np.testing.assert_allclose(hmc._mass(n, net.metric(), problem), mass, rtol=1e-10, atol=1e-9)
+    gradient, h, steps = np.empty(q.size), 1e-4, 1e-4 * np.eye(q.size)
+    given = net.sparse, net.law(n), net.counts[n], problem, q, posterior.x @ q
+    hmc._gradient(*given, np.empty(T), np.empty(T), gradient)
+    slow = [posterior.log_density(q + s) - posterior.log_density(q - s) for s in steps]
+    third = (net.shape[n] + 9) / 10 * (np.abs(posterior.x) ** 3).sum(axis=0).max()
+    np.testing.assert_allclose(gradient, np.divide(slow, 2 * h), atol=h**2 / 6 * third + 1e-8)
+
+
+@each_law
+@pytest.mark.parametrize("n", range(N))
+def test_trajectories_lead_back_and_keep_the_energy(law, n):
+    net = Network(law)
+    posterior, q, problem, mass = parts(net, n)
+    lower = np.linalg.cholesky(mass)
+    momentum = np.random.default_rng(n).normal(size=q.size)
+
+    def travel(start, momentum, step_size, n_steps):
+        end, psi, normals = start.copy(), posterior.x @ start, np.full((N, 1 + M * B), np.nan)
+        normals[n, : q.size] = momentum
+        path = normals, np.zeros(N), np.full(N, step_size), np.full(N, n_steps)
+        given = n, net.sparse, net.law(n), net.counts[n], problem, lower
+        change = hmc._travel(*given, hmc.Trajectories(*path), end, psi)
+        np.testing.assert_allclose(psi, posterior.x @ end, atol=1e-11)
+        return end, change
+
+    slow_end, last, slow_change = posterior.leapfrog(lower, q, momentum, 0.3, 5)
+    end, change = travel(q, momentum, 0.3, 5)
+    np.testing.assert_allclose(end, slow_end, atol=1e-10)
+    np.testing.assert_allclose(change, slow_change, atol=1e-9)
+    back, change_back = travel(end, -last, 0.3, 5)
+    np.testing.assert_allclose(back, q, atol=1e-8)
+    np.testing.assert_allclose(change_back, -change, atol=1e-8)
+    errors = [travel(q, momentum, 0.02 / k, 20 * k)[1] for k in (1, 2)]
+    np.testing.assert_allclose(errors[0] / errors[1], 4.0, rtol=0.02)
+
+
+def sweep_weights(net, uniform, step_size):
+    normals = np.random.default_rng(8).normal(size=(N, 1 + M * B))
+    path = hmc.Trajectories(normals, np.full(N, uniform), np.full(N, step_size), np.full(N, 4))
+    bias, weights, acceptance = net.bias.copy(), net.weights.copy(), np.full(N, np.nan)
+    given = net.sparse, net.likelihood, net.prior(), net.bias_prior, net.metric(), path
+    for posts in ((0, 2), (2, N)):
+        hmc.move_weights(posts, *given, bias, net.adjacency, weights, acceptance)
+    assert (weights[net.adjacency == 0] == 0.0).all()
+    return normals, bias, weights, acceptance
+
+
+@each_law
+def test_weights_move_to_the_ends_of_trajectories(law):
+    net = Network(law)
+    normals, bias, weights, acceptance = sweep_weights(net, 0.0, 0.3)
+    for n in range(N):
+        posterior, q, _, mass = parts(net, n)
+        start = np.linalg.cholesky(mass), q, normals[n, : q.size]
+        end, _, change = posterior.leapfrog(*start, 0.3, 4)
+        moved = np.append(bias[n], weights[n, net.adjacency[n] == 1])
+        np.testing.assert_allclose(moved, end, atol=1e-10)
+        np.testing.assert_allclose(acceptance[n], min(1.0, np.exp(-change)), atol=1e-9)
+
+
+def test_tiny_steps_are_always_accepted_and_uniforms_of_one_never():
+    net = Network()
+    _, bias, weights, acceptance = sweep_weights(net, 1 - 1e-9, 1e-6)
+    np.testing.assert_allclose(acceptance, 1.0, atol=1e-9)
+    assert (bias != net.bias).all()
+    assert ((weights != net.weights) == (net.adjacency[..., None] == 1)).all()
+    for step_size in (1e-6, 0.3, 1e3, 1e200):  # the last two diverge
+        _, bias, weights, acceptance = sweep_weights(net, 1.0, step_size)
+        np.testing.assert_array_equal(bias, net.bias)
+        np.testing.assert_array_equal(weights, net.weights)
+    assert (acceptance == 0.0).all()
+
+
+# --- moves of edges ------------------------------------------------------------------------------
+
+
+def plan_and_draws(rng, visit, n_swaps):
+    partner = rng.random((M, M))
+    partner = np.cumsum((partner + partner.T) * (1 - np.eye(M)), axis=1)
+    start, visit = 0.2 * rng.normal(size=(N, M, B)), np.full((N, M), visit)
+    plan = edge_moves.EdgePlan(visit, np.full((N, M), 0.4), start, 5, partner)
+    return plan, edge_moves.draw_edges(N, M, B, n_swaps, rng)
+
+
+def sweep_edges(net, plan, draws, pieces=((0, N),)):
+    adjacency, weights = net.adjacency.copy(), net.weights.copy()
+    modes = np.full((N, M, B), np.nan)
+    given = net.sparse, net.likelihood, net.prior(), plan, draws, net.bias
+    counted = [edge_moves.move_edges(p, *given, adjacency, weights, modes) for p in pieces]
+    assert ((weights != 0.0) == (adjacency[..., None] == 1)).all()
+    return adjacency, weights, modes, np.sum(counted, axis=0)
+
+
+def test_without_visits_and_swaps_nothing_changes():
+    net = Network()
+    plan, draws = plan_and_draws(np.random.default_rng(1), 0.0, 0)
+    shapes = [(N, M), (N, M, 3), (N, M, B), (N, M), (N, 0, 3), (N, 0, B), (N, 0)]
+    assert [array.shape for array in draws] == shapes
+    assert (np.sort(draws.order) == np.arange(M)).all()
+    adjacency, weights, modes, counted = sweep_edges(net, plan, draws)
+    np.testing.assert_array_equal(adjacency, net.adjacency)
+    np.testing.assert_array_equal(weights, net.weights)
+    assert np.isnan(modes).all()
+    assert (counted == 0).all()
+
+
+@each_law
+def test_posts_can_be_done_in_any_pieces(law):
+    net = Network(law)
+    plan, draws = plan_and_draws(np.random.default_rng(2), 1.0, 5)
+    whole = sweep_edges(net, plan, draws)
+    assert (whole[3] > 0).all()  # something was proposed, accepted and swapped
+    for pieces in ([(0, 1), (1, 2), (2, 3)], [(1, 3), (0, 1), (2, 2)]):
+        for part, expected in zip(sweep_edges(net, plan, draws, pieces), whole, strict=True):
+            np.testing.assert_array_equal(part, expected)
+
+
+def test_certain_edges_become_and_stay_what_they_are():
+    rng, net, swaps, free = np.random.default_rng(3), Network(), 0, set()
+    net.log_odds[:, :3] = np.inf, np.inf, -np.inf  # some contradict the start
+    for _ in range(60):
+        net.adjacency, net.weights, _, counted = sweep_edges(net, *plan_and_draws(rng, 1.0, 5))
+        assert (net.adjacency[:, :3] == [1, 1, 0]).all()
+        swaps += counted[2]
+        free |= {tuple(row) for row in net.adjacency[:, 3:]}
+    assert swaps > 0
+    assert len(free) > 2
+
+
+def log_joint(net, n, weights):
+    """The log likelihood and prior of a post neuron's edges, which are those with weights."""
+    prior, psi = net.prior(), net.bias[n] + np.einsum("tmb,mb->t", net.dense, weights)
+    present = np.flatnonzero(weights.any(axis=1))
+    slabs = [proposal.log_slab(weights[m], prior, n, m) for m in present]
+    return log_density(net.shape[n], net.slope, net.counts[n], psi).sum() + sum(slabs)
+
+
+def t_law(net, n, m, plan, weights):
+    """The law that weights are proposed from, and how normals become weights."""
+    mode, lower = net.find_mode(n, m, plan.start[n, m], plan.newton, weights)
+    law = multivariate_t(mode, np.linalg.inv(lower @ lower.T), FREEDOM)
+    return law, lambda normals: mode + np.linalg.solve(lower.T, normals)
+
+
+def check_threshold(net, n, plan, draws, uniforms, log_ratio, weights):
+    """Accepted just below a uniform of the ratio, and not just above."""
+    assert log_ratio < 0.0
+    for factor, expected in ((1 - 1e-8, weights), (1 + 1e-8, net.weights[n])):
+        uniforms[2] = factor * np.exp(log_ratio)
+        moved = sweep_edges(net, plan, draws, [(n, n + 1)])[1]
+        np.testing.assert_allclose(moved[n], expected, rtol=1e-9)
+
+
+@each_law
+@pytest.mark.parametrize(("n", "m"), list(np.ndindex(2, M)))
+@pytest.mark.parametrize("proposed", [0, 1])
+def test_an_edge_changes_exactly_below_the_ratio_of_posterior_to_proposal(law, n, m, proposed):
+    net = Network(law)
+    plan, draws = plan_and_draws(np.random.default_rng(m), 0.0, 0)
+    plan.visit[n, m] = 1.0
+    draws.uniforms[n, m, 1] = 0.4 - 1e-9 if proposed else 0.4
+    draws.normals[n, m], draws.stretches[n, m] = [2.0, -2.0], 1.5
+    t, place = t_law(net, n, m, plan, net.weights[n])
+    present = net.adjacency[n, m]
+    net.weights[n, m] = place([0.1, 0.1]) if present else 0.0  # more likely than what is proposed
+    weights = net.weights[n].copy()
+    weights[m] = place([3.0, -3.0]) if proposed else 0.0
+    log_ratio = log_joint(net, n, weights) - log_joint(net, n, net.weights[n])
+    log_ratio += t.logpdf(net.weights[n, m]) + np.log(0.4) if present else np.log(0.6)
+    log_ratio -= t.logpdf(weights[m]) + np.log(0.4) if proposed else np.log(0.6)
+    if present != proposed:  # odds at which the ratio is one half
+        net.log_odds[n, m] += (LOG_HALF - log_ratio) * (1 if proposed else -1)
+        log_ratio = LOG_HALF
+    if present or proposed:
+        check_threshold(net, n, plan, draws, draws.uniforms[n, m], log_ratio, weights)
+
+
+@each_law
+@pytest.mark.parametrize(("out", "into"), [(1, 0), (4, 0), (1, SILENT), (4, SILENT)])
+def test_edges_swap_exactly_below_the_ratio_of_posterior_to_proposal(law, out, into):
+    n, net = 1, Network(law)
+    net.log_odds[n, 2] = np.inf  # present and never taken out, so that 1 and 4 are left
+    plan, draws = plan_and_draws(np.random.default_rng(out), 0.0, 1)
+    uniforms, cumulative = draws.swap_uniforms[n, 0], np.append(0.0, plan.partner[out])
+    uniforms[0] = 0.49 if out == 1 else 0.51
+    uniforms[1] = cumulative[into : into + 2].mean() / cumulative[-1]
+    weights = net.weights[n].copy()
+    weights[out] = 0.0
+    (t_out, _), (t_into, place) = (t_law(net, n, m, plan, weights) for m in (out, into))
+    weights[into] = place(draws.swap_stretches[n, 0] * draws.swap_normals[n, 0])
+    log_ratio = log_joint(net, n, weights) - log_joint(net, n, net.weights[n])
+    log_ratio += t_out.logpdf(net.weights[n, out]) - t_into.logpdf(weights[into])
+    log_ratio += np.log(plan.partner[out, -1] / plan.partner[into, -1])
+    net.log_odds[n, into] += LOG_HALF - log_ratio
+    check_threshold(net, n, plan, draws, uniforms, LOG_HALF, weights)

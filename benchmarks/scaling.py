@@ -37,7 +37,7 @@ from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 import pymc_glm as pg
-from pymc_glm.graph.expansion import Averages, expand
+from pymc_glm.graph.expansion import Averages, metric_at
 
 N_BASIS, N_LAGS = 3, 20
 CHUNK = 20_000  # bins simulated at a time
@@ -88,7 +88,7 @@ def warmed_up(model, parameters: pg.NetworkParameters) -> tuple[list, dict]:
         if step.name != "network_nuts":
             step.averages = averages
     edges, weights, _ = steps
-    weights.metric = expand(weights._threads, weights.data, averages, 0.2)
+    weights.metric = metric_at(weights._threads, weights.data, averages, 0.2)
     weights.step_size[:] = 0.5
     for step in steps:
         step.stop_tuning()

@@ -123,7 +123,11 @@ def agree(states, exact, visited, threshold=4.0):
 def proposals_are_reversible(n_draws=30_000):
     """A chain of proposals alone has the stand-in's posterior."""
     adjacency, weights = random_network(4, 2, seed=3)
-    edges, law, concentration = list_edges(adjacency, weights), law_of(3), np.array([0.4, 1, 1.7])
+    edges, law, concentration = (
+        list_edges(adjacency, weights),
+        law_of(3),
+        np.array([0.4, 1, 1.7]),
+    )
     states = np.array(list(itertools.product(range(3), repeat=4)))
     exact = softmax(
         [stand_in_log_posterior(z, adjacency, weights, concentration, True) for z in states]

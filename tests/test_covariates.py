@@ -15,7 +15,7 @@ from helpers.hurry import UNCOMPILED
 from pymc_glm.covariates import read_covariates
 from pymc_glm.distributions import CovariateWeights
 from pymc_glm.graph.covariate_groups import CovariateLayout, CovariateTerms
-from pymc_glm.graph.data import read_spikes
+from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.find import find_network
 
 BASIS = pg.basis.raised_cosine(2, window=0.02, bin_width=0.005)
@@ -302,7 +302,7 @@ def test_steps_see_the_same_activation():
     point["covariate_weights"] = rng.normal(size=(3, 4)) * MASK
     weights = rng.normal(size=(3, 3, 2))
     adjacency, joined = terms.join(point, np.ones((3, 3), np.int8), weights, rng)
-    history = read_spikes(model, network).value.history
+    history = spike_data(model, network).value.history
     psi = np.zeros((200, 3))
     for m in range(history.n_pre):
         own = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]

@@ -6,9 +6,9 @@ from scipy.linalg import block_diag
 from scipy.special import expit, logsumexp
 from scipy.stats import multivariate_normal
 
-from pymc_glm.kernels import edge_flips, edge_proposal, fisher, hmc, likelihood
+from pymc_glm.kernels import edge_flips, fisher, likelihood
 from pymc_glm.kernels.history import convolve_history
-from pymc_glm.kernels.prior import NetworkPrior
+from pymc_glm.kernels.prior import BiasPrior, NetworkPrior, edge_prior
 from pymc_glm.kernels.sparse_history import spike_history
 
 T, N, M, B = 300, 2, 5, 2
@@ -203,7 +203,7 @@ def test_flips_and_swaps_are_those_of_dense_algebra(law):
                 beta, present = slow_swap(slow[n], beta, present, pre, *random)
             expected.append((beta, present))
         state = bias, adjacency, weights
-        arguments = sparse, counts, edge_proposal.edge_prior(prior), hmc.BiasPrior(*prior[3:])
+        arguments = sparse, counts, edge_prior(prior), BiasPrior(*prior[3:])
         both = [
             edge_flips.flip_edges(posts, *arguments, expansion, draws, *state)
             for posts in ((0, 1), (1, N))

@@ -11,7 +11,7 @@ from scipy import optimize, special, stats
 import pymc_glm as pg
 from helpers.drawn_tree import drawn_tree
 from pymc_glm.criticism.new_neuron import row_annealing
-from pymc_glm.kernels.likelihood import law_of, log_likelihood, score, tempered
+from pymc_glm.kernels.likelihood import log_likelihood, neuron_likelihood, score, tempered
 
 WIDTH = 0.02
 BASIS = pg.basis.raised_cosine(1, window=0.06, bin_width=WIDTH)
@@ -316,7 +316,7 @@ def test_powers_of_laws(law):
     psi = np.random.default_rng(1).normal(size=(2, 80))
     buffer, found = np.empty(80), []
     for known in (whole, part):
-        at = law_of(known, 0)
+        at = neuron_likelihood(known, 0)
         slope, curvature = np.empty(80), np.empty(80)
         score(at, known.counts[0], psi[0], slope, curvature)
         change = [log_likelihood(at, known.counts[0], one, buffer) for one in psi]

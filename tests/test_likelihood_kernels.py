@@ -14,7 +14,7 @@ from pymc_glm.kernels import sparse_history as sparse
 from pymc_glm.kernels.edge_proposal import FREEDOM
 from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
 from pymc_glm.kernels.history import convolve_history
-from pymc_glm.kernels.prior import NetworkPrior
+from pymc_glm.kernels.prior import BiasPrior, NetworkPrior, edge_prior
 
 N, M, B, T = 3, 5, 2, 300
 SILENT = 3  # the pre neuron that never fires
@@ -81,14 +81,14 @@ class Network:
         self.log_odds, self.mean = rng.normal(size=(N, M)), 0.5 * rng.normal(size=(N, M, B))
         roots = rng.normal(size=(N, M, B, B + 1))
         self.precision = np.einsum("nmij,nmkj->nmik", roots, roots) + 0.3 * np.eye(B)
-        self.bias_prior = hmc.BiasPrior(rng.normal(size=N), rng.gamma(2.0, size=N))
+        self.bias_prior = BiasPrior(rng.normal(size=N), rng.gamma(2.0, size=N))
         self.bias = rng.normal(size=N)
         self.adjacency = np.array([[1, 0, 1, 1, 0], [0, 1, 1, 0, 1], [0] * M], dtype=np.int8)
         self.weights = 0.5 * rng.normal(size=(N, M, B)) * self.adjacency[..., None]
 
     def prior(self):
         arrays = self.log_odds, self.mean, self.precision
-        return proposal.edge_prior(NetworkPrior(*arrays, *self.bias_prior))
+        return edge_prior(NetworkPrior(*arrays, *self.bias_prior))
 
     def law(self, n):
         return likelihood.LOGISTIC, self.shape[n], self.slope, None

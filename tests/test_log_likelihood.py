@@ -9,8 +9,8 @@ import xarray as xr
 
 import pymc_glm as pg
 from helpers.drawn_tree import by_pymc, drawn_tree
-from helpers.softplus_law import softplus_law
-from pymc_glm.criticism.one_step import recording_like, recording_of
+from helpers.softplus_observation import softplus_observation
+from pymc_glm.criticism.one_step import observed_data, observed_data_like
 from pymc_glm.observations import Observation
 
 BASIS = pg.basis.raised_cosine(2, window=0.1, bin_width=0.02)
@@ -28,7 +28,7 @@ LAWS = {
 @pytest.fixture
 def own_law():
     """The law is known while a test runs."""
-    with softplus_law() as law:
+    with softplus_observation() as law:
         yield law()
 
 
@@ -193,8 +193,8 @@ def test_held_out_counts():
     assert ours["post"].values.tolist() == ["a", "b", "c"]
     trials = pg.log_likelihood(tree, None, held_out, covariates=other, sum_over="trial")
     np.testing.assert_allclose(trials.sum("trial"), ours.sum("time"))
-    again = recording_like(tree, counts, covariates)
-    for name, value in recording_of(tree)._asdict().items():
+    again = observed_data_like(tree, counts, covariates)
+    for name, value in observed_data(tree)._asdict().items():
         assert np.array_equal(getattr(again, name), value), name
 
 

@@ -69,7 +69,7 @@ def test_kernels_know_the_law(law, slow):
     psi = np.random.default_rng(1).normal(size=y.size) * 3
     y = y - 2.5 * (not law.whole)  # traces are not counts
     expected = slow.log_pmf(y, psi) - slow.log_pmf(y, np.zeros(y.size))
-    parameters = likelihood.law_of(law.likelihood(y[None]), 0)
+    parameters = likelihood.neuron_likelihood(law.likelihood(y[None]), 0)
     ours = [
         likelihood.log_likelihood(parameters, y[i : i + 1], psi[i : i + 1], np.empty(1))
         - likelihood.log_likelihood(parameters, y[i : i + 1], np.zeros(1), np.empty(1))

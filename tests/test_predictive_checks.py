@@ -11,7 +11,7 @@ from scipy.stats import kstest
 
 import pymc_glm as pg
 from helpers.known_tree import known_tree, refractory
-from pymc_glm.criticism.one_step import recording_of
+from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.replicates import one_step_counts
 from pymc_glm.kernels.correlograms import lagged_products
 from pymc_glm.simulation import NetworkParameters
@@ -207,7 +207,7 @@ def test_counts_one_step_ahead_have_the_law_given_what_was_recorded(law):
         .integers(0, 2, (12, 2))
         .astype(float if law.name == "gaussian" else int)
     )
-    recording = recording_of(known_tree(network, recorded, starts=[0, 7]))
+    recording = observed_data(known_tree(network, recorded, starts=[0, 7]))
     psi = np.tile(network.bias, (12, 1))
     for t in range(12):
         for s in range(0 if t < 7 else 7, t):

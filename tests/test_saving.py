@@ -16,7 +16,7 @@ import pymc_glm as pg
 from helpers import joint
 from helpers.drawn_tree import drawn_tree
 from helpers.saved import assert_same_model, bare_tree
-from helpers.softplus_law import softplus_law
+from helpers.softplus_observation import softplus_observation
 from pymc_glm import recipe, saving
 from pymc_glm.recipe import CannotStoreError, decode, encode, lines, read_recipe
 from pymc_glm.sampling import continuing
@@ -282,7 +282,7 @@ def test_a_law_and_a_prior_of_the_users_own():
             made = super().slab(n_neurons, units)
             return made._replace(mean=made.mean / 2)
 
-    with softplus_law() as law:
+    with softplus_observation() as law:
         model = pg.build_glm(COUNTS, BASIS, observation=law(), weights=Halved(mean=0.3))
         tree = bare_tree(model)
         assert_same_model(model, rebuild(tree))

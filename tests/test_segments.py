@@ -7,7 +7,7 @@ import xarray as xr
 
 import pymc_glm as pg
 from pymc_glm.design import make_design
-from pymc_glm.graph.data import read_spikes
+from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.find import find_network
 from pymc_glm.segments import data_bins, segment_starts
 
@@ -131,7 +131,7 @@ def test_steps_read_what_the_model_says():
     """Sparse history and counts of the steps against the design of each trial."""
     counts, mask = recording()
     model = pg.build_glm(counts, BASIS, exclude=mask, unknown_history="exclude")
-    data = read_spikes(model, find_network(model)).value
+    data = spike_data(model, find_network(model)).value
     design = make_design(counts, BASIS, mask, "exclude")
     np.testing.assert_array_equal(data.likelihood.counts.T, counts.values[design.data_bins])
     dense = pg.history_design(counts, BASIS).values[design.data_bins]

@@ -95,7 +95,9 @@ SINGLE = {
 @pytest.mark.parametrize(("law", "psi"), list(SINGLE.values()), ids=list(SINGLE))
 def test_inversion_gives_every_count_its_probability(law, psi):
     """On a grid of uniforms the points of a count are its probability, up to one."""
-    family, shape, slope, _ = likelihood.law_of(law.likelihood(np.empty((1, 0), dtype=int)), 0)
+    family, shape, slope, _ = likelihood.neuron_likelihood(
+        law.likelihood(np.empty((1, 0), dtype=int)), 0
+    )
     n_points = 100_000
     grid = (np.arange(n_points) + 0.5) / n_points
     draws = np.array([draw_count(family, slope, shape, psi, u) for u in grid]).astype(int)

@@ -10,7 +10,7 @@ from scipy.stats import expon, kstest, kstwobign
 
 import pymc_glm as pg
 from helpers.known_tree import known_tree, refractory
-from pymc_glm.criticism.one_step import activations, post_draws, recording_of
+from pymc_glm.criticism.one_step import activations, observed_data, post_draws
 from pymc_glm.kernels.likelihood import LOGISTIC, POISSON
 from pymc_glm.kernels.rescaling import rescaled_intervals
 
@@ -24,7 +24,7 @@ LAWS = {
 
 def psi_of(tree, post=0):
     """psi (time,) of the first draw."""
-    recording = recording_of(tree)
+    recording = observed_data(tree)
     drawn = post_draws(tree, recording.law, post, np.array([0]), np.array([0]))
     return activations(recording, drawn)[0]
 

@@ -10,7 +10,7 @@ from helpers import joint
 from helpers.hurry import UNCOMPILED
 from pymc_glm.kernels.fisher import empty_metric, fisher_information
 from pymc_glm.kernels.noncentred import mean_history, network_gradient, pulled_back
-from pymc_glm.steps.slab_moves import SlabMoves, SlabTuning
+from pymc_glm.steps.interweaving import Interweaving, InterweavingTuning
 
 THRESHOLD = 4.2
 BASIS = pg.basis.raised_cosine(2, window=0.04, bin_width=0.005)
@@ -211,7 +211,7 @@ def test_share_out_of_range(model, share):
 def test_learning_of_the_spread():
     rng = np.random.default_rng(5)
     spread = np.array([[1.0, 0.5], [0.5, 2.0]])
-    tuning = SlabTuning.start(np.zeros(2))
+    tuning = InterweavingTuning.start(np.zeros(2))
     for draw in rng.multivariate_normal([1.0, -1.0], spread, 4000):
         tuning = tuning.see(draw)
     np.testing.assert_allclose(tuning.covariance, spread, atol=0.5)
@@ -274,8 +274,8 @@ def tilt(monkeypatch, slope_of):
             log_density=place.log_density + slope @ place.values, gradient=place.gradient + slope
         )
 
-    original = SlabMoves._look
-    monkeypatch.setattr(SlabMoves, "_look", look)
+    original = Interweaving._look
+    monkeypatch.setattr(Interweaving, "_look", look)
 
 
 def _take_another_prior_of_hyperparameters(monkeypatch):
@@ -287,8 +287,8 @@ def _take_another_prior_of_biases(monkeypatch):
         prior = prior._replace(bias_mean=prior.bias_mean + 8.0)
         return original(self, tuning, data, point, prior, *state)
 
-    original = SlabMoves.run
-    monkeypatch.setattr(SlabMoves, "run", run)
+    original = Interweaving.run
+    monkeypatch.setattr(Interweaving, "run", run)
 
 
 def _leave_weights_where_they_are(monkeypatch):
@@ -298,8 +298,8 @@ def _leave_weights_where_they_are(monkeypatch):
         )
         return values, acceptance
 
-    original = SlabMoves.run
-    monkeypatch.setattr(SlabMoves, "run", run)
+    original = Interweaving.run
+    monkeypatch.setattr(Interweaving, "run", run)
 
 
 def _forget_the_jacobian(monkeypatch):

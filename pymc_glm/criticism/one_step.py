@@ -12,18 +12,18 @@ from pymc_glm.covariates import covariate_columns
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.design import check_counts
 from pymc_glm.kernels.history import history_product
-from pymc_glm.observations import Bernoulli, Observation, law_named
+from pymc_glm.observations import Bernoulli, Observation, observation_named
 from pymc_glm.segments import data_bins, segment_starts
 from pymc_glm.spikes import intervals_from_package
 
 __all__ = [
+    "ObservedData",
     "PostDraws",
-    "Recording",
     "activation_blocks",
     "activations",
+    "observed_data",
+    "observed_data_like",
     "post_draws",
-    "recording_like",
-    "recording_of",
 ]
 
 _BLOCK = 2**22  # activations held at a time
@@ -31,7 +31,7 @@ _BLOCK = 2**22  # activations held at a time
 type Floats = NDArray[np.float64]
 
 
-class Recording(NamedTuple):
+class ObservedData(NamedTuple):
     """Counts, and what else of the data the activations depend on."""
 
     counts: NDArray  # (time, pre); of traces, real numbers
@@ -59,7 +59,7 @@ class PostDraws(NamedTuple):
     parameter: Floats  # (sample,), the law's own; 1 where it has none
 
 
-def recording_of(tree: xr.DataTree) -> Recording:
+def observed_data(tree: xr.DataTree) -> ObservedData:
     """Return the data that a model was fitted to.
 
     Parameters
@@ -82,7 +82,7 @@ def recording_of(tree: xr.DataTree) -> Recording:
         starts = constants["segment_start"].values.astype(np.int64)
     if "covariates" in constants:
         covariates = constants["covariates"].transpose("time", "covariate").values.astype(float)
-    return Recording(
+    return ObservedData(
         np.ascontiguousarray(counts.values),
         counts["time"].values,
         np.ascontiguousarray(functions.values, dtype=float),
@@ -91,17 +91,17 @@ def recording_of(tree: xr.DataTree) -> Recording:
         covariates,
         tuple(str(label) for label in counts["post"].values),
         width,
-        law_named(name),
+        observation_named(name),
     )
 
 
-def recording_like(
+def observed_data_like(
     tree: xr.DataTree,
     counts: xr.DataArray | ArrayLike,
     covariates: xr.DataArray | ArrayLike | None = None,
     *,
     exclude: ArrayLike | None = None,
-) -> Recording:
+) -> ObservedData:
     """Return other data as a posterior's model would see them, such as those held out.
 
     Parameters
@@ -119,10 +119,10 @@ def recording_like(
     Raises
     ------
     TypeError, ValueError
-        See `recording_of`, `check_counts`, `segment_starts`, `data_bins`, `covariate_columns`; or
+        See `observed_data`, `check_counts`, `segment_starts`, `data_bins`, `covariate_columns`; or
         bins, neurons or covariates are not those of the model.
     """
-    known = recording_of(tree)
+    known = observed_data(tree)
     labels = list(known.neurons)
     if not isinstance(counts, xr.DataArray) and np.shape(counts)[1:] == (len(labels),):
         counts = xr.DataArray(counts, dims=("time", "neuron"), coords={"neuron": labels})
@@ -213,12 +213,12 @@ def post_draws(
     )
 
 
-def activations(recording: Recording, draws: PostDraws, window: slice | None = None) -> Floats:
+def activations(recording: ObservedData, draws: PostDraws, window: slice | None = None) -> Floats:
     """Return psi of one post neuron in some draws, (sample, time).
 
     Parameters
     ----------
-    recording : Recording
+    recording : ObservedData
     draws : PostDraws
     window : slice, optional
         Bins from start to stop; all by default. The history before them is heard.
@@ -239,7 +239,7 @@ def activations(recording: Recording, draws: PostDraws, window: slice | None = N
     return psi
 
 
-def activation_blocks(recording: Recording, draws: PostDraws) -> Iterator[tuple[Floats, Floats]]:
+def activation_blocks(recording: ObservedData, draws: PostDraws) -> Iterator[tuple[Floats, Floats]]:
     """Yield psi (sample, time) and the law's own parameter (sample, 1) of a few draws at a time."""
     size = max(1, _BLOCK // len(recording.counts))
     for first in range(0, len(draws.bias), size):

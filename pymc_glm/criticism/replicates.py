@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_glm.criticism.one_step import PostDraws, Recording, activations
+from pymc_glm.criticism.one_step import ObservedData, PostDraws, activations
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.kernels.simulate import draw_given
-from pymc_glm.simulation.own_law import own_draws
+from pymc_glm.simulation.custom import custom_draws
 from pymc_glm.simulation.parameters import CheckedNetwork, NetworkParameters, check_network
 from pymc_glm.simulation.running import Guard, run_pieces
 
@@ -85,7 +85,7 @@ def run_segments(
     ValueError
         The law is one of the user's own without a random draw.
     """
-    draws = own_draws(network.law, network.own)
+    draws = custom_draws(network.law, network.own)
     silence = np.zeros((network.filters.shape[1], network.bias.size), dtype=np.int64)
     for first, end in zip(starts, [*starts[1:], n_bins], strict=True):
         own = covariates[first:end]
@@ -93,7 +93,7 @@ def run_segments(
 
 
 def one_step_counts(
-    recording: Recording, parameters: NetworkParameters, rng: np.random.Generator
+    recording: ObservedData, parameters: NetworkParameters, rng: np.random.Generator
 ) -> NDArray | None:
     """Draw the count of every bin given the recorded history; (time, neuron).
 
@@ -113,7 +113,7 @@ def one_step_counts(
     psi = np.ascontiguousarray(activations(recording, each).T)
     whole = parameters.observation.whole
     counts = np.empty(psi.shape, dtype=np.int64 if whole else np.float64)
-    draws = own_draws(parameters.observation, own)
+    draws = custom_draws(parameters.observation, own)
     if draws is not None:
         if draws.beyond(psi).any():
             return None
@@ -121,6 +121,6 @@ def one_step_counts(
         return counts
     law = parameters.observation.likelihood(np.empty((own.size, 0), dtype=np.int64))
     noise = rng.random(psi.shape) if whole else rng.standard_normal(psi.shape)
-    shape = np.ascontiguousarray(law.shape, dtype=np.float64)
+    shape = np.ascontiguousarray(law.dispersion, dtype=np.float64)
     possible = draw_given(law.family, float(law.slope), shape, psi, noise, counts)
     return counts if possible else None

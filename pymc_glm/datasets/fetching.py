@@ -5,7 +5,7 @@ import os
 from os import PathLike
 from pathlib import Path
 
-from pymc_glm.datasets.recordings import REPOSITORY, Recording, citation, recording_named
+from pymc_glm.datasets.recordings import REPOSITORY, DatasetEntry, citation, entry_named
 from pymc_glm.readers import read_spikes
 from pymc_glm.spikes import SpikeTrains
 
@@ -70,7 +70,7 @@ def fetch_retina(
     >>> trains = pg.datasets.fetch_retina()  # doctest: +SKIP
     >>> counts = pg.bin_spikes(trains, 0.01, min_rate=0.1).clip(max=1)  # doctest: +SKIP
     """
-    recording = recording_named(name)
+    recording = entry_named(name)
     if folder is not None and address is not None:
         raise ValueError("give either folder or address, not both.")
     if folder is None and address is None and (known := os.environ.get(_FOLDER_VARIABLE)):
@@ -85,7 +85,7 @@ def fetch_retina(
     return trains
 
 
-def _in_folder(recording: Recording, folder: Path) -> Path:
+def _in_folder(recording: DatasetEntry, folder: Path) -> Path:
     """Return the path of a recording in a folder, once its checksum is known to be right."""
     places = [folder / recording.file, folder / recording.path]
     path = next((place for place in places if place.is_file()), None)
@@ -103,14 +103,14 @@ def _in_folder(recording: Recording, folder: Path) -> Path:
     return path
 
 
-def _by_hand(recording: Recording) -> str:
+def _by_hand(recording: DatasetEntry) -> str:
     return (
         f"download hdf5/{recording.path} of {REPOSITORY} by hand into a folder, and set "
         f"{_FOLDER_VARIABLE} to that folder."
     )
 
 
-def _downloaded(recording: Recording, address: str) -> Path:
+def _downloaded(recording: DatasetEntry, address: str) -> Path:
     """Return the path of a recording in the cache, into which it is downloaded if need be."""
     try:
         import pooch

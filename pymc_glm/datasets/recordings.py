@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["REPOSITORY", "RETINA", "Recording", "citation", "recording_named"]
+__all__ = ["REPOSITORY", "RETINA", "DatasetEntry", "citation", "entry_named"]
 
 REPOSITORY = "https://github.com/sje30/waverepo"
 
@@ -22,7 +22,7 @@ _WONG = (
 )
 
 
-class Recording(NamedTuple):
+class DatasetEntry(NamedTuple):
     """A file that can be fetched."""
 
     path: str  # within the folder hdf5 of the repository
@@ -37,19 +37,19 @@ class Recording(NamedTuple):
 
 
 RETINA = {
-    "Demas2003_p22_ctrl_1a": Recording(
+    "Demas2003_p22_ctrl_1a": DatasetEntry(
         "Demas2003/Demas2003_p22_ctrl_1a.h5",
         "51d70ccc15c913a7ffb62170f2a491dd5d1c95404357341229a00f6ee87c71d4",
         "retina of a mouse, postnatal day 22: 80 units, 3600 s",
         (_DEMAS, _EGLEN),
     ),
-    "Demas2003_6WK_CTRL_ME1": Recording(
+    "Demas2003_6WK_CTRL_ME1": DatasetEntry(
         "Demas2003/Demas2003_6WK_CTRL_ME1.h5",
         "9dd55901014800d0179ee2b4b0a0982f1c22abe317d6b517748c768c1dcb5b67",
         "retina of a mouse, six weeks old: 16 units, 3597 s",
         (_DEMAS, _EGLEN),
     ),
-    "Wong1993_Adult": Recording(
+    "Wong1993_Adult": DatasetEntry(
         "Wong1993/Wong1993_Adult.h5",
         "5b2bab96ad3525c1ae19d9e7eeaf5a44140fcf73be11430098f1e427c705a439",
         "retina of an adult ferret: 57 units, 146 s",
@@ -58,7 +58,7 @@ RETINA = {
 }
 
 
-def recording_named(name: str) -> Recording:
+def entry_named(name: str) -> DatasetEntry:
     """Return a recording.
 
     Raises
@@ -95,7 +95,7 @@ def citation(name: str) -> str:
     >>> print(pg.datasets.citation("Wong1993_Adult").splitlines()[0])
     Wong1993_Adult: retina of an adult ferret: 57 units, 146 s
     """
-    recording = recording_named(name)
+    recording = entry_named(name)
     return "\n".join(
         [
             f"{name}: {recording.about}",

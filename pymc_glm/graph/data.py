@@ -18,7 +18,7 @@ from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.likelihood import Likelihood
 from pymc_glm.kernels.sparse_history import SparseHistory, history_columns, sparse_history
 
-__all__ = ["SpikeData", "network_history", "read_spikes"]
+__all__ = ["SpikeData", "network_history", "spike_data"]
 
 _known: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
@@ -83,9 +83,9 @@ class SpikeData(NamedTuple):
     history: SparseHistory
     likelihood: Likelihood
 
-    def with_shape(self, shape: NDArray[np.float64]) -> Self:
-        """Return the data under another shape of the law."""
-        return self._replace(likelihood=self.likelihood._replace(shape=shape))
+    def with_dispersion(self, dispersion: NDArray[np.float64]) -> Self:
+        """Return the data under another dispersion."""
+        return self._replace(likelihood=self.likelihood._replace(dispersion=dispersion))
 
 
 def network_history(data: NetworkData, layout: CovariateLayout | None) -> SparseHistory:
@@ -97,7 +97,7 @@ def network_history(data: NetworkData, layout: CovariateLayout | None) -> Sparse
     return sparse_history(column[kept] for column in columns)
 
 
-def read_spikes(model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
+def spike_data(model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
     """Return history and counts, the same object for all steps of a model."""
     every = [network.container(model, name) for name in CONTAINERS]
     container = every[0]

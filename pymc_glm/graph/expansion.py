@@ -9,7 +9,7 @@ from pymc_glm.graph.data import SpikeData
 from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.fisher import Metric, empty_metric, fisher_information
 
-__all__ = ["Averages", "expand"]
+__all__ = ["Averages", "metric_at"]
 
 _MOST_JOINT = 100  # pre neurons of a post neuron between which there are cross terms
 _MOST_PRODUCTS = 2e10  # a post neuron's information may cost; more, and some bins stand for all
@@ -39,7 +39,9 @@ class Averages(NamedTuple):
         )
 
 
-def expand(threads: Threads, data: SpikeData, averages: Averages, least_inclusion: float) -> Metric:
+def metric_at(
+    threads: Threads, data: SpikeData, averages: Averages, least_inclusion: float
+) -> Metric:
     """Expand the log likelihood at the averages, for edges that were often enough present.
 
     Parameters

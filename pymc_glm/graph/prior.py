@@ -14,7 +14,7 @@ from pymc_glm.graph.evaluate import INTERPRETED
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.kernels.prior import NetworkPrior
 
-__all__ = ["PriorFunction", "ShapeFunction", "relaxed"]
+__all__ = ["DispersionFunction", "PriorFunction", "relaxed"]
 
 
 def relaxed(prior: NetworkPrior, share: float) -> NetworkPrior:
@@ -86,7 +86,7 @@ class PriorFunction:
         return NetworkPrior(edges[0] if self._has_edges else None, mean, precision, mu, tau)
 
 
-class ShapeFunction:
+class DispersionFunction:
     """The shape of the observation law as a function of a point, (post,).
 
     Parameters

@@ -8,9 +8,10 @@ costs O(K^2) products whatever the number of neurons, and moving it one pass ove
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pymc_glm.kernels.compiling import compiled
 
 __all__ = [
     "BlockTables",
@@ -83,8 +84,8 @@ def make_tables(
     return BlockTables(absent + np.zeros(slab.shape[:-1]), slab)
 
 
-@numba.njit(cache=True, nogil=True)
-def _list_edges(adjacency, weights):  # pragma: no cover - compiled
+@compiled
+def _list_edges(adjacency, weights):
     n = adjacency.shape[0]
     size = weights.shape[2]
     start_in = np.zeros(n + 1, np.int64)
@@ -134,8 +135,8 @@ def list_edges(
     return EdgeList(*incoming), EdgeList(*outgoing)
 
 
-@numba.njit(cache=True, nogil=True)
-def _add(sums, i, k, weights, e):  # pragma: no cover - compiled
+@compiled
+def _add(sums, i, k, weights, e):
     """Add edge e, (1, w, (w w')[lower triangle]), to sums[i, k]."""
     size = weights.shape[1]
     sums[i, k, 0] += 1.0
@@ -148,8 +149,8 @@ def _add(sums, i, k, weights, e):  # pragma: no cover - compiled
             at += 1
 
 
-@numba.njit(cache=True, nogil=True)
-def _count(i, labels, edges, sums):  # pragma: no cover - compiled
+@compiled
+def _count(i, labels, edges, sums):
     """Write the sums over neuron i's edges."""
     start, other, weights = edges
     sums[i] = 0.0
@@ -157,8 +158,8 @@ def _count(i, labels, edges, sums):  # pragma: no cover - compiled
         _add(sums, i, labels[other[e]], weights, e)
 
 
-@numba.njit(cache=True, nogil=True)
-def _block_sums(labels, edges, n_blocks):  # pragma: no cover - compiled
+@compiled
+def _block_sums(labels, edges, n_blocks):
     n, size = labels.size, edges[2].shape[1]
     sums = np.empty((n, n_blocks, 1 + size + size * (size + 1) // 2))
     for i in range(n):
@@ -211,8 +212,8 @@ def pair_sums(labels: Labels, incoming: EdgeList, n_blocks: int) -> Floats:
     return with_absent(present, labels)
 
 
-@numba.njit(cache=True, nogil=True)
-def _move(i, old, new, edges, sums, kept):  # pragma: no cover - compiled
+@compiled
+def _move(i, old, new, edges, sums, kept):
     """Move neuron i in the sums, where they are kept, of the others at the ends of its edges."""
     start, other, weights = edges
     size = weights.shape[1]
@@ -234,8 +235,8 @@ def _move(i, old, new, edges, sums, kept):  # pragma: no cover - compiled
                 at += 1
 
 
-@numba.njit(cache=True, nogil=True)
-def _pairs(absent, present, n_others, sums):  # pragma: no cover - compiled
+@compiled
+def _pairs(absent, present, n_others, sums):
     """Return the log density of a neuron's pairs with one block; an impossible none counts 0."""
     total = 0.0
     if n_others > sums[0]:
@@ -246,10 +247,8 @@ def _pairs(absent, present, n_others, sums):  # pragma: no cover - compiled
     return total
 
 
-@numba.njit(cache=True, nogil=True)
-def _log_conditional(
-    i, sizes, absent, present, log_prior, own, incoming, outgoing, out
-):  # pragma: no cover - compiled
+@compiled
+def _log_conditional(i, sizes, absent, present, log_prior, own, incoming, outgoing, out):
     """Write neuron i's unnormalised log conditional to out; sizes are without it."""
     n_blocks = sizes.size
     for k in range(n_blocks):
@@ -261,8 +260,8 @@ def _log_conditional(
         out[k] = total
 
 
-@numba.njit(cache=True, nogil=True)
-def _choose(log_p, uniform, current):  # pragma: no cover - compiled
+@compiled
+def _choose(log_p, uniform, current):
     """Return a draw from unnormalised log probabilities; current if nothing is possible."""
     highest = log_p.max()
     if highest == -np.inf:
@@ -282,10 +281,10 @@ def _choose(log_p, uniform, current):  # pragma: no cover - compiled
     return chosen
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _sweep_labels(
     labels, from_others, to_others, absent, present, log_prior, own, orders, uniforms
-):  # pragma: no cover - compiled
+):
     n, n_blocks = labels.size, absent.shape[0]
     incoming = np.empty((n, n_blocks, present.shape[2]))
     outgoing = np.empty((n, n_blocks, present.shape[2]))

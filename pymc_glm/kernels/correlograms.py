@@ -1,8 +1,9 @@
 """Products of counts at lags, within segments: spike by spike where spikes are rare."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pymc_glm.kernels.compiling import compiled
 
 __all__ = ["edge_sums", "lagged_products", "padded", "segment_first"]
 
@@ -62,10 +63,8 @@ def padded(values: Floats, starts: Integers, n_lags: int) -> Floats:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
-def _add_products(
-    past_bins, past_who, past_counts, bins, who, counts, first, out
-):  # pragma: no cover - compiled
+@compiled
+def _add_products(past_bins, past_who, past_counts, bins, who, counts, first, out):
     n_lags = out.shape[0] - 1
     low = 0
     for i in range(bins.size):

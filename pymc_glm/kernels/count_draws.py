@@ -2,7 +2,7 @@
 
 The families are those of `kernels/likelihood.py`: a family is one branch in `mean_counts` and one
 in `draw_count`. Traces have their noise from a standard normal number; all laws of counts so far
-have probabilities with p(k + 1) / p(k) = scale (shape + step k)
+have probabilities with p(k + 1) / p(k) = scale (dispersion + step k)
 / (k + 1), the class of Panjer (1981, ASTIN Bulletin 12:22-26): Poisson (step 0), binomial (step
 -1), negative binomial (step 1).
 """
@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
 from pymc_glm.kernels.likelihood import GAUSSIAN, POISSON
 
@@ -26,14 +27,12 @@ type Floats = NDArray[np.float64]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def mean_counts(
-    family: int, slope: float, shape: Floats, psi: Floats, mean: Floats
-) -> None:  # pragma: no cover - compiled
+def mean_counts(family: int, slope: float, dispersion: Floats, psi: Floats, mean: Floats) -> None:
     """Write mean counts of some neurons in one bin.
 
     Parameters
     ----------
-    family, slope, shape
+    family, slope, dispersion
         See `pymc_glm.kernels.likelihood.Likelihood`.
     psi, mean : arrays, shape (post,)
     """
@@ -46,14 +45,14 @@ def mean_counts(
     elif slope == 0.0:
         for i in range(n):
             e = exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
-            mean[i] = shape[i] * (e / (1.0 + e))
+            mean[i] = dispersion[i] * (e / (1.0 + e))
     else:
         for i in range(n):
-            mean[i] = shape[i] * exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
+            mean[i] = dispersion[i] * exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
 
 
-@numba.njit(cache=True, nogil=True)
-def _log_rising(r: float, m: float) -> float:  # pragma: no cover - compiled
+@compiled
+def _log_rising(r: float, m: float) -> float:
     """Return log(gamma(r + m) / gamma(r)), without the cancellation of two large logarithms."""
     if r < _LARGE:
         return math.lgamma(r + m) - math.lgamma(r)
@@ -63,9 +62,7 @@ def _log_rising(r: float, m: float) -> float:  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def draw_count(
-    family: int, slope: float, shape: float, psi: float, uniform: float
-) -> float:  # pragma: no cover - compiled
+def draw_count(family: int, slope: float, dispersion: float, psi: float, uniform: float) -> float:
     """Draw the count of a bin.
 
     The probabilities of counts are subtracted from 1 - uniform, from silence upwards while that is
@@ -73,7 +70,7 @@ def draw_count(
 
     Parameters
     ----------
-    family, slope, shape
+    family, slope, dispersion
         The law of a neuron, see `pymc_glm.kernels.likelihood.Likelihood`.
     psi : float
     uniform : float
@@ -81,19 +78,19 @@ def draw_count(
         standard normal number.
     """
     if family == GAUSSIAN:
-        return psi + uniform / math.sqrt(shape)
+        return psi + uniform / math.sqrt(dispersion)
     psi = min(max(psi, -EXPONENT_LIMIT), EXPONENT_LIMIT)
     e = math.exp(psi)
     if family == POISSON:
         step, start, scale, silence, middle = 0.0, 1.0, e, -e, e
     elif slope == 0.0:
-        step, start, scale = -1.0, shape, e
-        silence = -shape * math.log1p(e)
-        middle = min((shape + 1.0) * (e / (1.0 + e)), shape)
+        step, start, scale = -1.0, dispersion, e
+        silence = -dispersion * math.log1p(e)
+        middle = min((dispersion + 1.0) * (e / (1.0 + e)), dispersion)
     else:
-        step, start, scale = 1.0, shape, 1.0 / (1.0 + math.exp(-psi))
-        silence = -shape * math.log1p(e)
-        middle = max((shape - 1.0) * e, 0.0)
+        step, start, scale = 1.0, dispersion, 1.0 / (1.0 + math.exp(-psi))
+        silence = -dispersion * math.log1p(e)
+        middle = max((dispersion - 1.0) * e, 0.0)
     if silence > _LEAST:
         mode, log_top = 0.0, silence
     else:
@@ -101,9 +98,9 @@ def draw_count(
         if step == 0.0:
             rising = 0.0
         elif step < 0.0:
-            rising = math.lgamma(shape + 1.0) - math.lgamma(shape - mode + 1.0)
+            rising = math.lgamma(dispersion + 1.0) - math.lgamma(dispersion - mode + 1.0)
         else:
-            rising = _log_rising(shape, mode)
+            rising = _log_rising(dispersion, mode)
         log_top = silence + rising + mode * math.log(scale) - math.lgamma(mode + 1.0)
     return _chop_down(mode, math.exp(log_top), scale, start, step, 1.0 - uniform)
 
@@ -111,7 +108,7 @@ def draw_count(
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _chop_down(
     mode: float, top: float, scale: float, start: float, step: float, rest: float
-) -> float:  # pragma: no cover - compiled
+) -> float:
     """Return the count at which the probabilities, from the mode outwards, sum to rest."""
     rest -= top
     if rest <= 0.0:

@@ -9,10 +9,10 @@ IEEE TPAMI 37:307, equations 8 and 9).
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.likelihood import Likelihood
 from pymc_glm.kernels.sparse_history import SparseHistory, write_psi
 
@@ -69,7 +69,7 @@ def log_rising_factorials(at_least: NDArray[np.int64], dispersion: Floats) -> Fl
     return np.einsum("nj,nj->n", at_least, logs)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def softplus_sums(
     posts: tuple[int, int],
     history: SparseHistory,
@@ -77,7 +77,7 @@ def softplus_sums(
     bias: Floats,
     weights: Floats,
     out: Floats,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Write the sums over bins of log(1 + exp psi) of some post neurons.
 
     Parameters

@@ -16,12 +16,12 @@ accepts by :math:`\exp[l(\beta^*) - l(\beta) - s(\beta^*) + s(\beta)]` (their eq
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
-from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood
+from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, write_psi
 from pymc_glm.kernels.triangular import cholesky, solve, solve_transposed
@@ -114,8 +114,8 @@ def draw_flips(visits: Floats, n_basis: int, n_swaps: int, rng: np.random.Genera
     )
 
 
-@numba.njit(cache=True, nogil=True)
-def _surrogate(n, prior, bias_prior, expansion):  # pragma: no cover - compiled
+@compiled
+def _surrogate(n, prior, bias_prior, expansion):
     metric, size = expansion.metric, prior.mean.shape[2]
     pre = np.flatnonzero(metric.place[n] >= 0)
     width = 1 + pre.size * size
@@ -139,8 +139,8 @@ def _surrogate(n, prior, bias_prior, expansion):  # pragma: no cover - compiled
     return _Surrogate(pre, linear, quadratic, own, row, information, shift, constant)
 
 
-@numba.njit(cache=True, nogil=True)
-def _log_odds(surrogate, state, j):  # pragma: no cover - compiled
+@compiled
+def _log_odds(surrogate, state, j):
     """Return the log odds of edge j by the surrogate, its weights and the bias integrated out.
 
     Leaves the factor of the weights' precision and their mean in the state.
@@ -169,8 +169,8 @@ def _log_odds(surrogate, state, j):  # pragma: no cover - compiled
     return surrogate.constant[j] + 0.5 * (squared - log_det)
 
 
-@numba.njit(cache=True, nogil=True)
-def _put_in(surrogate, state, j, normals):  # pragma: no cover - compiled
+@compiled
+def _put_in(surrogate, state, j, normals):
     """Add edge j to the change, with weights drawn by what `_log_odds` left."""
     size = state.residual.size
     noise = normals.copy()
@@ -181,8 +181,8 @@ def _put_in(surrogate, state, j, normals):  # pragma: no cover - compiled
         state.change[0] -= surrogate.shift[at] * state.change[at]
 
 
-@numba.njit(cache=True, nogil=True)
-def _take_out(surrogate, state, j):  # pragma: no cover - compiled
+@compiled
+def _take_out(surrogate, state, j):
     """Add the end of edge j to the change."""
     size = state.residual.size
     for at in range(1 + j * size, 1 + (j + 1) * size):
@@ -190,8 +190,8 @@ def _take_out(surrogate, state, j):  # pragma: no cover - compiled
         state.change[0] += surrogate.shift[at] * state.beta[at]
 
 
-@numba.njit(cache=True, nogil=True)
-def _surrogate_change(surrogate, state):  # pragma: no cover - compiled
+@compiled
+def _surrogate_change(surrogate, state):
     """Return the change of the surrogate log likelihood."""
     total = 0.0
     for i in range(state.change.size):
@@ -204,9 +204,8 @@ def _surrogate_change(surrogate, state):  # pragma: no cover - compiled
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _weigh(history, law, counts, surrogate, state, log_ratio, uniform, psi, room):
-    # pragma: no cover - compiled
     """Second stage: accept the change by all bins; psi holds the log likelihood in its end."""
     proposal, buffer = room
     n_bins, size = history.n_bins, state.residual.size
@@ -226,9 +225,8 @@ def _weigh(history, law, counts, surrogate, state, log_ratio, uniform, psi, room
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _flip(j, n, draws, history, law, counts, surrogate, state, psi, room):
-    # pragma: no cover - compiled
     """Propose the other state of edge j; return 0 if the first stage ended it, 2 if accepted."""
     m = surrogate.pre[j]
     log_odds = _log_odds(surrogate, state, j)
@@ -255,8 +253,8 @@ def _flip(j, n, draws, history, law, counts, surrogate, state, psi, room):
     return 2
 
 
-@numba.njit(cache=True, nogil=True)
-def _choose_out(present, constant, uniform):  # pragma: no cover - compiled
+@compiled
+def _choose_out(present, constant, uniform):
     """Return one of the present edges that are not certain, -1 if there is none."""
     number = 0
     for j in range(present.size):
@@ -270,9 +268,8 @@ def _choose_out(present, constant, uniform):  # pragma: no cover - compiled
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _swap(s, n, draws, history, law, counts, surrogate, state, psi, room):
-    # pragma: no cover - compiled
     """Propose an edge for another, in proportion to their odds; return whether it was accepted."""
     uniforms, size = draws.swap_uniforms[n, s], state.residual.size
     out = _choose_out(state.present, surrogate.constant, uniforms[0])
@@ -303,7 +300,7 @@ def _swap(s, n, draws, history, law, counts, surrogate, state, psi, room):
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def flip_edges(
     posts: tuple[int, int],
     history: SparseHistory,
@@ -315,7 +312,7 @@ def flip_edges(
     bias: Floats,
     adjacency: NDArray[np.int8],
     weights: Floats,
-) -> tuple[int, int, int]:  # pragma: no cover - compiled
+) -> tuple[int, int, int]:
     """Try to flip the visited edges that the expansion has of some post neurons, then swaps.
 
     Parameters
@@ -356,7 +353,7 @@ def flip_edges(
         for j in range(pre.size):
             state.present[j] = adjacency[n, pre[j]]
             state.beta[1 + j * size : 1 + (j + 1) * size] = weights[n, pre[j]]
-        law, counts = law_of(likelihood, n), likelihood.counts[n]
+        law, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
         write_psi(history, bias[n], weights[n], psi[:n_bins])
         psi[n_bins] = log_likelihood(law, counts, psi[:n_bins], room[1])
         data = (history, law, counts, surrogate, state, psi, room)

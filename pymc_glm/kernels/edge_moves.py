@@ -11,12 +11,12 @@ take one edge out and another in.
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.edge_proposal import FREEDOM, draw_weights, find_mode, log_proposal, log_slab
-from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, workspace
+from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood, workspace
 from pymc_glm.kernels.prior import EdgePrior
 from pymc_glm.kernels.sparse_history import (
     SparseHistory,
@@ -70,8 +70,8 @@ def draw_edges(
     )
 
 
-@numba.njit(cache=True, nogil=True)
-def _gather(history, m, psi, counts, base, own):  # pragma: no cover - compiled
+@compiled
+def _gather(history, m, psi, counts, base, own):
     """Copy psi and counts of the bins with history of m; return how many they are."""
     first, n = history.start[m], history.start[m + 1] - history.start[m]
     for i in range(n):
@@ -81,8 +81,8 @@ def _gather(history, m, psi, counts, base, own):  # pragma: no cover - compiled
     return n
 
 
-@numba.njit(cache=True, nogil=True)
-def _log_target(history, m, law, base, own, w, prior, n, work):  # pragma: no cover - compiled
+@compiled
+def _log_target(history, m, law, base, own, w, prior, n, work):
     """Return log likelihood and prior of edge m's presence with weights w."""
     value = pattern_values(history, m, w)
     first = history.start[m]
@@ -92,9 +92,8 @@ def _log_target(history, m, law, base, own, w, prior, n, work):  # pragma: no co
     return likelihood + log_slab(w, prior, n, m)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _visit(n, m, history, law, counts, prior, plan, draws, psi, adjacency, weights, modes, room):
-    # pragma: no cover - compiled
     """Propose a new state of an edge; return 0 if there was nothing to do, 2 if it was accepted."""
     uniforms, log_odds = draws.uniforms[n, m], prior.log_odds[n, m]
     presence = plan.presence[n, m]
@@ -135,8 +134,8 @@ def _visit(n, m, history, law, counts, prior, plan, draws, psi, adjacency, weigh
     return 2 if accepted else 1
 
 
-@numba.njit(cache=True, nogil=True)
-def _choose_swap(n, uniforms, prior, plan, adjacency):  # pragma: no cover - compiled
+@compiled
+def _choose_swap(n, uniforms, prior, plan, adjacency):
     """Return an edge to take out and one to put in, (-1, -1) if there is none."""
     n_pre = adjacency.shape[1]
     n_present, out = 0, -1
@@ -155,9 +154,8 @@ def _choose_swap(n, uniforms, prior, plan, adjacency):  # pragma: no cover - com
     return out, into
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _swap(n, s, history, law, counts, prior, plan, draws, psi, adjacency, weights, room):
-    # pragma: no cover - compiled
     """Propose to take one edge out and another in; return whether it was accepted."""
     out, into = _choose_swap(n, draws.swap_uniforms[n, s], prior, plan, adjacency)
     if out < 0:
@@ -189,7 +187,7 @@ def _swap(n, s, history, law, counts, prior, plan, draws, psi, adjacency, weight
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def move_edges(
     posts: tuple[int, int],
     history: SparseHistory,
@@ -201,7 +199,7 @@ def move_edges(
     adjacency: NDArray[np.int8],
     weights: Floats,
     modes: Floats,
-) -> tuple[int, int, int]:  # pragma: no cover - compiled
+) -> tuple[int, int, int]:
     """Visit every edge of some post neurons once, then try swaps.
 
     Parameters
@@ -238,7 +236,7 @@ def move_edges(
     )
     proposed = accepted = swaps = 0
     for n in range(posts[0], posts[1]):
-        law = law_of(likelihood, n)
+        law = neuron_likelihood(likelihood, n)
         counts = likelihood.counts[n]
         write_psi(history, bias[n], weights[n], psi)
         for m in draws.order[n]:

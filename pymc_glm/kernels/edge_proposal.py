@@ -2,11 +2,11 @@
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.likelihood import Law, Workspace, score
+from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.likelihood import NeuronLikelihood, Workspace, score
 from pymc_glm.kernels.prior import EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
 from pymc_glm.kernels.triangular import cholesky, solve, solve_transposed
@@ -26,8 +26,8 @@ _SETTLED = 0.02  # Newton stops after a step of less, squared, in standard devia
 type Floats = NDArray[np.float64]
 
 
-@numba.njit(cache=True, nogil=True)
-def log_slab(w: Floats, prior: EdgePrior, n: int, m: int) -> float:  # pragma: no cover - compiled
+@compiled
+def log_slab(w: Floats, prior: EdgePrior, n: int, m: int) -> float:
     """Return the log prior density of an edge's presence and weights, less that of its absence."""
     quadratic = 0.0
     for i in range(w.size):
@@ -41,10 +41,8 @@ def log_slab(w: Floats, prior: EdgePrior, n: int, m: int) -> float:  # pragma: n
     return log_odds + log_normal - 0.5 * quadratic
 
 
-@numba.njit(cache=True, nogil=True)
-def draw_weights(
-    normals: Floats, stretch: float, mode: Floats, lower: Floats, w: Floats
-) -> None:  # pragma: no cover - compiled
+@compiled
+def draw_weights(normals: Floats, stretch: float, mode: Floats, lower: Floats, w: Floats) -> None:
     """Write a draw of the t law around the mode, of precision lower lower'."""
     for i in range(w.size):
         w[i] = stretch * normals[i]
@@ -53,8 +51,8 @@ def draw_weights(
         w[i] += mode[i]
 
 
-@numba.njit(cache=True, nogil=True)
-def log_proposal(w: Floats, mode: Floats, lower: Floats) -> float:  # pragma: no cover - compiled
+@compiled
+def log_proposal(w: Floats, mode: Floats, lower: Floats) -> float:
     """Return the log density of `draw_weights`."""
     squared = log_det = 0.0
     for j in range(w.size):
@@ -69,11 +67,11 @@ def log_proposal(w: Floats, mode: Floats, lower: Floats) -> float:  # pragma: no
     return constant + log_det - half * math.log1p(squared / FREEDOM)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def find_mode(
     history: SparseHistory,
     m: int,
-    law: Law,
+    law: NeuronLikelihood,
     base: Floats,
     own: Floats,
     prior: EdgePrior,
@@ -82,7 +80,7 @@ def find_mode(
     work: Workspace,
     mode: Floats,
     lower: Floats,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Take Newton steps from mode (basis,) to the mode of edge m's weights, in place.
 
     At most `most_steps`; lower (basis, basis) receives the Cholesky factor of the precision. Base

@@ -43,7 +43,7 @@ _C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11 = _TAYLOR
 
 
 @numba.njit(inline="always")
-def exponential(x: float) -> float:  # pragma: no cover - compiled
+def exponential(x: float) -> float:
     """Return exp(x), for magnitudes of x up to EXPONENT_LIMIT."""
     shifted = x * _PER_LOG2 + _ROUNDING
     whole = shifted - _ROUNDING

@@ -3,11 +3,11 @@
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.likelihood import Likelihood, law_of, score
+from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood, score
 from pymc_glm.kernels.sparse_history import SparseHistory, add_projection, pattern_sums, write_psi
 
 __all__ = ["Metric", "empty_metric", "fisher_information"]
@@ -37,8 +37,8 @@ def empty_metric(n_post: int, n_pre: int, n_basis: int, n_joint: int) -> Metric:
     )
 
 
-@numba.njit(cache=True, nogil=True)
-def _own_information(history, curvature, out):  # pragma: no cover - compiled
+@compiled
+def _own_information(history, curvature, out):
     patterns, size = history.patterns, history.patterns.shape[1]
     out[:] = 0.0
     for m in range(history.start.size - 1):
@@ -50,8 +50,8 @@ def _own_information(history, curvature, out):  # pragma: no cover - compiled
                     out[m, b, c] += total[k] * patterns[first + k, b] * patterns[first + k, c]
 
 
-@numba.njit(cache=True, nogil=True)
-def _thin(curvature, most_bins):  # pragma: no cover - compiled
+@compiled
+def _thin(curvature, most_bins):
     """Leave only every k-th block of bins, for all of them; return k."""
     n_bins = curvature.size
     every = max(1, -(-n_bins // max(most_bins, _BLOCK)))
@@ -67,8 +67,8 @@ def _thin(curvature, most_bins):  # pragma: no cover - compiled
     return every
 
 
-@numba.njit(cache=True, nogil=True)
-def _joint_information(history, curvature, every, chosen, out):  # pragma: no cover - compiled
+@compiled
+def _joint_information(history, curvature, every, chosen, out):
     start, bins, pattern, pattern_start, patterns, n_bins = history
     size = patterns.shape[1]
     width = 1 + chosen.size * size
@@ -98,8 +98,8 @@ def _joint_information(history, curvature, every, chosen, out):  # pragma: no co
     out[:width, :width] = total
 
 
-@numba.njit(cache=True, nogil=True)
-def _gradient(history, slope, chosen, out):  # pragma: no cover - compiled
+@compiled
+def _gradient(history, slope, chosen, out):
     size = history.patterns.shape[1]
     out[:] = 0.0
     out[0] = np.sum(slope)
@@ -107,7 +107,7 @@ def _gradient(history, slope, chosen, out):  # pragma: no cover - compiled
         add_projection(history, chosen[j], slope, out[1 + j * size : 1 + (j + 1) * size])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def fisher_information(
     posts: tuple[int, int],
     history: SparseHistory,
@@ -117,7 +117,7 @@ def fisher_information(
     chosen: NDArray[np.bool_],
     most_bins: int,
     metric: Metric,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Write gradient and information of some post neurons at given coefficients.
 
     Parameters
@@ -140,7 +140,7 @@ def fisher_information(
     psi, slope, curvature = np.empty(n_bins), np.empty(n_bins), np.empty(n_bins)
     for n in range(posts[0], posts[1]):
         write_psi(history, bias[n], weights[n], psi)
-        score(law_of(likelihood, n), likelihood.counts[n], psi, slope, curvature)
+        score(neuron_likelihood(likelihood, n), likelihood.counts[n], psi, slope, curvature)
         every = _thin(curvature, most_bins)
         own = np.flatnonzero(chosen[n])
         metric.place[n] = -1

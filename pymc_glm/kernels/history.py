@@ -4,9 +4,10 @@ The work of every function here is proportional to the number of spikes, not to 
 History ends with its segment (trial, epoch), the bins from one start to the next.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pymc_glm.kernels.compiling import compiled
 
 __all__ = [
     "convolve_history",
@@ -24,13 +25,13 @@ def _whole(starts: NDArray | None) -> NDArray[np.int64]:
     return np.zeros(1, np.int64) if starts is None else np.asarray(starts, np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
-def _end(starts, segment, n_bins):  # pragma: no cover - compiled
+@compiled
+def _end(starts, segment, n_bins):
     return starts[segment + 1] if segment + 1 < starts.size else n_bins
 
 
-@numba.njit(cache=True, nogil=True)
-def _add_history(counts, basis, starts, out):  # pragma: no cover - compiled
+@compiled
+def _add_history(counts, basis, starts, out):
     n_bins, n_neurons = counts.shape
     n_lags, n_basis = basis.shape
     for segment in range(starts.size):
@@ -68,10 +69,10 @@ def convolve_history(counts: NDArray, basis: Floats, starts: NDArray | None = No
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def history_product_kernel(
     counts: NDArray, basis: Floats, weights: Floats, starts: NDArray[np.int64]
-) -> Floats:  # pragma: no cover - compiled
+) -> Floats:
     """Return what `history_product` does."""
     (n_bins, n_pre), (n_lags, n_basis), n_post = counts.shape, basis.shape, weights.shape[0]
     filters = np.zeros((n_pre, n_lags, n_post))  # coupling filters
@@ -93,10 +94,10 @@ def history_product_kernel(
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def history_transpose_product_kernel(
     counts: NDArray, basis: Floats, values: Floats, starts: NDArray[np.int64]
-) -> Floats:  # pragma: no cover - compiled
+) -> Floats:
     """Return what `history_transpose_product` does."""
     (n_bins, n_pre), (n_lags, n_basis), n_post = counts.shape, basis.shape, values.shape[1]
     total = np.zeros((n_pre, n_lags, n_post))

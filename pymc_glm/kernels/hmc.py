@@ -15,8 +15,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
-from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, score
+from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood, score
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, add_projection, write_psi
 
@@ -42,8 +43,8 @@ class _Problem(NamedTuple):
     precision: Floats  # (1 + active basis, basis): rows of the blocks, the bias in the first
 
 
-@numba.njit(cache=True, nogil=True)
-def _problem(n, prior, bias_prior, adjacency):  # pragma: no cover - compiled
+@compiled
+def _problem(n, prior, bias_prior, adjacency):
     active = np.flatnonzero(adjacency[n])
     size = prior.mean.shape[2]
     mean = np.empty(1 + active.size * size)
@@ -56,8 +57,8 @@ def _problem(n, prior, bias_prior, adjacency):  # pragma: no cover - compiled
     return _Problem(active, mean, precision)
 
 
-@numba.njit(cache=True, nogil=True)
-def _mass(n, metric, problem):  # pragma: no cover - compiled
+@compiled
+def _mass(n, metric, problem):
     """Return the precision of bias and active weights."""
     active, _, precision = problem
     place, joint, own = metric.place[n], metric.joint[n], metric.own[n]
@@ -82,7 +83,7 @@ def _mass(n, metric, problem):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _forward(lower, vector):  # pragma: no cover - compiled
+def _forward(lower, vector):
     """Solve lower x = vector in place."""
     for i in range(vector.size):
         total = 0.0
@@ -91,8 +92,8 @@ def _forward(lower, vector):  # pragma: no cover - compiled
         vector[i] = (vector[i] - total) / lower[i, i]
 
 
-@numba.njit(cache=True, nogil=True)
-def _backward(lower, vector, out):  # pragma: no cover - compiled
+@compiled
+def _backward(lower, vector, out):
     """Write the solution of lower' x = vector."""
     out[:] = vector
     for i in range(vector.size - 1, -1, -1):
@@ -101,8 +102,8 @@ def _backward(lower, vector, out):  # pragma: no cover - compiled
             out[k] -= lower[i, k] * out[i]
 
 
-@numba.njit(cache=True, nogil=True)
-def _log_prior(problem, q):  # pragma: no cover - compiled
+@compiled
+def _log_prior(problem, q):
     _, mean, precision = problem
     size = precision.shape[1]
     total = precision[0, 0] * (q[0] - mean[0]) ** 2
@@ -114,16 +115,15 @@ def _log_prior(problem, q):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _total(values):  # pragma: no cover - compiled
+def _total(values):
     total = 0.0
     for i in range(values.size):
         total += values[i]
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _gradient(history, law, counts, problem, q, psi, slope, curvature, out):
-    # pragma: no cover - compiled
     """Write the gradient of the log posterior."""
     active, mean, precision = problem
     size = precision.shape[1]
@@ -138,8 +138,8 @@ def _gradient(history, law, counts, problem, q, psi, slope, curvature, out):
         add_projection(history, active[i], slope, out[at : at + size])
 
 
-@numba.njit(cache=True, nogil=True)
-def _advance(history, active, change, psi):  # pragma: no cover - compiled
+@compiled
+def _advance(history, active, change, psi):
     """Move psi with the coefficients."""
     size = history.patterns.shape[1]
     psi += change[0]
@@ -147,9 +147,8 @@ def _advance(history, active, change, psi):  # pragma: no cover - compiled
         add_edge(history, active[i], change[1 + i * size : 1 + (i + 1) * size], 1.0, psi)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _travel(n, history, law, counts, problem, lower, trajectories, q, psi):
-    # pragma: no cover - compiled
     """Move q and psi in place along a trajectory; return the change of the energy."""
     slope, curvature = np.empty(psi.size), np.empty(psi.size)
     gradient, change = np.empty(q.size), np.empty(q.size)
@@ -170,7 +169,7 @@ def _travel(n, history, law, counts, problem, lower, trajectories, q, psi):
     return -energy - log_likelihood(law, counts, psi, slope)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def move_weights(
     posts: tuple[int, int],
     history: SparseHistory,
@@ -183,7 +182,7 @@ def move_weights(
     adjacency: NDArray[np.int8],
     weights: Floats,
     acceptance: Floats,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Move bias and weights of some post neurons along one trajectory each.
 
     Parameters
@@ -207,7 +206,7 @@ def move_weights(
     size = weights.shape[2]
     psi = np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
-        law = law_of(likelihood, n)
+        law = neuron_likelihood(likelihood, n)
         problem = _problem(n, prior, bias_prior, adjacency)
         active = problem.active
         q = np.empty(problem.mean.size)

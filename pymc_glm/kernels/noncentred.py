@@ -1,11 +1,11 @@
 """What the counts say of all biases and weights at once, for moves that change all of them."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
-from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood, score
+from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood, score
 from pymc_glm.kernels.sparse_history import SparseHistory, add_projection, write_psi
 
 __all__ = ["log_likelihoods", "mean_history", "network_gradient", "pulled_back"]
@@ -22,7 +22,7 @@ def mean_history(history: SparseHistory) -> Floats:
     return out / history.n_bins
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def log_likelihoods(
     posts: tuple[int, int],
     history: SparseHistory,
@@ -30,7 +30,7 @@ def log_likelihoods(
     bias: Floats,
     weights: Floats,
     out: Floats,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Write log likelihoods of some post neurons, up to terms of counts and shape.
 
     Parameters
@@ -46,10 +46,10 @@ def log_likelihoods(
     psi, buffer = np.empty(history.n_bins), np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
         write_psi(history, bias[n], weights[n], psi)
-        out[n] = log_likelihood(law_of(likelihood, n), likelihood.counts[n], psi, buffer)
+        out[n] = log_likelihood(neuron_likelihood(likelihood, n), likelihood.counts[n], psi, buffer)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def network_gradient(
     posts: tuple[int, int],
     history: SparseHistory,
@@ -60,7 +60,7 @@ def network_gradient(
     value: Floats,
     bias_gradient: Floats,
     gradient: Floats,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Write log likelihoods of some post neurons and their gradients.
 
     Parameters
@@ -79,7 +79,7 @@ def network_gradient(
     psi, slope = np.empty(history.n_bins), np.empty(history.n_bins)
     curvature = np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
-        law, counts = law_of(likelihood, n), likelihood.counts[n]
+        law, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
         write_psi(history, bias[n], weights[n], psi)
         value[n] = log_likelihood(law, counts, psi, slope)
         score(law, counts, psi, slope, curvature)

@@ -10,12 +10,12 @@ order: where it pays, bins with like patterns of active pre neurons are put besi
 from typing import Any, NamedTuple
 
 import llvmlite.binding
-import numba
 import numpy as np
 from numba.core import types
 from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.sparse_history import SparseHistory
 
 __all__ = ["PackedRows", "pack_rows", "project", "transpose_product", "weighted_grams"]
@@ -135,14 +135,14 @@ def pack_rows(history: SparseHistory, block_size: int | None = None) -> PackedRo
     return PackedRows(values, value_start, row_start, columns, column_start, width, order)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def project(
     packed: PackedRows,
     coefficients: NDArray[np.float64],
     first: int,
     last: int,
     out: NDArray[np.float64],
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Write ``out[n, t] = [1, x[order[t]]] . coefficients[n]`` for the blocks first..last-1."""
     values, value_start, row_start, columns, column_start, _, _ = packed
     n_post = coefficients.shape[0]
@@ -157,10 +157,8 @@ def project(
         out[:, row_start[k] : row_start[k + 1]] = np.dot(gathered, block.T)
 
 
-@numba.njit(cache=True, nogil=True)
-def transpose_product(
-    packed: PackedRows, y: NDArray[np.float64]
-) -> NDArray[np.float64]:  # pragma: no cover - compiled
+@compiled
+def transpose_product(packed: PackedRows, y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``[1, x]' y`` for y (post, rows) in packed order, as (post, columns)."""
     values, value_start, row_start, columns, column_start, n_columns, _ = packed
     out = np.zeros((y.shape[0], n_columns))
@@ -175,8 +173,8 @@ def transpose_product(
     return out
 
 
-@numba.njit(cache=True, nogil=True)
-def _syrk(a, c, beta):  # pragma: no cover - compiled
+@compiled
+def _syrk(a, c, beta):
     """Lower triangle of ``c <- a' a + beta c`` (row-major: BLAS sees the transposes)."""
     sizes = np.array([a.shape[1], a.shape[0]], dtype=np.int32)
     factors = np.array([1.0, beta])
@@ -194,10 +192,10 @@ def _syrk(a, c, beta):  # pragma: no cover - compiled
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def weighted_grams(
     packed: PackedRows, omega: NDArray[np.float64], out: NDArray[np.float64]
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Write the lower triangles of ``out[n] = [1, x]' diag(omega[n]) [1, x]``.
 
     A block is read once and used for all the rows of omega (post, rows) given, which is in packed

@@ -12,14 +12,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.density import Density, evaluate
+from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.custom_density import CustomDensity, evaluate
 from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
-from pymc_glm.kernels.likelihood import ANY, GAUSSIAN, LOGISTIC, POISSON
+from pymc_glm.kernels.likelihood import CUSTOM, GAUSSIAN, LOGISTIC, POISSON
 from pymc_glm.kernels.psis import loo_of_logs, loo_of_ratios, smoother
 
 __all__ = [
     "Coupling",
-    "DrawnLaw",
+    "DrawnLikelihood",
     "Events",
     "Groups",
     "coupling_of",
@@ -58,13 +59,13 @@ class Coupling(NamedTuple):
     covariate_weights: Floats  # (covariate, draw)
 
 
-class DrawnLaw(NamedTuple):
+class DrawnLikelihood(NamedTuple):
     """The law of the counts of one post neuron in each draw."""
 
     family: int
-    shape: Floats  # (draw,)
+    dispersion: Floats  # (draw,)
     slope: float
-    density: Density | None
+    density: CustomDensity | None
     values: Floats  # (value,): ascending; the constants are the same for all where empty
     constant: Floats  # (value or 1, draw or 1): terms of the log density without psi
 
@@ -135,8 +136,8 @@ def coupling_of(bias: Floats, weights: Floats, covariate_weights: Floats | None)
     )
 
 
-@numba.njit(cache=True, nogil=True)
-def _room_for(events, coupling):  # pragma: no cover - compiled
+@compiled
+def _room_for(events, coupling):
     n_draws, n_pre = coupling.bias.size, events.n_pre
     return _Room(
         np.zeros((n_pre, events.basis.shape[1])),
@@ -148,7 +149,7 @@ def _room_for(events, coupling):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _write_psi(events, coupling, covariates, t, room):  # pragma: no cover - compiled
+def _write_psi(events, coupling, covariates, t, room):
     """Write psi (draw,) in bin t; return whether anything but the bias makes it."""
     n_active, basis, psi = 0, events.basis, room.psi
     psi[:] = coupling.bias
@@ -187,9 +188,9 @@ def _write_psi(events, coupling, covariates, t, room):  # pragma: no cover - com
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _add_log_density(law, which, count, psi, total):  # pragma: no cover - compiled
+def _add_log_density(law, which, count, psi, total):
     """Add the log density of a count, the one of `values` that it is, to total (draw,)."""
-    n, shape, constant = psi.size, law.shape, law.constant[which]
+    n, dispersion, constant = psi.size, law.dispersion, law.constant[which]
     for s in range(n):
         total[s] += constant[s if constant.size > 1 else 0]
     if law.family == POISSON:
@@ -198,27 +199,25 @@ def _add_log_density(law, which, count, psi, total):  # pragma: no cover - compi
             total[s] += count * psi[s] - mean
     elif law.family == GAUSSIAN:
         for s in range(n):
-            total[s] -= 0.5 * shape[s] * (count - psi[s]) ** 2
-    elif law.family == ANY:
+            total[s] -= 0.5 * dispersion[s] * (count - psi[s]) ** 2
+    elif law.family == CUSTOM:
         for s in range(n):
-            total[s] += evaluate(law.density, count, psi[s], shape[s])[0]
+            total[s] += evaluate(law.density, count, psi[s], dispersion[s])[0]
     elif law.family == LOGISTIC:
         for s in range(n):
             e = exponential(min(max(psi[s], -EXPONENT_LIMIT), _STEEP))
             soft = math.log1p(e) + max(psi[s] - _STEEP, 0.0)
-            total[s] += count * psi[s] - (shape[s] + law.slope * count) * soft
+            total[s] += count * psi[s] - (dispersion[s] + law.slope * count) * soft
 
 
-@numba.njit(cache=True, nogil=True)
-def _which(law, count):  # pragma: no cover - compiled
+@compiled
+def _which(law, count):
     """Return the row of the constants of a count."""
     return np.searchsorted(law.values, count) if law.values.size > 0 else 0
 
 
-@numba.njit(cache=True, nogil=True)
-def _sum_group(
-    events, coupling, law, counts, covariates, bins, room
-):  # pragma: no cover - compiled
+@compiled
+def _sum_group(events, coupling, law, counts, covariates, bins, room):
     """Write the sum of the log densities of some bins to room.total."""
     room.total[:] = 0.0
     for i in range(bins.size):
@@ -227,17 +226,17 @@ def _sum_group(
         _add_log_density(law, _which(law, count), count, room.psi, room.total)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def write_log_densities(
     events: Events,
     coupling: Coupling,
-    law: DrawnLaw,
+    law: DrawnLikelihood,
     counts: NDArray,
     covariates: Floats,
     groups: Groups,
     run: tuple[int, int],
     out: NDArray[Any],
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Write the log density of each group of bins in each draw.
 
     Parameters
@@ -259,18 +258,18 @@ def write_log_densities(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _write_ratios(count, psi, out):  # pragma: no cover - compiled
+def _write_ratios(count, psi, out):
     """Write 1 / p (draw,) of a Bernoulli count."""
     sign = -1.0 if count > 0 else 1.0
     for s in range(psi.size):
         out[s] = 1.0 + exponential(min(max(sign * psi[s], -_FAR), _FAR))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def write_loo(
     events: Events,
     coupling: Coupling,
-    law: DrawnLaw,
+    law: DrawnLikelihood,
     counts: NDArray,
     covariates: Floats,
     groups: Groups,
@@ -278,7 +277,7 @@ def write_loo(
     n_tail: int,
     bernoulli: bool,
     out: Floats,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Write elpd, Pareto k and log predictive density of each group of bins when it is left out.
 
     Bins of one count with silence in the window are alike; they are looked at once.

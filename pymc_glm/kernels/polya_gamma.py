@@ -36,42 +36,42 @@ FUSED_POSTS = 4  # post neurons that share one reading of the design
 class AugmentedData(NamedTuple):
     """What a sweep needs of the data, p(y | psi) proportional to exp(y psi) / (1 + exp psi)^b.
 
-    With b = shape + slope y, and kappa = y - b / 2 (Polson, Scott & Windle 2013, theorem 1). Of a
-    Gaussian trace with precision shape, omega = shape and kappa = shape y.
+    With b = dispersion + slope y, and kappa = y - b / 2 (Polson, Scott & Windle 2013, theorem 1).
+    For Gaussian traces omega = dispersion and kappa = dispersion y.
     """
 
     rows: PackedRows  # [1, history], (time, D)
     counts_product: NDArray[np.float64]  # (post, D): [1, history]' y
     total: NDArray[np.float64]  # (D,): [1, history]' 1
     counts: NDArray[np.float64] | None  # (post, packed row), None where the slope is zero
-    shape: NDArray[np.float64]  # (post,)
+    dispersion: NDArray[np.float64]  # (post,)
     slope: float
     group_size: int  # B, basis functions of an edge
     gaussian: bool = False
 
-    def with_shape(self, shape: NDArray[np.float64]) -> Self:
-        """Return the data under another shape."""
-        return self._replace(shape=shape)
+    def with_dispersion(self, dispersion: NDArray[np.float64]) -> Self:
+        """Return the data under another dispersion."""
+        return self._replace(dispersion=dispersion)
 
     def polya_gamma_shape(self, n: int) -> NDArray[np.float64] | float:
         """Return b of post neuron n, (packed row,) or one number."""
         if self.counts is None:
-            return float(self.shape[n])
-        return self.shape[n] + self.slope * self.counts[n]
+            return float(self.dispersion[n])
+        return self.dispersion[n] + self.slope * self.counts[n]
 
     def draw_omega(self, n: int, psi: NDArray[np.float64], rng: np.random.Generator) -> None:
         """Replace psi of post neuron n, (packed row,), by omega."""
         if self.gaussian:
-            psi[:] = self.shape[n]
+            psi[:] = self.dispersion[n]
         else:
             draw_omega(self.polya_gamma_shape(n), psi, rng)
 
     def kappa_product(self, n: int) -> NDArray[np.float64]:
         """Return [1, history]' kappa of post neuron n, (D,)."""
         if self.gaussian:
-            return self.shape[n] * self.counts_product[n]
+            return self.dispersion[n] * self.counts_product[n]
         own = (1.0 - self.slope / 2.0) * self.counts_product[n]
-        return own - self.shape[n] / 2.0 * self.total
+        return own - self.dispersion[n] / 2.0 * self.total
 
 
 class SweepTimes(NamedTuple):
@@ -122,7 +122,7 @@ def augment(rows: PackedRows, likelihood: Likelihood, group_size: int) -> Augmen
         transpose_product(rows, counts),
         total,
         counts if likelihood.slope else None,
-        likelihood.shape,
+        likelihood.dispersion,
         likelihood.slope,
         group_size,
         likelihood.family == GAUSSIAN,

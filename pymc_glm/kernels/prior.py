@@ -3,10 +3,10 @@
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.triangular import cholesky
 
 __all__ = ["BiasPrior", "EdgePrior", "NetworkPrior", "edge_prior"]
@@ -46,8 +46,8 @@ def edge_prior(prior: NetworkPrior) -> EdgePrior:
     )
 
 
-@numba.njit(cache=True, nogil=True)
-def _log_determinants(precision):  # pragma: no cover - compiled
+@compiled
+def _log_determinants(precision):
     n_post, n_pre, size, _ = precision.shape
     out, lower = np.zeros((n_post, n_pre)), np.zeros((size, size))
     for n in range(n_post):

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
 
 __all__ = [
@@ -68,8 +69,8 @@ def tail_length(n_draws: int, relative_efficiency: float) -> int:
     return n_draws // 5
 
 
-@numba.njit(cache=True, nogil=True)
-def smoother(n_draws: int, n_tail: int) -> Smoother:  # pragma: no cover - compiled
+@compiled
+def smoother(n_draws: int, n_tail: int) -> Smoother:
     """Return room for tails of n_tail among n_draws."""
     n_points = 30 + int(n_tail**0.5)
     log_above, grid = np.empty(n_tail), np.empty(n_points)
@@ -83,7 +84,7 @@ def smoother(n_draws: int, n_tail: int) -> Smoother:  # pragma: no cover - compi
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _mean_logs(x, scale, product, out):  # pragma: no cover - compiled
+def _mean_logs(x, scale, product, out):
     """Write the means over x of log(1 - scale x), for each scale."""
     n, quartile = x.size, x[int(x.size / 4 + 0.5) - 1]
     out[:] = 0.0
@@ -105,7 +106,7 @@ def _mean_logs(x, scale, product, out):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def fit_pareto(x: Floats, room: Smoother) -> tuple[float, float]:  # pragma: no cover - compiled
+def fit_pareto(x: Floats, room: Smoother) -> tuple[float, float]:
     """Return shape and scale of a generalised Pareto distribution.
 
     Parameters
@@ -150,9 +151,7 @@ def fit_pareto(x: Floats, room: Smoother) -> tuple[float, float]:  # pragma: no 
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def smooth_tail(
-    tail: Floats, cutoff: float, room: Smoother
-) -> float:  # pragma: no cover - compiled
+def smooth_tail(tail: Floats, cutoff: float, room: Smoother) -> float:
     """Replace the largest ratios by quantiles of what is fitted to them; return its shape.
 
     Parameters
@@ -208,8 +207,8 @@ def smooth_weights(log_ratios: Floats, n_tail: int) -> tuple[Floats, float]:
     return weights / weights.sum(), k
 
 
-@numba.njit(cache=True, nogil=True)
-def _split(x, n_low):  # pragma: no cover - compiled
+@compiled
+def _split(x, n_low):
     """Reorder x so that none of the first n_low is above any of the others (quickselect)."""
     low, high = 0, x.size - 1
     while low < high:
@@ -234,8 +233,8 @@ def _split(x, n_low):  # pragma: no cover - compiled
             return
 
 
-@numba.njit(cache=True, nogil=True)
-def _likely_cutoff(x, room):  # pragma: no cover - compiled
+@compiled
+def _likely_cutoff(x, room):
     """Return a number with more of x above it than the tail takes, and few more, most likely."""
     sample, n = room.sample, x.size
     rank = min(int(_SAMPLE * room.tail.size / n) + _SPARE, _SAMPLE - 1)
@@ -252,8 +251,8 @@ def _likely_cutoff(x, room):  # pragma: no cover - compiled
     return sample[rank]
 
 
-@numba.njit(cache=True, nogil=True)
-def _take_tail(room):  # pragma: no cover - compiled
+@compiled
+def _take_tail(room):
     """Sort the tail of the ratios to their end, copy it and return the largest one below it."""
     x, high = room.ratios, room.high
     n_low = x.size - room.tail.size
@@ -275,9 +274,7 @@ def _take_tail(room):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def loo_of_ratios(
-    ratio: Floats, room: Smoother
-) -> tuple[float, float, float]:  # pragma: no cover - compiled
+def loo_of_ratios(ratio: Floats, room: Smoother) -> tuple[float, float, float]:
     """Return elpd, k and log predictive density of one observation from its 1 / p, (draw,).
 
     Parameters
@@ -315,9 +312,7 @@ def loo_of_ratios(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def loo_of_logs(
-    log_density: Floats, room: Smoother
-) -> tuple[float, float, float]:  # pragma: no cover - compiled
+def loo_of_logs(log_density: Floats, room: Smoother) -> tuple[float, float, float]:
     """Return what `loo_of_ratios` does, from log p (draw,), whatever its range."""
     n, ratios, tail = log_density.size, room.ratios, room.tail
     low, high, density = log_density.min(), log_density.max(), 0.0

@@ -1,7 +1,7 @@
 """Spikes in the time in which they come at rate one: intervals rescaled by the compensator.
 
 The law of a bin's count is that of a birth process inside the bin, with the rate
-(shape + step k) c after k spikes: step -1 for binomial counts, 0 for Poisson, 1 for negative
+(dispersion + step k) c after k spikes: step -1 for binomial counts, 0 for Poisson, 1 for negative
 binomial ones, the class of Panjer (1981). Given their number, spikes lie in the bin independently,
 with density proportional to exp(step c x). Placed there at random, they make intervals that are
 exactly exponential under the model, whatever the width of the bins. For Bernoulli counts that is
@@ -25,14 +25,14 @@ type Floats = NDArray[np.float64]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def rescaled_intervals(
-    family: int, slope: float, shape: float, psi: Floats, counts: NDArray, uniforms: Floats
-) -> Floats:  # pragma: no cover - compiled
+    family: int, slope: float, dispersion: float, psi: Floats, counts: NDArray, uniforms: Floats
+) -> Floats:
     """Return the rescaled interval that ends with each spike.
 
     Parameters
     ----------
-    family, slope, shape
-        Law of the counts, see `pymc_glm.kernels.likelihood.Likelihood`; logistic or Poisson.
+    family, slope, dispersion
+        See `pymc_glm.kernels.likelihood`; the family is LOGISTIC or POISSON.
     psi, counts : arrays, shape (time,)
     uniforms : array, shape (spike,)
         In [0, 1): where in its bin a spike lies.
@@ -53,7 +53,7 @@ def rescaled_intervals(
             c = max(a, 0.0) + math.log1p(math.exp(-abs(a)))
         n = int(counts[t])
         if n == 0:
-            passed += shape * c
+            passed += dispersion * c
             continue
         places = np.empty(n)
         for k in range(n):
@@ -62,8 +62,8 @@ def rescaled_intervals(
         places.sort()
         before = 0.0
         for k in range(n):
-            intervals[spike] = passed + (shape + step * k) * (places[k] - before)
+            intervals[spike] = passed + (dispersion + step * k) * (places[k] - before)
             passed, before = 0.0, places[k]
             spike += 1
-        passed = (shape + step * n) * (c - before)
+        passed = (dispersion + step * n) * (c - before)
     return intervals

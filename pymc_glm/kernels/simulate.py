@@ -21,7 +21,7 @@ class Process(NamedTuple):
 
     family: int  # of the law, see kernels/likelihood.py
     slope: float
-    shape: Floats  # (post,)
+    dispersion: Floats  # (post,)
     bias: Floats  # (post,)
     filters: Floats  # (pre, lag, post); lag 0 is the next bin
     covariate_weights: Floats  # (covariate, post)
@@ -60,7 +60,7 @@ def run(
     uniforms: Floats,
     covariates: Floats,
     counts: NDArray,
-) -> int:  # pragma: no cover - compiled
+) -> int:
     """Draw counts of some bins.
 
     A spike adds its filters to a ring of coming activations, so that the work is an exponential a
@@ -99,7 +99,7 @@ def run(
         for k in range(covariates.shape[1]):
             for post in range(n):
                 psi[post] += covariates[t, k] * process.covariate_weights[k, post]
-        mean_counts(process.family, process.slope, process.shape, psi, mean)
+        mean_counts(process.family, process.slope, process.dispersion, psi, mean)
         runaway = False
         for m in range(n):
             count = 0.0
@@ -108,7 +108,7 @@ def run(
                 runaway = True
             elif uniforms[t, m] < mean[m] or process.family == GAUSSIAN:
                 count = draw_count(
-                    process.family, process.slope, process.shape[m], psi[m], uniforms[t, m]
+                    process.family, process.slope, process.dispersion[m], psi[m], uniforms[t, m]
                 )
             counts[t, m] = count
             if count != 0.0:
@@ -125,14 +125,14 @@ def run(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def draw_given(
-    family: int, slope: float, shape: Floats, psi: Floats, uniforms: Floats, counts: NDArray
-) -> bool:  # pragma: no cover - compiled
+    family: int, slope: float, dispersion: Floats, psi: Floats, uniforms: Floats, counts: NDArray
+) -> bool:
     """Draw counts of bins whose activations are known.
 
     Parameters
     ----------
-    family, slope, shape
-        Law of the counts, see `pymc_glm.kernels.likelihood.Likelihood`.
+    family, slope, dispersion
+        NeuronLikelihood of the counts, see `pymc_glm.kernels.likelihood.Likelihood`.
     psi, uniforms : arrays, shape (time, post)
         Uniforms in [0, 1); for traces, standard normal numbers.
     counts : array, shape (time, post)
@@ -146,11 +146,11 @@ def draw_given(
     n_bins, n = psi.shape
     mean = np.empty(n)
     for t in range(n_bins):
-        mean_counts(family, slope, shape, psi[t], mean)
+        mean_counts(family, slope, dispersion, psi[t], mean)
         for m in range(n):
             if not abs(mean[m]) <= MOST_SPIKES:
                 return False
             counts[t, m] = 0
             if uniforms[t, m] < mean[m] or family == GAUSSIAN:
-                counts[t, m] = draw_count(family, slope, shape[m], psi[t, m], uniforms[t, m])
+                counts[t, m] = draw_count(family, slope, dispersion[m], psi[t, m], uniforms[t, m])
     return True

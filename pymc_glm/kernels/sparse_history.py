@@ -9,10 +9,10 @@ Sums over bins then are sums over bins of one pattern first, which cost the same
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.history import convolve_history
 
 __all__ = [
@@ -111,10 +111,8 @@ def spike_history(counts: NDArray, basis: Floats) -> SparseHistory:
     return sparse_history(history_columns(counts, basis))
 
 
-@numba.njit(cache=True, nogil=True)
-def pattern_values(
-    history: SparseHistory, m: int, weights: Floats
-) -> Floats:  # pragma: no cover - compiled
+@compiled
+def pattern_values(history: SparseHistory, m: int, weights: Floats) -> Floats:
     """Return what each pattern of pre neuron m adds to psi."""
     first = history.pattern_start[m]
     out = np.zeros(history.pattern_start[m + 1] - first)
@@ -124,10 +122,8 @@ def pattern_values(
     return out
 
 
-@numba.njit(cache=True, nogil=True)
-def pattern_sums(
-    history: SparseHistory, m: int, values: Floats
-) -> Floats:  # pragma: no cover - compiled
+@compiled
+def pattern_sums(history: SparseHistory, m: int, values: Floats) -> Floats:
     """Return the sums of values (time,) over the bins of each pattern of pre neuron m."""
     total = np.zeros(history.pattern_start[m + 1] - history.pattern_start[m])
     for i in range(history.start[m], history.start[m + 1]):
@@ -135,10 +131,8 @@ def pattern_sums(
     return total
 
 
-@numba.njit(cache=True, nogil=True)
-def add_projection(
-    history: SparseHistory, m: int, values: Floats, out: Floats
-) -> None:  # pragma: no cover - compiled
+@compiled
+def add_projection(history: SparseHistory, m: int, values: Floats, out: Floats) -> None:
     """Add the products of the history of pre neuron m and values (time,) to out (basis,)."""
     first, sums = history.pattern_start[m], pattern_sums(history, m, values)
     for k in range(sums.size):
@@ -146,10 +140,8 @@ def add_projection(
             out[b] += sums[k] * history.patterns[first + k, b]
 
 
-@numba.njit(cache=True, nogil=True)
-def add_edge(
-    history: SparseHistory, m: int, weights: Floats, times: float, psi: Floats
-) -> None:  # pragma: no cover - compiled
+@compiled
+def add_edge(history: SparseHistory, m: int, weights: Floats, times: float, psi: Floats) -> None:
     """Add the history of pre neuron m times weights (basis,) and a number to psi (time,)."""
     value = pattern_values(history, m, weights)
     for k in range(value.size):
@@ -158,10 +150,8 @@ def add_edge(
         psi[history.bins[i]] += value[history.pattern[i]]
 
 
-@numba.njit(cache=True, nogil=True)
-def write_psi(
-    history: SparseHistory, bias: float, weights: Floats, psi: Floats
-) -> None:  # pragma: no cover - compiled
+@compiled
+def write_psi(history: SparseHistory, bias: float, weights: Floats, psi: Floats) -> None:
     """Write psi (time,) of one post neuron: its bias and the history times weights (pre, basis)."""
     psi[:] = bias
     for m in range(weights.shape[0]):
@@ -169,8 +159,8 @@ def write_psi(
             add_edge(history, m, weights[m], 1.0, psi)
 
 
-@numba.njit(cache=True, nogil=True)
-def longest(history: SparseHistory) -> int:  # pragma: no cover - compiled
+@compiled
+def longest(history: SparseHistory) -> int:
     """Return the largest number of bins with history of one pre neuron."""
     most = 0
     for m in range(history.start.size - 1):

@@ -11,7 +11,6 @@ comes out is a proposal, to be accepted under the model itself.
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from scipy.special import digamma, gammaln, polygamma
 
@@ -24,6 +23,7 @@ from pymc_glm.kernels.blocks import (
     log_label_prior,
     with_absent,
 )
+from pymc_glm.kernels.compiling import compiled
 
 __all__ = ["Proposal", "StandIn", "propose", "stand_in"]
 
@@ -140,8 +140,8 @@ def stand_in(
     )
 
 
-@numba.njit(cache=True, nogil=True)
-def _log_evidence(n_pairs, sums, k, j, law):  # pragma: no cover - compiled
+@compiled
+def _log_evidence(n_pairs, sums, k, j, law):
     """Return the log evidence of the pairs of post neurons in block k and pre neurons in j."""
     present, absent, edge_constant, kappa, nu, shift, scatter, slab_constant = law
     n = sums[0]
@@ -171,8 +171,8 @@ def _log_evidence(n_pairs, sums, k, j, law):  # pragma: no cover - compiled
     return total - 0.5 * (nu[k, j] + n) * log_det
 
 
-@numba.njit(cache=True, nogil=True)
-def _start(labels, from_others, to_others, law):  # pragma: no cover - compiled
+@compiled
+def _start(labels, from_others, to_others, law):
     """Return the state: sums of each neuron, sizes of blocks, sums and evidence of their pairs."""
     n_blocks = law[0].shape[0]
     incoming = _block_sums(labels, from_others, n_blocks)
@@ -191,8 +191,8 @@ def _start(labels, from_others, to_others, law):  # pragma: no cover - compiled
     return incoming, outgoing, sizes, cells, evidence, kept
 
 
-@numba.njit(cache=True, nogil=True)
-def _shift(i, k, sign, state, law):  # pragma: no cover - compiled
+@compiled
+def _shift(i, k, sign, state, law):
     """Put neuron i into block k, or take it out (sign = -1)."""
     incoming, outgoing, sizes, cells, evidence = state[:5]
     sizes[k] += sign
@@ -206,8 +206,8 @@ def _shift(i, k, sign, state, law):  # pragma: no cover - compiled
         evidence[j, k] = _log_evidence(n_pairs, cells[j, k], j, k, law)
 
 
-@numba.njit(cache=True, nogil=True)
-def _gain(i, k, state, law, buffer):  # pragma: no cover - compiled
+@compiled
+def _gain(i, k, state, law, buffer):
     """Return by how much neuron i, of no block now, would raise the log evidence in block k."""
     incoming, outgoing, sizes, cells, evidence = state[:5]
     total = 0.0
@@ -226,8 +226,8 @@ def _gain(i, k, state, law, buffer):  # pragma: no cover - compiled
     return total + _log_evidence(n_pairs, buffer, k, k, law) - evidence[k, k]
 
 
-@numba.njit(cache=True, nogil=True)
-def _transfer(i, new, labels, from_others, to_others, state, law):  # pragma: no cover - compiled
+@compiled
+def _transfer(i, new, labels, from_others, to_others, state, law):
     """Move neuron i to another block."""
     old = labels[i]
     _shift(i, old, -1, state, law)
@@ -237,10 +237,10 @@ def _transfer(i, new, labels, from_others, to_others, state, law):  # pragma: no
     _move(i, old, new, to_others, state[0], state[5])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _scan(
     members, here, there, labels, wanted, uniforms, from_others, to_others, log_prior, state, law
-):  # pragma: no cover - compiled
+):
     """Draw all members between two blocks, or make them as wanted; return its log probability."""
     sizes = state[2]
     buffer = np.empty(state[3].shape[2])
@@ -266,10 +266,10 @@ def _scan(
     return log_q
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _split_or_merge(
     labels, first, second, there, order, uniforms, from_others, to_others, log_prior, law
-):  # pragma: no cover - compiled
+):
     """Split the block of the first and second neuron, or merge theirs; labels change in place."""
     here = labels[first]
     split = labels[second] == here

@@ -10,17 +10,18 @@ on the coefficients that are active. Its lower triangle then holds, A being the 
 so that an edge's Bayes factor is read off its own block.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pymc_glm.kernels.compiling import compiled
 
 __all__ = ["FLIP", "draw_active", "update_edges"]
 
 FLIP = 0.95
 
 
-@numba.njit(cache=True, nogil=True)
-def _sweep(s, k, sign):  # pragma: no cover - compiled
+@compiled
+def _sweep(s, k, sign):
     """Sweep the lower triangle of s on pivot k (sign = 1), or undo it (sign = -1)."""
     size = s.shape[0]
     column = np.empty(size)
@@ -41,8 +42,8 @@ def _sweep(s, k, sign):  # pragma: no cover - compiled
     s[k, k] = -1.0 / pivot
 
 
-@numba.njit(cache=True, nogil=True)
-def _evidence(block, column, sign):  # pragma: no cover - compiled
+@compiled
+def _evidence(block, column, sign):
     """Return log|M| and r' inv(M) r from an edge's block and column of the tableau.
 
     For an absent edge (sign = 1) M = block and r = column; for a present one (sign = -1)
@@ -71,7 +72,7 @@ def _evidence(block, column, sign):  # pragma: no cover - compiled
     return sign * log_det, quadratic
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def update_edges(
     j_matrix: NDArray[np.float64],
     h: NDArray[np.float64],
@@ -82,7 +83,7 @@ def update_edges(
     order: NDArray[np.int64],
     uniforms: NDArray[np.float64],
     group_size: int,
-) -> int:  # pragma: no cover - compiled
+) -> int:
     """Update every edge of one post neuron in turn, its weights integrated out.
 
     The move is Metropolised Gibbs (Liu 1996, Biometrika 83:681), which flips more often than
@@ -147,14 +148,14 @@ def update_edges(
     return flips
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def draw_active(
     j_matrix: NDArray[np.float64],
     h: NDArray[np.float64],
     active: NDArray[np.int64],
     noise: NDArray[np.float64],
     out: NDArray[np.float64],
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Draw the active coefficients from Normal(inv(J) h, inv(J)); the others become exactly 0.
 
     Parameters

@@ -2,17 +2,18 @@
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pymc_glm.kernels.compiling import compiled
 
 __all__ = ["cholesky", "solve", "solve_transposed"]
 
 type Floats = NDArray[np.float64]
 
 
-@numba.njit(cache=True, nogil=True)
-def cholesky(matrix: Floats, lower: Floats) -> None:  # pragma: no cover - compiled
+@compiled
+def cholesky(matrix: Floats, lower: Floats) -> None:
     """Write the lower Cholesky factor of a small matrix."""
     for i in range(matrix.shape[0]):
         for j in range(i + 1):
@@ -22,8 +23,8 @@ def cholesky(matrix: Floats, lower: Floats) -> None:  # pragma: no cover - compi
             lower[i, j] = math.sqrt(value) if i == j else value / lower[j, j]
 
 
-@numba.njit(cache=True, nogil=True)
-def solve(lower: Floats, vector: Floats) -> float:  # pragma: no cover - compiled
+@compiled
+def solve(lower: Floats, vector: Floats) -> float:
     """Solve (lower lower') x = vector in place; return the squared length of inv(lower) vector."""
     size = vector.size
     squared = 0.0
@@ -36,8 +37,8 @@ def solve(lower: Floats, vector: Floats) -> float:  # pragma: no cover - compile
     return squared
 
 
-@numba.njit(cache=True, nogil=True)
-def solve_transposed(lower: Floats, vector: Floats) -> None:  # pragma: no cover - compiled
+@compiled
+def solve_transposed(lower: Floats, vector: Floats) -> None:
     """Solve lower' x = vector in place."""
     for i in range(vector.size - 1, -1, -1):
         for k in range(i + 1, vector.size):

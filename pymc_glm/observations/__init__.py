@@ -5,11 +5,11 @@ Adding one is one class in one file; steps and builders recognise it by its `rv_
 
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_glm.observations.custom import log_concave
 from pymc_glm.observations.gaussian import Gaussian
-from pymc_glm.observations.law import Observation
 from pymc_glm.observations.logistic import Bernoulli, Binomial
 from pymc_glm.observations.negative_binomial import NegativeBinomial
-from pymc_glm.observations.own import log_concave
+from pymc_glm.observations.observation import Observation
 from pymc_glm.observations.poisson import Poisson
 
 __all__ = [
@@ -19,9 +19,9 @@ __all__ = [
     "NegativeBinomial",
     "Observation",
     "Poisson",
-    "law_named",
     "log_concave",
     "observation_model",
+    "observation_named",
     "observation_of",
 ]
 
@@ -54,7 +54,7 @@ def observation_model(observation: str | Observation) -> Observation:
     )
 
 
-def law_named(name: str) -> type[Observation]:
+def observation_named(name: str) -> type[Observation]:
     """Return the class of an observation model.
 
     Parameters

@@ -14,7 +14,7 @@ from pytensor.tensor.random.basic import NormalRV
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.kernels.likelihood import GAUSSIAN, Likelihood
-from pymc_glm.observations.law import Observation
+from pymc_glm.observations.observation import Observation
 from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 
 __all__ = ["Gaussian"]

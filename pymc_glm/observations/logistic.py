@@ -13,7 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 from scipy.special import expit, gammaln, logit
 
 from pymc_glm.kernels.likelihood import LOGISTIC, Likelihood
-from pymc_glm.observations.law import Observation, first_bin
+from pymc_glm.observations.observation import Observation, first_bin
 
 __all__ = ["Bernoulli", "Binomial"]
 

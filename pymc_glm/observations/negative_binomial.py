@@ -14,7 +14,7 @@ from pytensor.tensor.variable import TensorVariable
 from scipy.special import gammaln
 
 from pymc_glm.kernels.likelihood import LOGISTIC, Likelihood
-from pymc_glm.observations.law import Observation
+from pymc_glm.observations.observation import Observation
 from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 
 __all__ = ["NegativeBinomial"]

@@ -12,7 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 from scipy.special import gammaln
 
 from pymc_glm.kernels.likelihood import POISSON, Likelihood
-from pymc_glm.observations.law import Observation
+from pymc_glm.observations.observation import Observation
 
 __all__ = ["Poisson"]
 

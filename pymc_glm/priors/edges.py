@@ -11,7 +11,6 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.arguments import check_number
 from pymc_glm.priors.features import (
     between,
     blocks,
@@ -20,6 +19,7 @@ from pymc_glm.priors.features import (
     positions,
     squared_distance,
 )
+from pymc_glm.priors.features.neurons import check_number
 from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, dimensions, hyperparameter
 
 __all__ = [

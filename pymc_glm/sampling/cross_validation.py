@@ -11,7 +11,7 @@ from arviz_stats.utils import ELPDData
 from numpy.typing import NDArray
 
 from pymc_glm.arguments import as_number, random_generator
-from pymc_glm.criticism.one_step import recording_of
+from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.scores.densities import Densities
 from pymc_glm.criticism.scores.units import units_of
 from pymc_glm.kernels.pointwise import Groups
@@ -93,7 +93,7 @@ class BlockRefits(SamplingWrapper):
             )
         super().__init__(model=None, idata_orig=tree, sample_kwargs=dict(sample_kwargs or {}))
         self._build = build
-        self._recording = recording_of(tree)
+        self._recording = observed_data(tree)
         self._units = units_of(self._recording, unit, block_width)
         self._rng = random_generator(random_seed)
         self.data = self._with_log_likelihood(tree)

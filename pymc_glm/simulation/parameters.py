@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymc_glm.arguments import random_generator
 from pymc_glm.basis import as_basis
 from pymc_glm.covariates import in_order
-from pymc_glm.observations import Bernoulli, Observation, law_named, observation_of
+from pymc_glm.observations import Bernoulli, Observation, observation_named, observation_of
 from pymc_glm.trees import variable
 
 __all__ = [
@@ -199,7 +199,7 @@ def _law_of_draw(tree: xr.DataTree, chosen: Mapping[str, int]) -> Observation:
     """Return the law of a posterior with its own parameter in a draw."""
     constants = tree["constant_data"].dataset
     named = "observation" in constants
-    law = law_named(str(constants["observation"].item()) if named else Bernoulli.name)
+    law = observation_named(str(constants["observation"].item()) if named else Bernoulli.name)
     if law.parameter_name is None:
         return law()
     if law.parameter_name in tree["posterior"].data_vars:

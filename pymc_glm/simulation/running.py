@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from pymc_glm.arguments import random_generator
 from pymc_glm.covariates import in_order
 from pymc_glm.kernels.simulate import MOST_SPIKES, Process, run, state_after
+from pymc_glm.simulation.custom import CustomDraws, custom_draws, run_custom
 from pymc_glm.simulation.given import given_network
-from pymc_glm.simulation.own_law import OwnDraws, own_draws, run_own
 from pymc_glm.simulation.parameters import (
     CheckedNetwork,
     NetworkParameters,
@@ -91,7 +91,7 @@ def run_pieces(
     guard: Guard,
     initial: NDArray,
     covariates: NDArray[np.float64],
-    draws: OwnDraws | None,
+    draws: CustomDraws | None,
 ) -> Iterator[NDArray]:
     """Yield the counts of n_bins bins, (time, neuron), piece by piece.
 
@@ -103,8 +103,8 @@ def run_pieces(
     guard : Guard
     initial : array of int, shape (lag, neuron)
     covariates : array, shape (time, covariate)
-    draws : OwnDraws or None
-        Of the law of the network, see `own_draws`.
+    draws : CustomDraws or None
+        Of the law of the network, see `custom_draws`.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def run_pieces(
     process = Process(
         law.family,
         float(law.slope),
-        np.ascontiguousarray(law.shape, dtype=np.float64),
+        np.ascontiguousarray(law.dispersion, dtype=np.float64),
         network.bias,
         network.filters,
         network.covariate_weights,
@@ -135,7 +135,7 @@ def run_pieces(
             stop = run(process, state, first, uniforms[:size], own, counts)
         else:
             seeds = rng.integers(2**63, size=size)
-            stop = run_own(process, state, first, draws, seeds, own, counts)
+            stop = run_custom(process, state, first, draws, seeds, own, counts)
         if stop >= 0:
             too_many = np.isinf(state.recent)
             fast = too_many if too_many.any() else state.recent > process.limit
@@ -229,7 +229,7 @@ def simulate(
         initial = _check_history(initial_history, n_lags, labels, network.law.whole)
     _report_stability(network, regressors, guard, labels)
     counts = np.empty((n_bins, n), dtype=kind)
-    draws = own_draws(network.law, network.own)
+    draws = custom_draws(network.law, network.own)
     first = 0
     try:
         for piece in run_pieces(network, int(n_bins), rng, guard, initial, regressors, draws):

@@ -21,8 +21,8 @@ from pymc_glm.kernels.dispersion import (
 )
 from pymc_glm.kernels.noncentred import log_likelihoods
 from pymc_glm.kernels.prior import NetworkPrior
-from pymc_glm.steps.law_parameter import LawParameterStep
 from pymc_glm.steps.network_step import NetworkStepState
+from pymc_glm.steps.observation_parameter import ObservationParameterStep
 
 __all__ = ["DispersionGibbs"]
 
@@ -40,7 +40,7 @@ class DispersionGibbsState(NetworkStepState):
     log_step: Any
 
 
-class DispersionGibbs(LawParameterStep):
+class DispersionGibbs(ObservationParameterStep):
     """Draw the dispersion of negative binomial counts, given all activations.
 
     From its conditional under a gamma prior, by the tables of a Chinese restaurant in each bin
@@ -131,7 +131,7 @@ class DispersionGibbs(LawParameterStep):
         """Draw the tables, then the dispersion."""
         sums = np.empty(bias.size)
         self._threads.over_posts(softplus_sums, *self.data, bias, weights, sums)
-        tables = draw_tables(self._at_least, self.data.likelihood.shape, self.rng)
+        tables = draw_tables(self._at_least, self.data.likelihood.dispersion, self.rng)
         shape, scale = gamma
         # r | tables ~ Gamma(shape + tables, 1 / scale + sums)
         rate = 1.0 / scale + self._pooled(sums)
@@ -170,7 +170,7 @@ class DispersionGibbs(LawParameterStep):
         """Return the log density of log dispersion and biases, up to a constant."""
         each = np.broadcast_to(dispersion, bias.shape).copy()
         likely = np.empty(bias.size)
-        data = self.data.with_shape(each)
+        data = self.data.with_dispersion(each)
         self._threads.over_posts(log_likelihoods, *data, bias, weights, likely)
         likely += log_rising_factorials(self._at_least, each)
         likely -= 0.5 * prior.bias_precision * (bias - prior.bias_mean) ** 2

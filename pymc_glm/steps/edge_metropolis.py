@@ -9,8 +9,8 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
-from pymc_glm.graph.data import SpikeData, read_spikes
-from pymc_glm.graph.expansion import Averages, expand
+from pymc_glm.graph.data import SpikeData, spike_data
+from pymc_glm.graph.expansion import Averages, metric_at
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.edge_flips import draw_flips, expansion_at, flip_edges
@@ -141,7 +141,7 @@ class EdgeMetropolis(NetworkStep):
                 "the model has no adjacency: all its edges are present. WeightHMC draws its "
                 "weights; leave EdgeMetropolis out."
             )
-        shared = read_spikes(model, network)
+        shared = spike_data(model, network)
         alike = overlap(shared.value.history)
         groups = 0 if self._covariates is None else self._covariates.layout.n_groups
         self._not_edges = slice(-groups, None) if groups else slice(0)
@@ -271,7 +271,7 @@ class EdgeMetropolis(NetworkStep):
 
     def _expand(self) -> None:
         """Expand the log likelihood at the averages."""
-        metric = expand(self._threads, self.data, self.averages, 0.0)
+        metric = metric_at(self._threads, self.data, self.averages, 0.0)
         self.expansion = expansion_at(self.averages.bias, self.averages.weights, metric)
 
     @staticmethod

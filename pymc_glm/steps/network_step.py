@@ -23,7 +23,7 @@ from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, Spike
 from pymc_glm.graph.checks import check_conditionals
 from pymc_glm.graph.covariate_groups import CovariateTerms
 from pymc_glm.graph.find import NetworkVariables, find_network, find_networks
-from pymc_glm.graph.prior import PriorFunction, ShapeFunction, relaxed
+from pymc_glm.graph.prior import DispersionFunction, PriorFunction, relaxed
 from pymc_glm.graph.shared import Shared
 from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.prior import NetworkPrior
@@ -130,9 +130,11 @@ class NetworkStep(BlockedStep):
         self.rng = get_random_generator(rng)
         self.warm_up = self.iteration = 0
         self._shared = self._read(model, network)
-        self._shape: NDArray | None = None
+        self._dispersion: NDArray | None = None
         learned = network.observation.parameter(network.spikes) is not None
-        self._shape_at = ShapeFunction(model, network, compile_kwargs) if learned else None
+        self._dispersion_at = (
+            DispersionFunction(model, network, compile_kwargs) if learned else None
+        )
 
     @abstractmethod
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared:
@@ -147,7 +149,7 @@ class NetworkStep(BlockedStep):
     def data(self) -> Any:
         """What the kernel reads of counts and history."""
         data = self._shared.value
-        return data if self._shape is None else data.with_shape(self._shape)
+        return data if self._dispersion is None else data.with_dispersion(self._dispersion)
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a chain."""
@@ -195,8 +197,8 @@ class NetworkStep(BlockedStep):
         Covariates stand after the pre neurons. The data are those of the point from here on: their
         law may have a learned shape.
         """
-        if self._shape_at is not None:
-            self._shape = self._shape_at(point)
+        if self._dispersion_at is not None:
+            self._dispersion = self._dispersion_at(point)
         bias, weights = (np.array(point[self._names[kind]]) for kind in ("bias", "weights"))
         adjacency = np.ones((bias.size, bias.size), np.int8)
         if "adjacency" in self._names:

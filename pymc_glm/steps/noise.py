@@ -10,8 +10,8 @@ from pymc.util import RandomGenerator
 from pytensor.tensor.random.basic import InvGammaRV
 
 from pymc_glm.kernels.noncentred import log_likelihoods
-from pymc_glm.steps.law_parameter import LawParameterStep
 from pymc_glm.steps.network_step import NetworkStepState
+from pymc_glm.steps.observation_parameter import ObservationParameterStep
 
 __all__ = ["NoiseGibbs"]
 
@@ -21,7 +21,7 @@ class NoiseGibbsState(NetworkStepState):
     """Nothing is learned in the tuning."""
 
 
-class NoiseGibbs(LawParameterStep):
+class NoiseGibbs(ObservationParameterStep):
     r"""Draw the variance of the noise of Gaussian traces, given all activations.
 
     .. math:: \sigma^2_n \mid y, \psi \sim \mathrm{InverseGamma}\left(\alpha + \frac{T}{2},
@@ -86,7 +86,7 @@ class NoiseGibbs(LawParameterStep):
         bias, _, weights = self._state(point)
         alpha, beta = self._prior_parameters(point)
         likely = np.empty(bias.size)
-        data = self.data.with_shape(np.ones(bias.size))
+        data = self.data.with_dispersion(np.ones(bias.size))
         self._threads.over_posts(log_likelihoods, *data, bias, weights, likely)
         each = np.full(bias.size, data.history.n_bins / 2.0)
         shape, rate = alpha + self._pooled(each), beta - self._pooled(likely)

@@ -8,7 +8,7 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
-from pymc_glm.graph.data import read_spikes
+from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.likelihood import GAUSSIAN, LOGISTIC
@@ -90,7 +90,7 @@ class PolyaGammaGibbs(NetworkStep):
         super().__init__(vars, model, threads, rng, compile_kwargs)
 
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[AugmentedData]:
-        history, likelihood = read_spikes(model, network).value
+        history, likelihood = spike_data(model, network).value
         if likelihood.family not in (LOGISTIC, GAUSSIAN):
             raise ValueError(
                 f"{network.observation.name} counts have no Pólya-gamma augmentation; draw edges "

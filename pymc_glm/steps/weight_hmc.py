@@ -9,14 +9,14 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
-from pymc_glm.graph.data import SpikeData, read_spikes
-from pymc_glm.graph.expansion import Averages, expand
+from pymc_glm.graph.data import SpikeData, spike_data
+from pymc_glm.graph.expansion import Averages, metric_at
 from pymc_glm.graph.find import NetworkVariables, find_network
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.hmc import Trajectories, move_weights
 from pymc_glm.kernels.prior import BiasPrior, edge_prior
+from pymc_glm.steps.interweaving import Interweaving, InterweavingTuning
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
-from pymc_glm.steps.slab_moves import SlabMoves, SlabTuning
 
 __all__ = ["WeightHMC"]
 
@@ -124,12 +124,12 @@ class WeightHMC(NetworkStep):
         self._target = target_accept
         model = pm.modelcontext(model)
         network = find_network(model, vars)
-        self._slab = SlabMoves(model, network, self._threads, self.data, compile_kwargs)
+        self._slab = Interweaving(model, network, self._threads, self.data, compile_kwargs)
         self._interweave = interweave
         self._forget()
 
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
-        return read_spikes(model, network)
+        return spike_data(model, network)
 
     def _forget(self) -> None:
         self.tune = True
@@ -189,7 +189,7 @@ class WeightHMC(NetworkStep):
             return {}, np.nan
         slab, n_pre = self._slab, bias.size
         if self.slab is None:
-            self.slab = SlabTuning.start(slab.values_at(point))
+            self.slab = InterweavingTuning.start(slab.values_at(point))
         if self.tune:
             self.slab = self.slab.see(slab.values_at(point))
             if self.averages.seen in _DUE:
@@ -220,9 +220,9 @@ class WeightHMC(NetworkStep):
             return
         self.averages = self.averages.add(bias, adjacency, weights, _MEMORY)
         if self.metric is None:
-            self.metric = expand(self._threads, self.data, self.averages, _NEVER)
+            self.metric = metric_at(self._threads, self.data, self.averages, _NEVER)
         elif self.averages.seen in _DUE:
-            self.metric = expand(self._threads, self.data, self.averages, _OFTEN)
+            self.metric = metric_at(self._threads, self.data, self.averages, _OFTEN)
 
     @staticmethod
     def _progressbar_config(n_chains=1):

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_glm.arguments import random_generator
-from pymc_glm.criticism.one_step import recording_of
+from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.replicates import as_whole, chosen_draws, drawn_networks, run_segments
 from pymc_glm.simulation.given import networks_of_prior
 from pymc_glm.simulation.parameters import (
@@ -167,7 +167,7 @@ def posterior_rates(
     """
     rng = random_generator(random_seed)
     chains, index = chosen_draws(tree, draws, rng)
-    recording = recording_of(tree)
+    recording = observed_data(tree)
     networks = drawn_networks(tree, chains, index)
     data = _Data(
         recording.counts,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pymc_glm.arguments import label_index, random_generator
 from pymc_glm.criticism.fit.statistics import BY_NAME, Statistic
-from pymc_glm.criticism.one_step import Recording, recording_of
+from pymc_glm.criticism.one_step import ObservedData, observed_data
 from pymc_glm.criticism.replicates import (
     chosen_draws,
     drawn_networks,
@@ -162,7 +162,7 @@ def predictive_check(
     known = _named(list(statistic) if isinstance(statistic, list | tuple) else [statistic])
     rng = random_generator(random_seed)
     chains, index = chosen_draws(tree, draws, rng)
-    recording = recording_of(tree)
+    recording = observed_data(tree)
     data = _data(recording, label_index(recording.neurons, neurons))
     own = data.of(recording.counts)
     observed = {
@@ -215,7 +215,7 @@ def _named(given: Sequence[Any]) -> dict[str, Statistic | Callable]:
     return known
 
 
-def _data(recording: Recording, keep: NDArray[np.intp]) -> _Data:
+def _data(recording: ObservedData, keep: NDArray[np.intp]) -> _Data:
     """Leave out excluded bins; what follows them is a segment of its own."""
     if recording.bins is None:
         return _Data(slice(None), recording.starts, keep)
@@ -229,7 +229,7 @@ def _data(recording: Recording, keep: NDArray[np.intp]) -> _Data:
 def _evaluate(
     given: Statistic | Callable,
     name: str,
-    recording: Recording,
+    recording: ObservedData,
     counts: NDArray,
     starts: NDArray[np.int64],
     earlier: NDArray | None = None,
@@ -253,7 +253,7 @@ def _evaluate(
 
 
 def _replicates(
-    recording: Recording,
+    recording: ObservedData,
     networks: Iterator[NetworkParameters],
     kind: Kind,
     max_rate: float | None,
@@ -276,7 +276,7 @@ def _replicates(
 
 
 def _replicated(
-    recording: Recording,
+    recording: ObservedData,
     data: _Data,
     replicates: Iterator[NDArray | None],
     known: dict[str, Statistic | Callable],
@@ -313,7 +313,7 @@ def _compare(
     given: Statistic | Callable,
     name: str,
     labels: list[str],
-    recording: Recording,
+    recording: ObservedData,
 ) -> xr.Dataset:
     """Return values, p-values and what they are."""
     if not np.isfinite(observed).any():

@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_glm.arguments import as_number, label_index, random_generator
-from pymc_glm.criticism.one_step import activations, post_draws, recording_of
+from pymc_glm.criticism.one_step import activations, observed_data, post_draws
 from pymc_glm.criticism.posterior import check_prob, hdi, variable
 
 __all__ = ["predicted_rates", "time_slice"]
@@ -87,7 +87,7 @@ def predicted_rates(
     if isinstance(n_draws, bool) or not isinstance(n_draws, int | np.integer) or n_draws < 1:
         raise ValueError(f"n_draws: got {n_draws!r}, allowed are whole numbers from 1.")
     n = variable(tree, "posterior", "weights").sizes
-    recording = recording_of(tree)
+    recording = observed_data(tree)
     law = recording.law
     keep = label_index(recording.neurons, neurons)
     window = time_slice(recording.times, recording.bin_width, start, stop)

@@ -10,11 +10,11 @@ from pymc_glm.arguments import label_index, random_generator
 from pymc_glm.criticism.fit.statistics.correlation import pair_coords
 from pymc_glm.criticism.fit.statistics.statistic import as_bins, as_seconds, lag_coordinate
 from pymc_glm.criticism.one_step import (
+    ObservedData,
     PostDraws,
-    Recording,
     activation_blocks,
+    observed_data,
     post_draws,
-    recording_of,
 )
 from pymc_glm.criticism.replicates import chosen_draws
 from pymc_glm.kernels.correlograms import lagged_products
@@ -107,7 +107,7 @@ def residual_correlograms(
     seconds = as_seconds(window, "window")
     rng = random_generator(random_seed)
     chains, index = chosen_draws(tree, draws, rng)
-    recording = recording_of(tree)
+    recording = observed_data(tree)
     keep = label_index(recording.neurons, neurons)
     if len(keep) < 2:
         raise ValueError("neurons: pairs need two neurons; give more than one.")
@@ -133,7 +133,7 @@ def residual_correlograms(
     )
 
 
-def _moments(recording: Recording, drawn: PostDraws) -> tuple[Floats, Floats]:
+def _moments(recording: ObservedData, drawn: PostDraws) -> tuple[Floats, Floats]:
     """Return mean and variance of the counts of one neuron one step ahead, (time,) each.
 
     The mean is that over draws; the variance is within draws, as the spread between them is small.
@@ -148,7 +148,7 @@ def _moments(recording: Recording, drawn: PostDraws) -> tuple[Floats, Floats]:
 
 
 def _correlograms(
-    recording: Recording,
+    recording: ObservedData,
     labels: list[str],
     residual: Floats,
     variance: Floats,

@@ -12,11 +12,11 @@ from scipy.stats import kstwo
 
 from pymc_glm.arguments import label_index, random_generator
 from pymc_glm.criticism.one_step import (
+    ObservedData,
     PostDraws,
-    Recording,
     activation_blocks,
+    observed_data,
     post_draws,
-    recording_of,
 )
 from pymc_glm.criticism.replicates import chosen_draws
 from pymc_glm.kernels.likelihood import LOGISTIC, POISSON
@@ -138,45 +138,45 @@ def time_rescaling(
     """
     rng = random_generator(random_seed)
     chains, index = chosen_draws(tree, draws, rng)
-    recording = _spikes_of(tree)
-    keep = label_index(recording.neurons, neurons)
-    counts, bins = recording.counts, recording.bins
+    data = _spikes_of(tree)
+    keep = label_index(data.neurons, neurons)
+    counts, bins = data.counts, data.bins
     n_spikes = (counts if bins is None else counts[bins]).sum(axis=0)[keep]
-    _check_spikes(recording, keep, n_spikes)
+    _check_spikes(data, keep, n_spikes)
     found = []
     for post, n, own in zip(keep, n_spikes, rng.spawn(len(keep)), strict=True):
-        drawn = post_draws(tree, recording.law, int(post), chains, index)
-        found.append(_test(recording, int(post), drawn, own) if n >= _FEWEST else None)
-    labels = [recording.neurons[n] for n in keep]
+        drawn = post_draws(tree, data.law, int(post), chains, index)
+        found.append(_test(data, int(post), drawn, own) if n >= _FEWEST else None)
+    labels = [data.neurons[n] for n in keep]
     result = _summary(found, labels, n_spikes, len(chains))
     return result.assign_coords(chain=("sample", chains), draw=("sample", index)).assign_attrs(
-        bin_width=recording.bin_width, observation=recording.law.name
+        bin_width=data.bin_width, observation=data.law.name
     )
 
 
-def _spikes_of(tree: xr.DataTree) -> Recording:
+def _spikes_of(tree: xr.DataTree) -> ObservedData:
     """Return the recording if it is of spikes under a law whose bins are known."""
-    recording = recording_of(tree)
-    if not recording.law.whole:
+    data = observed_data(tree)
+    if not data.law.whole:
         raise ValueError(
             "tree: it is of traces, which have no spike times; pg.residual_correlograms takes them."
         )
-    if _family(recording)[0] not in (LOGISTIC, POISSON):
+    if _family(data)[0] not in (LOGISTIC, POISSON):
         raise ValueError(
-            f"tree: time rescaling knows the laws of this package, not {recording.law.name!r}; "
+            f"tree: time rescaling knows the laws of this package, not {data.law.name!r}; "
             "pg.residual_correlograms takes any."
         )
-    return recording
+    return data
 
 
-def _family(recording: Recording) -> tuple[int, float]:
+def _family(data: ObservedData) -> tuple[int, float]:
     """Return family and slope of the law."""
-    law = recording.law.with_parameter(1.0).likelihood(np.empty((1, 0), dtype=np.int64))
+    law = data.law.with_parameter(1.0).likelihood(np.empty((1, 0), dtype=np.int64))
     return law.family, float(law.slope)
 
 
-def _check_spikes(recording: Recording, keep: NDArray, n_spikes: NDArray) -> None:
-    few = [f"{recording.neurons[n]} ({k})" for n, k in zip(keep, n_spikes, strict=True)
+def _check_spikes(data: ObservedData, keep: NDArray, n_spikes: NDArray) -> None:
+    few = [f"{data.neurons[n]} ({k})" for n, k in zip(keep, n_spikes, strict=True)
            if k < _FEWEST]  # fmt: skip
     if len(few) == len(keep):
         raise ValueError(
@@ -187,17 +187,17 @@ def _check_spikes(recording: Recording, keep: NDArray, n_spikes: NDArray) -> Non
         _log.warning("too few spikes for time rescaling: %s", ", ".join(few))
 
 
-def _test(recording: Recording, post: int, drawn: PostDraws, rng: np.random.Generator) -> _Neuron:
+def _test(data: ObservedData, post: int, drawn: PostDraws, rng: np.random.Generator) -> _Neuron:
     """Rescale the spikes of one neuron, by every draw and by their mean intensity."""
-    law, bins = recording.law, recording.bins
-    family, slope = _family(recording)
-    own = np.ascontiguousarray(recording.counts[:, post])
+    law, bins = data.law, data.bins
+    family, slope = _family(data)
+    own = np.ascontiguousarray(data.counts[:, post])
     own = own if bins is None else own[bins]
     n_draws, n_spikes = len(drawn.bias), int(own.sum())
     mean, cdf = np.zeros(len(own)), np.empty((n_draws, len(_LEVELS)))
     ks, dependence = np.empty(n_draws + 1), np.empty(n_draws + 1)
     i = 0
-    for psi, parameter in activation_blocks(recording, drawn):
+    for psi, parameter in activation_blocks(data, drawn):
         psi = np.ascontiguousarray(psi if bins is None else psi[:, bins])
         mean += law.mean_counts(psi, parameter).sum(axis=0) / n_draws
         for row, shape in zip(psi, parameter[:, 0], strict=True):
@@ -208,7 +208,7 @@ def _test(recording: Recording, post: int, drawn: PostDraws, rng: np.random.Gene
             cdf[i] = np.searchsorted(levels, _LEVELS, side="right") / n_spikes
             ks[i], dependence[i] = _distance(levels), _autocorrelation(intervals)
             i += 1
-    typical, width = float(drawn.parameter.mean()), recording.bin_width
+    typical, width = float(drawn.parameter.mean()), data.bin_width
     with np.errstate(divide="ignore"):  # probabilities 0 and 1
         psi = law.with_parameter(typical).activation(mean / width, width)
     intervals = rescaled_intervals(family, slope, typical, psi, own, rng.random(n_spikes))

@@ -17,10 +17,10 @@ from pymc_glm.criticism.new_neuron.row_reference import pilot_path
 from pymc_glm.criticism.of_model import place_of_neuron
 from pymc_glm.criticism.replicates import as_whole, chosen_draws
 from pymc_glm.graph.checks import check_conditionals
-from pymc_glm.graph.data import SpikeData, read_spikes
+from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.find import NetworkVariables, find_network
 from pymc_glm.graph.threads import Threads
-from pymc_glm.kernels.likelihood import ANY
+from pymc_glm.kernels.likelihood import CUSTOM
 
 __all__ = ["HeldoutNeuron", "heldout_neuron"]
 
@@ -249,9 +249,9 @@ def _score(neuron: str, data: RowData, bias: float, table: pd.DataFrame) -> Held
 
 def _row_data(model: pm.Model, network: NetworkVariables, post: int) -> RowData:
     """Return the counts of a neuron, and all that may drive it."""
-    history, known = read_spikes(model, network).value
+    history, known = spike_data(model, network).value
     law, variable = network.observation, network.parameter
-    if known.family == ANY:
+    if known.family == CUSTOM:
         raise ValueError(
             f"model: nothing is known of the powers of the law {law.name!r}, through which "
             "heldout_neuron anneals; it takes the laws of this package."
@@ -273,7 +273,7 @@ def _row_data(model: pm.Model, network: NetworkVariables, post: int) -> RowData:
     if law.whole:
         seen, times = np.unique(counts, return_counts=True)
     row = slice(post, post + 1)
-    likelihood = known._replace(counts=counts[None], shape=known.shape[row].copy())
+    likelihood = known._replace(counts=counts[None], dispersion=known.dispersion[row].copy())
     data = SpikeData(history, likelihood)
     return RowData(data, type(law), seen, times.astype(float), parameter, variable is not None)
 

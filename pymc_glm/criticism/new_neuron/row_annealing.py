@@ -33,7 +33,7 @@ from pymc_glm.observations import Observation
 
 __all__ = [
     "Moves",
-    "OwnParameter",
+    "ObservationParameter",
     "Path",
     "Reference",
     "Row",
@@ -82,8 +82,8 @@ class RowData:
         """Return the data under a parameter of the law."""
         if not self.learned:
             return self.spikes
-        shape = self.law.with_parameter(parameter).likelihood(np.zeros((1, 1))).shape
-        return self.spikes.with_shape(np.array(shape, dtype=float))
+        shape = self.law.with_parameter(parameter).likelihood(np.zeros((1, 1))).dispersion
+        return self.spikes.with_dispersion(np.array(shape, dtype=float))
 
     def tempered(self, parameter: float, beta: float) -> SpikeData:
         """Return the data under a power of the law."""
@@ -98,7 +98,7 @@ class RowData:
         return float(out[0] + self.times @ constant)
 
 
-class OwnParameter(NamedTuple):
+class ObservationParameter(NamedTuple):
     """The law's own parameter in a reference: its logarithm is normal, and the bias leans on it."""
 
     mean: float
@@ -115,7 +115,7 @@ class Reference(NamedTuple):
     """Where the path begins: independent edges with normal slabs, a normal bias."""
 
     row: RowPrior  # at the mean of the parameter
-    own: OwnParameter
+    own: ObservationParameter
 
     def at(self, parameter: float) -> RowPrior:
         """Return the reference of the row at a parameter of the law."""

@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from pymc_glm.criticism.new_neuron.neuron_prior import NeuronPrior, RowPrior, Values
 from pymc_glm.criticism.new_neuron.row_annealing import (
     Moves,
-    OwnParameter,
+    ObservationParameter,
     Path,
     Reference,
     Row,
@@ -18,7 +18,7 @@ from pymc_glm.criticism.new_neuron.row_annealing import (
     move,
     uncoupled,
 )
-from pymc_glm.graph.expansion import Averages, expand
+from pymc_glm.graph.expansion import Averages, metric_at
 from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.edge_flips import expansion_at
 from pymc_glm.kernels.fisher import empty_metric
@@ -143,7 +143,7 @@ def _start(
         _FIRST_STEP,
     )
     # At the end of the path nothing is left of where it begins.
-    own = OwnParameter(float(np.log(data.parameter)), _SPREAD, 0.0)
+    own = ObservationParameter(float(np.log(data.parameter)), _SPREAD, 0.0)
     reference = Reference(here, own)
     path = Path(data, prior, reference, moves, coupled)
     return _Pilot(path, row, Averages.start(row.bias, row.adjacency, row.weights))
@@ -152,7 +152,7 @@ def _start(
 def _expanded(path: Path, averages: Averages, parameter: float, flips: bool) -> Moves:
     """Return moves with the log likelihood expanded at averages."""
     data = path.data.tempered(parameter, 1.0)
-    metric = expand(_SINGLE, data, averages, 0.0 if path.coupled else 2.0)
+    metric = metric_at(_SINGLE, data, averages, 0.0 if path.coupled else 2.0)
     expansion = expansion_at(averages.bias, averages.weights, metric) if flips else None
     return replace(path.moves, metric=metric, expansion=expansion)
 
@@ -173,16 +173,16 @@ def _reference(
     return Reference(RowPrior(edges, bias), own)
 
 
-def _parameter_and_bias(kept: list[Row], learned: bool) -> tuple[OwnParameter, BiasPrior]:
+def _parameter_and_bias(kept: list[Row], learned: bool) -> tuple[ObservationParameter, BiasPrior]:
     """Return normal laws of the logarithm of the parameter and of the bias given it."""
     bias = np.array([row.bias[0] for row in kept])
     logs = np.log([row.parameter for row in kept])
-    own = OwnParameter(float(logs.mean()), 1.0, 0.0)
+    own = ObservationParameter(float(logs.mean()), 1.0, 0.0)
     left = bias - bias.mean()
     if learned:
         sd = max(float(logs.std()), _NARROWEST)
         lean = float(left @ (logs - own.mean)) / (logs.size * sd**2)
-        own = OwnParameter(own.mean, sd, lean)
+        own = ObservationParameter(own.mean, sd, lean)
         left = left - lean * (logs - own.mean)
     variance = max(float((left**2).mean()), _NARROWEST**2)
     return own, BiasPrior(bias.mean(keepdims=True), np.array([1.0 / variance]))

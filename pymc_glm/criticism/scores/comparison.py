@@ -12,7 +12,7 @@ from arviz_stats.utils import ELPDDataLOO
 from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.criticism.fit.time_rescaling import time_rescaling
-from pymc_glm.criticism.one_step import Recording, recording_of
+from pymc_glm.criticism.one_step import ObservedData, observed_data
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.scores.covariates_by_model import covariates_by_model
 from pymc_glm.criticism.scores.heldout import HeldoutScore, bits_between, heldout_score
@@ -114,7 +114,7 @@ def compare_models(
     for name, own_columns in _bits(held_out).items():
         columns[name] |= own_columns
     for name, tree in trees.items():
-        if recording_of(tree).law.whole:
+        if observed_data(tree).law.whole:
             tested = time_rescaling(tree, draws=draws, random_seed=random_seed)
             passed = tested["ks_mean"] < tested["bound"].sel(probability=0.95)
             columns[name]["ks_passes"] = int(passed.sum())
@@ -164,7 +164,7 @@ def _check_trees(trees: Mapping[str, xr.DataTree]) -> None:
     for name, tree in trees.items():
         with_draws = variable(tree, "posterior", "weights")
         check_draws(with_draws.sizes["chain"] * with_draws.sizes["draw"], f"trees: {name!r}")
-    first, *others = [(name, recording_of(tree)) for name, tree in trees.items()]
+    first, *others = [(name, observed_data(tree)) for name, tree in trees.items()]
     known = first[1]
     for name, own in others:
         if own.neurons != known.neurons:
@@ -181,5 +181,5 @@ def _check_trees(trees: Mapping[str, xr.DataTree]) -> None:
         )
 
 
-def _data_bins(recording: Recording) -> NDArray[np.int64]:
+def _data_bins(recording: ObservedData) -> NDArray[np.int64]:
     return np.arange(len(recording.counts)) if recording.bins is None else recording.bins

@@ -6,12 +6,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_glm.criticism.one_step import PostDraws, Recording, post_draws
+from pymc_glm.criticism.one_step import ObservedData, PostDraws, post_draws
 from pymc_glm.graph.threads import Threads
-from pymc_glm.kernels.likelihood import ANY
+from pymc_glm.kernels.likelihood import CUSTOM
 from pymc_glm.kernels.pointwise import (
     Coupling,
-    DrawnLaw,
+    DrawnLikelihood,
     Events,
     Groups,
     coupling_of,
@@ -30,7 +30,7 @@ class Drawn(NamedTuple):
     """Parameters of one post neuron in some draws, as the kernels take them."""
 
     coupling: Coupling
-    law: DrawnLaw
+    law: DrawnLikelihood
     counts: NDArray  # (time,)
 
 
@@ -40,7 +40,7 @@ class Densities:
     Parameters
     ----------
     tree : DataTree
-    recording : Recording
+    recording : ObservedData
         What the tree's parameters are to predict.
     threads : int, optional
         All cores by default; the results do not depend on them.
@@ -51,7 +51,7 @@ class Densities:
         See `variable`.
     """
 
-    def __init__(self, tree: xr.DataTree, recording: Recording, threads: int | None = None):
+    def __init__(self, tree: xr.DataTree, recording: ObservedData, threads: int | None = None):
         self.tree, self.recording, self.threads = tree, recording, threads
         sizes = tree["posterior"].sizes
         self.shape = int(sizes["chain"]), int(sizes["draw"])
@@ -59,7 +59,7 @@ class Densities:
         known = recording.covariates
         self._covariates = np.zeros((len(recording.counts), 0)) if known is None else known
         self._values = np.unique(recording.counts).astype(float) if recording.law.whole else None
-        self._laws: dict[float, DrawnLaw] = {}
+        self._laws: dict[float, DrawnLikelihood] = {}
         self._threads: dict[int, Threads] = {}
 
     @property
@@ -79,7 +79,7 @@ class Densities:
         coupling = coupling_of(own.bias, own.weights, own.covariate_weights)
         return Drawn(coupling, self._law(own.parameter, counts), counts)
 
-    def _law(self, parameter: Floats, counts: NDArray) -> DrawnLaw:
+    def _law(self, parameter: Floats, counts: NDArray) -> DrawnLikelihood:
         """Return the law with a parameter (draw,); one that is the same in all draws is kept."""
         n = parameter.size
         if (parameter != parameter[0]).any():
@@ -90,19 +90,19 @@ class Densities:
         if value not in self._laws:
             self._laws[value] = self._drawn_law(value, counts, n)
         made = self._laws[value]
-        return made._replace(shape=np.full(n, made.shape[0]))
+        return made._replace(dispersion=np.full(n, made.dispersion[0]))
 
-    def _drawn_law(self, parameter: float | Floats, counts: NDArray, n: int) -> DrawnLaw:
+    def _drawn_law(self, parameter: float | Floats, counts: NDArray, n: int) -> DrawnLikelihood:
         law = self.recording.law
         seen = self._values if self._values is not None else np.unique(counts)
         given = law.with_parameter(parameter)
         known = given.likelihood(np.repeat(seen[None], np.size(parameter), axis=0))
         # Of traces every value is another; only laws of users' own look at it.
-        values = seen if self._values is not None or known.family == ANY else np.empty(0)
+        values = seen if self._values is not None or known.family == CUSTOM else np.empty(0)
         constant = law.log_constant(values if values.size else np.zeros(1), parameter)
-        return DrawnLaw(
+        return DrawnLikelihood(
             known.family,
-            np.array(np.broadcast_to(known.shape, (n,))),
+            np.array(np.broadcast_to(known.dispersion, (n,))),
             known.slope,
             known.density,
             values,

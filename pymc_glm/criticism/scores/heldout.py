@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 
 from pymc_glm.criticism.fit.rates import time_slice
 from pymc_glm.criticism.of_model import check_model
-from pymc_glm.criticism.one_step import PostDraws, Recording, recording_like, recording_of
+from pymc_glm.criticism.one_step import ObservedData, PostDraws, observed_data, observed_data_like
 from pymc_glm.criticism.scores.densities import Densities
 from pymc_glm.criticism.scores.units import units_of
 
@@ -139,9 +139,9 @@ def heldout_score(
     >>> print(*score.neurons["neuron"])
     a b c
     """
-    recording = recording_of(tree)
+    recording = observed_data(tree)
     check_model(tree, model)
-    heldout = recording_like(tree, counts, covariates)
+    heldout = observed_data_like(tree, counts, covariates)
     window = time_slice(heldout.times, heldout.bin_width, start, stop, "the counts")
     n_bins, n_lags = window.stop - window.start, len(heldout.basis)
     if n_bins <= n_lags:
@@ -240,7 +240,7 @@ def _ratio(gain: Floats, spikes: Floats) -> tuple[Floats, Floats]:
     return ratio / np.log(2), _error(gain - ratio * spikes) / total / np.log(2)
 
 
-def _constant(recording: Recording, post: int, parameter: Floats) -> PostDraws:
+def _constant(recording: ObservedData, post: int, parameter: Floats) -> PostDraws:
     """Return parameters of a neuron whose rate is that of the data, without any coupling."""
     law = recording.law
     bins: Any = slice(None) if recording.bins is None else recording.bins

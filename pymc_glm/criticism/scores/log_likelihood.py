@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from pymc_glm.criticism.fit.rates import time_slice
 from pymc_glm.criticism.of_model import check_model
-from pymc_glm.criticism.one_step import recording_like, recording_of
+from pymc_glm.criticism.one_step import observed_data, observed_data_like
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.scores.densities import Densities
 from pymc_glm.criticism.scores.units import BLOCK_WIDTH, UNITS, units_of
@@ -93,10 +93,10 @@ def log_likelihood(
     if number not in (np.float32, np.float64):
         raise ValueError(f"dtype: got {number}, allowed are float64 and float32.")
     weights = variable(tree, "posterior", "weights")
-    recording = recording_of(tree)
+    recording = observed_data(tree)
     check_model(tree, model)
     if counts is not None:
-        recording = recording_like(tree, counts, covariates)
+        recording = observed_data_like(tree, counts, covariates)
     elif covariates is not None:
         raise ValueError("covariates: they go with counts=; give both, or neither.")
     data = "the model's data" if counts is None else "the counts"

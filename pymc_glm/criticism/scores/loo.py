@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pymc_glm.arguments import as_number
 from pymc_glm.criticism.of_model import check_model
-from pymc_glm.criticism.one_step import Recording, recording_of
+from pymc_glm.criticism.one_step import ObservedData, observed_data
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.scores.densities import Densities, Drawn
 from pymc_glm.criticism.scores.units import BLOCK_WIDTH, UNITS, Units, units_of
@@ -121,7 +121,7 @@ def loo(
     check_unit(unit)
     n_draws = weights.sizes["chain"] * weights.sizes["draw"]
     check_draws(n_draws)
-    recording = recording_of(tree)
+    recording = observed_data(tree)
     units = units_of(recording, unit, block_width)
     densities = Densities(tree, recording, threads)
     efficiency = relative_efficiency(tree, reff)
@@ -197,7 +197,7 @@ def _of_likelihood(densities: Densities, drawn: Drawn, groups: Groups) -> float:
     return float(np.mean(effective) / densities.n_draws)
 
 
-def elpd_data(found: Floats, units: Units, recording: Recording, n_draws: int) -> ELPDDataLOO:
+def elpd_data(found: Floats, units: Units, recording: ObservedData, n_draws: int) -> ELPDDataLOO:
     """Return elpd, k and log predictive density (3, post, group) as ArviZ has them, and warn."""
     dims, coords = (units.dim, "post"), {**units.coords, "post": list(recording.neurons)}
     elpd_i, k, p_loo_i = (

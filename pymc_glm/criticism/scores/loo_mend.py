@@ -9,7 +9,7 @@ import xarray as xr
 from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOSubsample
 from numpy.typing import NDArray
 
-from pymc_glm.criticism.one_step import Recording, recording_of
+from pymc_glm.criticism.one_step import ObservedData, observed_data
 from pymc_glm.criticism.scores.densities import Densities
 from pymc_glm.criticism.scores.loo import check_draws, influential, relative_efficiency
 from pymc_glm.criticism.scores.units import Units, units_of
@@ -88,7 +88,7 @@ def mend_loo(
         getattr(elpd, "elpd_i", None), "attrs", ()
     ):
         raise TypeError(f"elpd: got {type(elpd).__name__}; give what pymc_glm.loo returned.")
-    recording = recording_of(tree)
+    recording = observed_data(tree)
     told = elpd.elpd_i.attrs
     units = units_of(recording, told["unit"], told["block_width"])
     k = elpd.pareto_k.transpose(units.dim, "post").values.copy()
@@ -119,7 +119,7 @@ def mend_loo(
     return _replaced(elpd, units, values, k, lpd - values)
 
 
-def _refitted(refit: Refit, recording: Recording, bins: NDArray[np.int64]) -> xr.DataTree:
+def _refitted(refit: Refit, recording: ObservedData, bins: NDArray[np.int64]) -> xr.DataTree:
     """Return the posterior without some bins, checked."""
     n_bins = len(recording.counts)
     out = np.zeros(n_bins, bool)
@@ -133,7 +133,7 @@ def _refitted(refit: Refit, recording: Recording, bins: NDArray[np.int64]) -> xr
             f"refit: it returned {type(fitted).__name__}, allowed is the DataTree of pymc_glm."
             "sample."
         )
-    data, left = recording_of(fitted), np.flatnonzero(~out)
+    data, left = observed_data(fitted), np.flatnonzero(~out)
     for what, same in (
         ("neurons", data.neurons == recording.neurons),
         ("law", data.law is recording.law),

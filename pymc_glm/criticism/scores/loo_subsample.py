@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pymc_glm.arguments import random_generator
 from pymc_glm.criticism.of_model import check_model
-from pymc_glm.criticism.one_step import PostDraws, recording_of
+from pymc_glm.criticism.one_step import PostDraws, observed_data
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.scores.densities import Densities
 from pymc_glm.criticism.scores.loo import (
@@ -83,7 +83,7 @@ def loo_subsample(
     efficiency = relative_efficiency(tree, reff)
     if efficiency is None:
         raise ValueError("reff: got 'likelihood', allowed here are numbers and 'posterior'.")
-    densities = Densities(tree, recording_of(tree), threads)
+    densities = Densities(tree, observed_data(tree), threads)
     units = units_of(densities.recording, "bin")
     n_groups, n_posts = units.groups.n_groups, len(densities.recording.neurons)
     n = n_groups * n_posts

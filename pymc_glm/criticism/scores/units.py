@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pymc_glm.arguments import as_number
-from pymc_glm.criticism.one_step import Recording
+from pymc_glm.criticism.one_step import ObservedData
 from pymc_glm.kernels.pointwise import Groups
 
 __all__ = ["BLOCK_WIDTH", "UNITS", "Units", "units_of"]
@@ -23,13 +23,16 @@ class Units(NamedTuple):
 
 
 def units_of(
-    recording: Recording, unit: str, block_width: float = BLOCK_WIDTH, window: slice | None = None
+    data: ObservedData,
+    unit: str,
+    block_width: float = BLOCK_WIDTH,
+    window: slice | None = None,
 ) -> Units:
     """Return the bins that are data, grouped.
 
     Parameters
     ----------
-    recording : Recording
+    data : ObservedData
     unit : {"bin", "block", "trial", "neuron"}
     block_width : float
         Seconds; the last block of a segment may be shorter, one without data is left out.
@@ -41,21 +44,21 @@ def units_of(
     ValueError
         A block is shorter than a bin, there are no trials, no bin of the window is data.
     """
-    n_bins = len(recording.counts)
-    bins = np.arange(n_bins) if recording.bins is None else recording.bins
+    n_bins = len(data.counts)
+    bins = np.arange(n_bins) if data.bins is None else data.bins
     if window is not None:
         bins = bins[(bins >= window.start) & (bins < window.stop)]
         if bins.size == 0:
             raise ValueError("start, stop: all bins of the window are excluded from the data.")
-    segment = np.searchsorted(recording.starts, bins, side="right") - 1
+    segment = np.searchsorted(data.starts, bins, side="right") - 1
     if unit == "bin":
-        dim = "time" if recording.bins is None else "observed_time"
-        times = {dim: (dim, recording.times[bins], {"units": "s"})}
+        dim = "time" if data.bins is None else "observed_time"
+        times = {dim: (dim, data.times[bins], {"units": "s"})}
         return Units(Groups(bins, np.arange(bins.size + 1)), dim, times)
     if unit == "neuron":
         return Units(Groups(bins, np.array([0, bins.size])), None, {})
     if unit == "trial":
-        if recording.starts.size == 1:
+        if data.starts.size == 1:
             raise ValueError(
                 "unit 'trial': the recording is one segment, without trials, epochs or gaps; take "
                 "'block', or give counts a coordinate 'trial' along time."
@@ -63,26 +66,26 @@ def units_of(
         labels = segment
     else:
         first = 0 if window is None else window.start
-        labels = _blocks(recording, bins, segment, block_width, first)
+        labels = _blocks(data, bins, segment, block_width, first)
     begins = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
     start = np.append(begins, bins.size)
     # Labels count on over the recording; trials keep their number, blocks are counted anew.
     index = labels[begins] if unit == "trial" else np.arange(begins.size)
     coords = {
         unit: index,
-        f"{unit}_start": (unit, recording.times[bins[begins]], {"units": "s"}),
+        f"{unit}_start": (unit, data.times[bins[begins]], {"units": "s"}),
     }
     return Units(Groups(bins, start), unit, coords)
 
 
-def _blocks(recording: Recording, bins: Any, segment: Any, block_width: float, first: int) -> Any:
+def _blocks(data: ObservedData, bins: Any, segment: Any, block_width: float, first: int) -> Any:
     """Return which block each bin from first is in; none goes over the border of a segment."""
     width = as_number(block_width, "block_width")
-    length = round(width / recording.bin_width)
+    length = round(width / data.bin_width)
     if length < 1:
         raise ValueError(
             f"block_width: got {width:g} s, allowed are blocks of at least one bin, "
-            f"{recording.bin_width:g} s."
+            f"{data.bin_width:g} s."
         )
-    longest = -(-len(recording.counts) // length) + 1
-    return segment * longest + (bins - np.maximum(recording.starts[segment], first)) // length
+    longest = -(-len(data.counts) // length) + 1
+    return segment * longest + (bins - np.maximum(data.starts[segment], first)) // length

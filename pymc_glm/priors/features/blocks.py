@@ -10,9 +10,8 @@ import pytensor.tensor as pt
 from numpy.typing import ArrayLike, NDArray
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.arguments import check_number
 from pymc_glm.distributions import BlockLabels
-from pymc_glm.priors.features.neurons import by_neuron, contradiction, neurons_of
+from pymc_glm.priors.features.neurons import by_neuron, check_number, contradiction, neurons_of
 from pymc_glm.priors.hyperparameters import Hyperparameter, dimensions, hyperparameter
 
 __all__ = ["Blocks", "between", "blocks"]

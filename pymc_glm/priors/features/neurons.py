@@ -9,7 +9,9 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import NDArray
 
-__all__ = ["by_neuron", "contradiction", "neurons_of", "plain_array"]
+from pymc_glm.arguments import as_whole_number
+
+__all__ = ["by_neuron", "check_number", "contradiction", "neurons_of", "plain_array"]
 
 
 def by_neuron(name: str, values: Any, neurons: Sequence[str]) -> NDArray:
@@ -94,6 +96,16 @@ def plain_array(name: str, values: Any) -> NDArray:
 def neurons_of(model: pm.Model) -> list[str]:
     """Return the labels of the neurons of a model."""
     return [str(n) for n in model.coords["post"]]
+
+
+def check_number(name: str, value: Any, highest: int, reason: str) -> int:
+    """Return a whole number from 1 to `highest`, or raise."""
+    if highest < 1:
+        raise ValueError(
+            f"{name}: there is a single neuron, and the number has to be {reason}; leave this "
+            "prior out."
+        )
+    return as_whole_number(value, name, at_most=highest, reason=reason)
 
 
 def contradiction(part: str, argument: str, shared: str, there: str) -> ValueError:

@@ -8,8 +8,7 @@ import pymc as pm
 from numpy.typing import ArrayLike, NDArray
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.arguments import check_number
-from pymc_glm.priors.features.neurons import by_neuron, contradiction, neurons_of
+from pymc_glm.priors.features.neurons import by_neuron, check_number, contradiction, neurons_of
 from pymc_glm.priors.hyperparameters import Hyperparameter, hyperparameter
 
 __all__ = ["Positions", "length_scale", "positions", "squared_distance"]

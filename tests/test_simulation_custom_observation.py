@@ -11,7 +11,7 @@ from pytensor.tensor.random.basic import LogisticRV, PoissonRV
 
 import pymc_glm as pg
 from helpers.synthetic_tree import tree_of
-from pymc_glm.criticism.one_step import recording_of
+from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.replicates import one_step_counts
 from pymc_glm.simulation import running
 from test_simulation_laws import BASIS, N_LAGS, network, slow_activation
@@ -264,7 +264,7 @@ def test_one_step_hears_the_recorded_history(laws):
     """One call for all bins: NumPy's Poisson numbers at the activations of the recording."""
     parameters = network(laws[0]())
     tree = posterior_of(laws[0], parameters.bias, 1, 90)
-    found = one_step_counts(recording_of(tree), parameters, np.random.default_rng(2))
+    found = one_step_counts(observed_data(tree), parameters, np.random.default_rng(2))
     counts = tree["constant_data"]["counts"].values
     psi = []
     for part in (counts[:30], counts[30:]):  # trials
@@ -274,7 +274,7 @@ def test_one_step_hears_the_recorded_history(laws):
     expected = np.random.default_rng(seed).poisson(np.exp(psi))
     np.testing.assert_array_equal(found, expected)
     far = parameters._replace(bias=np.full(3, 20.0))
-    assert one_step_counts(recording_of(tree), far, np.random.default_rng(2)) is None
+    assert one_step_counts(observed_data(tree), far, np.random.default_rng(2)) is None
 
 
 def test_networks_of_a_model(laws):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pymc_glm.kernels.density import Density
-from pymc_glm.kernels.likelihood import ANY, Likelihood
+from pymc_glm.kernels.custom_density import CustomDensity
+from pymc_glm.kernels.likelihood import CUSTOM, Likelihood
 
 __all__ = ["log_concave"]
 
@@ -57,7 +57,7 @@ def log_concave(
     """
     _check(density, np.unique(counts)[:_MOST_COUNTS], float(np.ravel(shape)[0]))
     each = np.array(np.broadcast_to(np.asarray(shape, dtype=float), (len(counts),)))
-    return Likelihood(ANY, counts, each, 0.0, Density(density))
+    return Likelihood(CUSTOM, counts, each, 0.0, CustomDensity(density))
 
 
 def _check(density: Callable, counts: NDArray, shape: float) -> None:

@@ -25,7 +25,7 @@ def log_density(count, psi, shape):
 
 
 @contextlib.contextmanager
-def softplus_law():
+def softplus_observation():
     """The law is known in the context alone."""
 
     class SoftplusPoisson(pg.Observation):

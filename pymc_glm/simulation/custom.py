@@ -13,11 +13,11 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 
-from pymc_glm.kernels.likelihood import ANY
+from pymc_glm.kernels.likelihood import CUSTOM
 from pymc_glm.kernels.simulate import MOST_SPIKES, Process, State
 from pymc_glm.observations import Observation
 
-__all__ = ["OwnDraws", "own_draws", "run_own"]
+__all__ = ["CustomDraws", "custom_draws", "run_custom"]
 
 # A few operations on a few numbers: compiling each to machine code takes seconds and gains nothing.
 _INTERPRETED = Mode(linker="py", optimizer="fast_run")
@@ -25,7 +25,7 @@ _INTERPRETED = Mode(linker="py", optimizer="fast_run")
 type Floats = NDArray[np.float64]
 
 
-class OwnDraws:
+class CustomDraws:
     """Draws of the variable that ``law.distribution`` makes, with the activation as input.
 
     Parameters
@@ -102,7 +102,7 @@ class OwnDraws:
             return ~(np.abs(self._law.mean_counts(psi, self._own)) <= MOST_SPIKES)
 
 
-def own_draws(law: Observation, own: Floats) -> OwnDraws | None:
+def custom_draws(law: Observation, own: Floats) -> CustomDraws | None:
     """Return the draws of a law of the user's own, None for a law of the package.
 
     Parameters
@@ -114,17 +114,17 @@ def own_draws(law: Observation, own: Floats) -> OwnDraws | None:
     Raises
     ------
     ValueError
-        See `OwnDraws`.
+        See `CustomDraws`.
     """
     known = law.likelihood(np.empty((own.size, 0), dtype=np.int64))
-    return OwnDraws(law, own) if known.family == ANY else None
+    return CustomDraws(law, own) if known.family == CUSTOM else None
 
 
-def run_own(
+def run_custom(
     process: Process,
     state: State,
     first: int,
-    draws: OwnDraws,
+    draws: CustomDraws,
     seeds: NDArray[np.int64],
     covariates: Floats,
     counts: NDArray,
@@ -139,7 +139,7 @@ def run_own(
         As earlier bins left it; changed.
     first : int
         Number of bins before these.
-    draws : OwnDraws
+    draws : CustomDraws
     seeds : array of int, shape (time,)
         One for each bin.
     covariates : array, shape (time, covariate)

@@ -9,13 +9,13 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.kernels.likelihood import Likelihood, law_of, log_likelihood
+from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood
 
 __all__ = ["Observation", "first_bin"]
 
 
 class Observation(ABC):
-    """Law of the counts given the activation.
+    """NeuronLikelihood of the counts given the activation.
 
     A subclass with a `name` is known from its definition on: builders take an instance, steps find
     the law of a model by `rv_type` and `read`, those defined last first. docs/observations.md has
@@ -131,7 +131,7 @@ class Observation(ABC):
         known = law.likelihood(values.T)
         zero, buffer = np.zeros(1), np.empty(1)
         for post in range(n):
-            own = law_of(known, post)
+            own = neuron_likelihood(known, post)
             for i in range(counts.size):
                 density[i, post] -= log_likelihood(own, values[i : i + 1, post], zero, buffer)
         return np.asarray(density)

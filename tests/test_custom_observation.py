@@ -10,16 +10,16 @@ import pytest
 
 import pymc_glm as pg
 from helpers.hurry import HURRIED
-from helpers.softplus_law import log_density, softplus_law
-from pymc_glm.kernels.density import Density
-from pymc_glm.kernels.likelihood import law_of, log_likelihood, score
-from pymc_glm.observations import law_named, observation_of
+from helpers.softplus_observation import log_density, softplus_observation
+from pymc_glm.kernels.custom_density import CustomDensity
+from pymc_glm.kernels.likelihood import log_likelihood, neuron_likelihood, score
+from pymc_glm.observations import observation_named, observation_of
 
 
 @pytest.fixture(scope="module", autouse=True)
 def own_law():
     """The law is known while these tests run."""
-    with softplus_law() as law:
+    with softplus_observation() as law:
         yield law
 
 
@@ -32,7 +32,7 @@ def counts_of(n_bins=400):
 
 def test_kernels_call_the_density():
     counts, psi = np.arange(6), np.linspace(-3, 3, 6)
-    law = law_of(pg.log_concave(log_density, counts[None]), 0)
+    law = neuron_likelihood(pg.log_concave(log_density, counts[None]), 0)
     expected = np.array([log_density(*pair, 1.0) for pair in zip(counts, psi, strict=True)])
     slope, curvature = np.empty(6), np.empty(6)
     score(law, counts, psi, slope, curvature)
@@ -44,16 +44,16 @@ def test_kernels_call_the_density():
 def test_the_law_is_found_and_that_of_the_package_still_is(own_law):
     model = pg.build_glm(counts_of(), BASIS, observation=own_law())
     assert isinstance(observation_of(model["spikes"]), own_law)
-    assert law_named("softplus_poisson") is own_law
+    assert observation_named("softplus_poisson") is own_law
     ordinary = pg.build_glm(counts_of(), BASIS, observation="poisson")
     assert observation_of(ordinary["spikes"]) == pg.Poisson()
 
 
 def test_densities_travel_to_other_processes():
-    there = pickle.loads(cloudpickle.dumps(Density(log_density)))
+    there = pickle.loads(cloudpickle.dumps(CustomDensity(log_density)))
     likelihood = pg.log_concave(log_density, np.arange(3)[None])._replace(density=there)
     psi = np.ones(3)
-    total = log_likelihood(law_of(likelihood, 0), likelihood.counts[0], psi, np.empty(3))
+    total = log_likelihood(neuron_likelihood(likelihood, 0), likelihood.counts[0], psi, np.empty(3))
     np.testing.assert_allclose(total, sum(log_density(y, 1.0, 1.0)[0] for y in range(3)))
 
 

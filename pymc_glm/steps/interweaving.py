@@ -21,7 +21,7 @@ from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.noncentred import mean_history, network_gradient, pulled_back
 from pymc_glm.kernels.prior import NetworkPrior
 
-__all__ = ["SlabMoves", "SlabTuning"]
+__all__ = ["Interweaving", "InterweavingTuning"]
 
 _MOST_VALUES = 100  # of a hyperparameter; those of many neurons are left to NetworkNUTS
 _MEMORY = 300  # iterations over which the spread of hyperparameters is learned
@@ -34,7 +34,7 @@ _LARGEST_STEP = 1.2
 _SMALL = 1e-4  # change of a hyperparameter by which derivatives of the weights are found
 
 
-class SlabTuning(NamedTuple):
+class InterweavingTuning(NamedTuple):
     """What trajectories have learned."""
 
     seen: int  # iterations
@@ -75,7 +75,7 @@ class _Place(NamedTuple):
     gradient: NDArray[np.float64]  # (value,)
 
 
-class SlabMoves:
+class Interweaving:
     """Hamiltonian trajectories of hyperparameters that shape the weights alone, and all weights.
 
     Where the spikes tell less of each weight than its prior does, mean and scale hardly move given
@@ -161,12 +161,12 @@ class SlabMoves:
 
     def learn_metric(
         self,
-        tuning: SlabTuning,
+        tuning: InterweavingTuning,
         metric: Metric,
         point: PointType,
         adjacency: NDArray,
         weights: NDArray,
-    ) -> SlabTuning:
+    ) -> InterweavingTuning:
         """Return the tuning with a metric: what the spikes tell here, and what was seen so far."""
         values = self.values_at(point)
         z = self._whiten(*self._given(point, values), weights)
@@ -185,7 +185,7 @@ class SlabMoves:
 
     def run(
         self,
-        tuning: SlabTuning,
+        tuning: InterweavingTuning,
         data: SpikeData,
         point: PointType,
         prior: NetworkPrior,
@@ -198,7 +198,7 @@ class SlabMoves:
 
         Parameters
         ----------
-        tuning : SlabTuning
+        tuning : InterweavingTuning
             With a metric.
         data : SpikeData
         point : dict
@@ -244,7 +244,7 @@ class SlabMoves:
         return self._named(here.values), acceptance
 
     @staticmethod
-    def _scaled(tuning: SlabTuning, gradient: NDArray) -> NDArray:
+    def _scaled(tuning: InterweavingTuning, gradient: NDArray) -> NDArray:
         """Return the gradient in the coordinates in which the metric is the identity."""
         return solve_triangular(tuning.lower, gradient, lower=True, check_finite=False)
 

@@ -13,16 +13,16 @@ from pymc.util import RandomGenerator
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.graph.data import SpikeData, read_spikes
+from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.evaluate import INTERPRETED
 from pymc_glm.graph.find import NetworkVariables, find_network, find_networks
 from pymc_glm.graph.shared import Shared
 from pymc_glm.steps.network_step import NetworkStep
 
-__all__ = ["LawParameterStep"]
+__all__ = ["ObservationParameterStep"]
 
 
-class LawParameterStep(NetworkStep):
+class ObservationParameterStep(NetworkStep):
     """A step method of the law's own parameter, whose prior is conjugate given something.
 
     A subclass names the prior that it knows.
@@ -72,7 +72,7 @@ class LawParameterStep(NetworkStep):
 
     def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
         self._like = model.initial_point(0)[model.rvs_to_values[network.parameter].name]
-        return read_spikes(model, network)
+        return spike_data(model, network)
 
     def _prior_parameters(self, point: PointType) -> list[NDArray]:
         """Return the parameters of the prior."""

@@ -8,18 +8,18 @@ import numba
 from numba import types
 from numba.extending import overload
 
-__all__ = ["Density", "evaluate"]
+__all__ = ["CustomDensity", "evaluate"]
 
 _SIGNATURE = types.UniTuple(types.float64, 3)(types.float64, types.float64, types.float64)
 
 
-class Density(types.WrapperAddressProtocol):
-    """A function of count, psi and shape, compiled; pickled by its source.
+class CustomDensity(types.WrapperAddressProtocol):
+    """A function of count, psi and dispersion, compiled; pickled by its source.
 
     Parameters
     ----------
     function : callable
-        Returns the log density up to terms of count and shape, its first derivative in psi and
+        Returns the log density up to terms of count and dispersion, its first derivative in psi and
         minus the second. Numba has to be able to compile it.
     """
 
@@ -36,7 +36,7 @@ class Density(types.WrapperAddressProtocol):
 
     def __reduce__(self) -> tuple:
         """Travel as a Python function, compiled anew on arrival."""
-        return Density, (self.function,)
+        return CustomDensity, (self.function,)
 
 
 @lru_cache(maxsize=32)
@@ -45,14 +45,14 @@ def _compiled(function: Callable) -> Any:
 
 
 def evaluate(
-    density: Density | None, count: float, psi: float, shape: float
+    density: CustomDensity | None, count: float, psi: float, dispersion: float
 ) -> tuple[float, float, float]:
     """Return log density, slope and curvature; zeros where there is no density."""
-    return (0.0, 0.0, 0.0) if density is None else density.function(count, psi, shape)
+    return (0.0, 0.0, 0.0) if density is None else density.function(count, psi, dispersion)
 
 
 @overload(evaluate)
-def _evaluate(density, count, psi, shape):
+def _evaluate(density, count, psi, dispersion):
     if isinstance(density, types.NoneType):
-        return lambda density, count, psi, shape: (0.0, 0.0, 0.0)
-    return lambda density, count, psi, shape: density(count, psi, shape)
+        return lambda density, count, psi, dispersion: (0.0, 0.0, 0.0)
+    return lambda density, count, psi, dispersion: density(count, psi, dispersion)

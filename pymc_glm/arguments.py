@@ -86,7 +86,11 @@ def as_probability(value: Any, name: str) -> float:
     ValueError
         It is none.
     """
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not 0 < value < 1:
+    if (
+        isinstance(value, bool | np.bool_)
+        or not isinstance(value, Real)
+        or not 0 < float(value) < 1
+    ):
         raise ValueError(f"{name}: got {value!r}, allowed are numbers above 0 and below 1.")
     return float(value)
 

@@ -303,7 +303,7 @@ def test_networks_of_a_model(laws):
         ),
         (
             lambda name, psi: pm.Poisson(name, mu=pt.exp(psi) * pm.Gamma("gain", 1, 1)),
-            r"the 'own_poisson' law draws \['gain'\] itself; give it numbers",
+            r"'own_poisson' draws \['gain'\] itself; give it numbers",
         ),
         (
             lambda name, psi: pm.Poisson(name, mu=pt.exp(psi).sum(axis=1)),

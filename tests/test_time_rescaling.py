@@ -25,7 +25,7 @@ LAWS = {
 def psi_of(tree, post=0):
     """psi (time,) of the first draw."""
     recording = observed_data(tree)
-    drawn = post_draws(tree, recording.law, post, np.array([0]), np.array([0]))
+    drawn = post_draws(tree, recording.observation, post, np.array([0]), np.array([0]))
     return activations(recording, drawn)[0]
 
 

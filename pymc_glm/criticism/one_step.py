@@ -42,12 +42,12 @@ class ObservedData(NamedTuple):
     covariates: Floats | None  # (time, covariate)
     neurons: tuple[str, ...]
     bin_width: float
-    law: type[Observation]
+    observation: type[Observation]
 
     @property
     def rate_unit(self) -> float:
         """Mean counts over this are rates: the width of a bin, and 1 for traces."""
-        return self.bin_width if self.law.whole else 1.0
+        return self.bin_width if self.observation.whole else 1.0
 
 
 class PostDraws(NamedTuple):
@@ -126,7 +126,7 @@ def observed_data_like(
     labels = list(known.neurons)
     if not isinstance(counts, xr.DataArray) and np.shape(counts)[1:] == (len(labels),):
         counts = xr.DataArray(counts, dims=("time", "neuron"), coords={"neuron": labels})
-    checked = check_counts(counts, known.bin_width, known.law.whole)
+    checked = check_counts(counts, known.bin_width, known.observation.whole)
     width = checked.attrs["bin_width"]
     if not math.isclose(width, known.bin_width, rel_tol=1e-6):
         raise ValueError(
@@ -142,8 +142,8 @@ def observed_data_like(
             "by pg.bin_spikes(..., neurons=)."
         )
     checked = checked.sel(neuron=labels)
-    if known.law.whole:
-        _law_of(tree, known.law).check(checked.values, labels, width)
+    if known.observation.whole:
+        _law_of(tree, known.observation).check(checked.values, labels, width)
     starts = segment_starts(checked)
     return known._replace(
         counts=np.ascontiguousarray(checked.values),
@@ -154,12 +154,12 @@ def observed_data_like(
     )
 
 
-def _law_of(tree: xr.DataTree, law: type[Observation]) -> Observation:
+def _law_of(tree: xr.DataTree, observation: type[Observation]) -> Observation:
     """Return the law with its parameter, where that is one number of the data."""
     constants = tree["constant_data"].dataset
-    name = law.parameter_name
+    name = observation.parameter_name
     known = name in constants and constants[name].ndim == 0
-    return law.with_parameter(float(constants[name]) if known else 1.0)
+    return observation.with_parameter(float(constants[name]) if known else 1.0)
 
 
 def _same_covariates(tree: xr.DataTree, covariates: Any, counts: xr.DataArray) -> Floats | None:
@@ -181,7 +181,7 @@ def _same_covariates(tree: xr.DataTree, covariates: Any, counts: xr.DataArray) -
 
 def post_draws(
     tree: xr.DataTree,
-    law: type[Observation],
+    observation: type[Observation],
     post: int,
     chains: NDArray[np.intp],
     draws: NDArray[np.intp],
@@ -196,7 +196,7 @@ def post_draws(
         values = own.transpose("chain", "draw", *dims).values[chains, draws]
         return np.ascontiguousarray(values, dtype=float)
 
-    name = law.parameter_name
+    name = observation.parameter_name
     covariate_weights = None
     if "covariates" in tree["constant_data"].dataset:
         covariate_weights = drawn("posterior", "covariate_weights", "covariate")

@@ -100,8 +100,8 @@ def psi_unit(tree: xr.DataTree) -> str:
     constants = tree["constant_data"].dataset
     if "observation" not in constants:
         return Bernoulli.psi_unit
-    law = Observation.laws.get(str(constants["observation"].item()), Observation)
-    return law.psi_unit
+    observation = Observation.laws.get(str(constants["observation"].item()), Observation)
+    return observation.psi_unit
 
 
 def pair_index(

@@ -85,7 +85,7 @@ def run_segments(
     ValueError
         The law is one of the user's own without a random draw.
     """
-    draws = custom_draws(network.law, network.own)
+    draws = custom_draws(network.observation, network.own)
     silence = np.zeros((network.filters.shape[1], network.bias.size), dtype=np.int64)
     for first, end in zip(starts, [*starts[1:], n_bins], strict=True):
         own = covariates[first:end]
@@ -119,8 +119,8 @@ def one_step_counts(
             return None
         counts[:] = draws(psi, int(rng.integers(2**63)))
         return counts
-    law = parameters.observation.likelihood(np.empty((own.size, 0), dtype=np.int64))
+    likelihood = parameters.observation.empty_likelihood(own.size)
     noise = rng.random(psi.shape) if whole else rng.standard_normal(psi.shape)
-    shape = np.ascontiguousarray(law.dispersion, dtype=np.float64)
-    possible = draw_given(law.family, float(law.slope), shape, psi, noise, counts)
+    shape = np.ascontiguousarray(likelihood.dispersion, dtype=np.float64)
+    possible = draw_given(likelihood.family, float(likelihood.slope), shape, psi, noise, counts)
     return counts if possible else None

@@ -169,8 +169,8 @@ def exchange(
         Draws of each cell.
     rng : numpy.random.Generator
     """
-    law = fit_cells(evaluate, start, sums)
-    before, after = (CellLaw(law.mode[i], law.factor[i]) for i in range(2))
+    likelihood = fit_cells(evaluate, start, sums)
+    before, after = (CellLaw(likelihood.mode[i], likelihood.factor[i]) for i in range(2))
     points = np.concatenate([x[None], before.draw(n_draws - 1, rng), after.draw(n_draws, rng)])
     parameters, log_prior = evaluate(points)
     tables = make_tables(**parameters)

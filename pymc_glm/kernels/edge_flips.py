@@ -205,7 +205,7 @@ def _surrogate_change(surrogate, state):
 
 
 @compiled
-def _weigh(history, law, counts, surrogate, state, log_ratio, uniform, psi, room):
+def _weigh(history, likelihood, counts, surrogate, state, log_ratio, uniform, psi, room):
     """Second stage: accept the change by all bins; psi holds the log likelihood in its end."""
     proposal, buffer = room
     n_bins, size = history.n_bins, state.residual.size
@@ -215,7 +215,7 @@ def _weigh(history, law, counts, surrogate, state, log_ratio, uniform, psi, room
         own = state.change[1 + j * size : 1 + (j + 1) * size]
         if np.any(own != 0.0):
             add_edge(history, surrogate.pre[j], own, 1.0, proposal)
-    proposal[n_bins] = log_likelihood(law, counts, proposal[:n_bins], buffer)
+    proposal[n_bins] = log_likelihood(likelihood, counts, proposal[:n_bins], buffer)
     log_ratio += proposal[n_bins] - psi[n_bins] - _surrogate_change(surrogate, state)
     if not math.log(uniform) < log_ratio:
         return False
@@ -226,7 +226,7 @@ def _weigh(history, law, counts, surrogate, state, log_ratio, uniform, psi, room
 
 
 @compiled
-def _flip(j, n, draws, history, law, counts, surrogate, state, psi, room):
+def _flip(j, n, draws, history, likelihood, counts, surrogate, state, psi, room):
     """Propose the other state of edge j; return 0 if the first stage ended it, 2 if accepted."""
     m = surrogate.pre[j]
     log_odds = _log_odds(surrogate, state, j)
@@ -244,7 +244,7 @@ def _flip(j, n, draws, history, law, counts, surrogate, state, psi, room):
         _put_in(surrogate, state, j, draws.normals[n, m])
     log_ratio = other + math.log(back) - math.log(forth)
     uniform = draws.uniforms[n, m, 1]
-    if not _weigh(history, law, counts, surrogate, state, log_ratio, uniform, psi, room):
+    if not _weigh(history, likelihood, counts, surrogate, state, log_ratio, uniform, psi, room):
         return 1
     state.present[j] = 1 - state.present[j]
     if state.present[j] == 0:
@@ -269,7 +269,7 @@ def _choose_out(present, constant, uniform):
 
 
 @compiled
-def _swap(s, n, draws, history, law, counts, surrogate, state, psi, room):
+def _swap(s, n, draws, history, likelihood, counts, surrogate, state, psi, room):
     """Propose an edge for another, in proportion to their odds; return whether it was accepted."""
     uniforms, size = draws.swap_uniforms[n, s], state.residual.size
     out = _choose_out(state.present, surrogate.constant, uniforms[0])
@@ -292,7 +292,7 @@ def _swap(s, n, draws, history, law, counts, surrogate, state, psi, room):
     if into >= 0 and uniforms[2] * (odds.sum() - odds[into]) < total:
         _log_odds(surrogate, state, into)
         _put_in(surrogate, state, into, draws.swap_normals[n, s])
-        if _weigh(history, law, counts, surrogate, state, 0.0, uniforms[3], psi, room):
+        if _weigh(history, likelihood, counts, surrogate, state, 0.0, uniforms[3], psi, room):
             state.present[into] = 1
             state.beta[1 + out * size : 1 + (out + 1) * size] = 0.0
             return True
@@ -353,10 +353,10 @@ def flip_edges(
         for j in range(pre.size):
             state.present[j] = adjacency[n, pre[j]]
             state.beta[1 + j * size : 1 + (j + 1) * size] = weights[n, pre[j]]
-        law, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
+        neuron, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
         write_psi(history, bias[n], weights[n], psi[:n_bins])
-        psi[n_bins] = log_likelihood(law, counts, psi[:n_bins], room[1])
-        data = (history, law, counts, surrogate, state, psi, room)
+        psi[n_bins] = log_likelihood(neuron, counts, psi[:n_bins], room[1])
+        data = (history, neuron, counts, surrogate, state, psi, room)
         for m in draws.order[n]:
             j = expansion.metric.place[n, m]
             if j >= 0 and draws.visited[n, m]:

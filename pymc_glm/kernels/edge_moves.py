@@ -82,18 +82,20 @@ def _gather(history, m, psi, counts, base, own):
 
 
 @compiled
-def _log_target(history, m, law, base, own, w, prior, n, work):
+def _log_target(history, m, likelihood, base, own, w, prior, n, work):
     """Return log likelihood and prior of edge m's presence with weights w."""
     value = pattern_values(history, m, w)
     first = history.start[m]
     for i in range(base.size):
         work.psi[i] = base[i] + value[history.pattern[first + i]]
-    likelihood = log_likelihood(law, own, work.psi[: base.size], work.slope)
-    return likelihood + log_slab(w, prior, n, m)
+    likely = log_likelihood(likelihood, own, work.psi[: base.size], work.slope)
+    return likely + log_slab(w, prior, n, m)
 
 
 @compiled
-def _visit(n, m, history, law, counts, prior, plan, draws, psi, adjacency, weights, modes, room):
+def _visit(
+    n, m, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, modes, room
+):
     """Propose a new state of an edge; return 0 if there was nothing to do, 2 if it was accepted."""
     uniforms, log_odds = draws.uniforms[n, m], prior.log_odds[n, m]
     presence = plan.presence[n, m]
@@ -109,19 +111,19 @@ def _visit(n, m, history, law, counts, prior, plan, draws, psi, adjacency, weigh
     size = _gather(history, m, psi, counts, base, own)
     base, own = base[:size], own[:size]
     mode[:] = plan.start[n, m]
-    find_mode(history, m, law, base, own, prior, n, plan.newton, work, mode, lower)
+    find_mode(history, m, likelihood, base, own, prior, n, plan.newton, work, mode, lower)
     modes[n, m] = mode
     odds = 0.0 if certain else math.log(presence) - math.log(1.0 - presence)
     log_ratio = 0.0
     if new:
         draw_weights(draws.normals[n, m], draws.stretches[n, m], mode, lower, w)
-        log_ratio += _log_target(history, m, law, base, own, w, prior, n, work)
+        log_ratio += _log_target(history, m, likelihood, base, own, w, prior, n, work)
         log_ratio -= log_proposal(w, mode, lower) + odds
     if present:
-        log_ratio -= _log_target(history, m, law, base, own, weights[n, m], prior, n, work)
+        log_ratio -= _log_target(history, m, likelihood, base, own, weights[n, m], prior, n, work)
         log_ratio += log_proposal(weights[n, m], mode, lower) + odds
     if present != new:
-        absent = log_likelihood(law, own, base, work.slope)
+        absent = log_likelihood(likelihood, own, base, work.slope)
         log_ratio += absent if present else -absent
         if certain:  # a start that contradicts the prior is put right
             log_ratio = np.inf
@@ -155,7 +157,7 @@ def _choose_swap(n, uniforms, prior, plan, adjacency):
 
 
 @compiled
-def _swap(n, s, history, law, counts, prior, plan, draws, psi, adjacency, weights, room):
+def _swap(n, s, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, room):
     """Propose to take one edge out and another in; return whether it was accepted."""
     out, into = _choose_swap(n, draws.swap_uniforms[n, s], prior, plan, adjacency)
     if out < 0:
@@ -168,13 +170,25 @@ def _swap(n, s, history, law, counts, prior, plan, draws, psi, adjacency, weight
         size = _gather(history, m, psi, counts, base, own)
         mode[:] = plan.start[n, m]
         find_mode(
-            history, m, law, base[:size], own[:size], prior, n, plan.newton, work, mode, lower
+            history,
+            m,
+            likelihood,
+            base[:size],
+            own[:size],
+            prior,
+            n,
+            plan.newton,
+            work,
+            mode,
+            lower,
         )
         if m == into:
             draw_weights(draws.swap_normals[n, s], draws.swap_stretches[n, s], mode, lower, w)
         chosen = w if m == into else weights[n, out]
-        change = _log_target(history, m, law, base[:size], own[:size], chosen, prior, n, work)
-        change -= log_likelihood(law, own[:size], base[:size], work.slope)
+        change = _log_target(
+            history, m, likelihood, base[:size], own[:size], chosen, prior, n, work
+        )
+        change -= log_likelihood(likelihood, own[:size], base[:size], work.slope)
         change -= log_proposal(chosen, mode, lower)
         log_ratio += change if m == into else -change
     if math.log(draws.swap_uniforms[n, s, 2]) < log_ratio:
@@ -236,16 +250,16 @@ def move_edges(
     )
     proposed = accepted = swaps = 0
     for n in range(posts[0], posts[1]):
-        law = neuron_likelihood(likelihood, n)
+        neuron = neuron_likelihood(likelihood, n)
         counts = likelihood.counts[n]
         write_psi(history, bias[n], weights[n], psi)
         for m in draws.order[n]:
             visited = (adjacency, weights, modes, room)
-            result = _visit(n, m, history, law, counts, prior, plan, draws, psi, *visited)
+            result = _visit(n, m, history, neuron, counts, prior, plan, draws, psi, *visited)
             proposed += result > 0
             accepted += result == 2
         for s in range(draws.swap_uniforms.shape[1]):
             swaps += _swap(
-                n, s, history, law, counts, prior, plan, draws, psi, adjacency, weights, room
+                n, s, history, neuron, counts, prior, plan, draws, psi, adjacency, weights, room
             )
     return proposed, accepted, swaps

@@ -71,7 +71,7 @@ def log_proposal(w: Floats, mode: Floats, lower: Floats) -> float:
 def find_mode(
     history: SparseHistory,
     m: int,
-    law: NeuronLikelihood,
+    likelihood: NeuronLikelihood,
     base: Floats,
     own: Floats,
     prior: EdgePrior,
@@ -96,7 +96,7 @@ def find_mode(
         value = pattern_values(history, m, mode)
         for i in range(count):
             psi[i] = base[i] + value[pattern[first_row + i]]
-        score(law, own, psi, slope, curvature)
+        score(likelihood, own, psi, slope, curvature)
         slopes[:] = 0.0
         curvatures[:] = 0.0
         for i in range(count):

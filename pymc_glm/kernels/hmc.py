@@ -123,11 +123,11 @@ def _total(values):
 
 
 @compiled
-def _gradient(history, law, counts, problem, q, psi, slope, curvature, out):
+def _gradient(history, likelihood, counts, problem, q, psi, slope, curvature, out):
     """Write the gradient of the log posterior."""
     active, mean, precision = problem
     size = precision.shape[1]
-    score(law, counts, psi, slope, curvature)
+    score(likelihood, counts, psi, slope, curvature)
     out[0] = _total(slope) - precision[0, 0] * (q[0] - mean[0])
     for i in range(active.size):
         at = 1 + i * size
@@ -148,25 +148,25 @@ def _advance(history, active, change, psi):
 
 
 @compiled
-def _travel(n, history, law, counts, problem, lower, trajectories, q, psi):
+def _travel(n, history, likelihood, counts, problem, lower, trajectories, q, psi):
     """Move q and psi in place along a trajectory; return the change of the energy."""
     slope, curvature = np.empty(psi.size), np.empty(psi.size)
     gradient, change = np.empty(q.size), np.empty(q.size)
     momentum = trajectories.normals[n, : q.size].copy()
     epsilon = trajectories.step_size[n]
     energy = 0.5 * np.sum(momentum**2) - _log_prior(problem, q)
-    energy -= log_likelihood(law, counts, psi, slope)
+    energy -= log_likelihood(likelihood, counts, psi, slope)
     for step in range(trajectories.n_steps[n] + 1):
         if step > 0:
             _backward(lower, epsilon * momentum, change)
             q += change
             _advance(history, problem.active, change, psi)
-        _gradient(history, law, counts, problem, q, psi, slope, curvature, gradient)
+        _gradient(history, likelihood, counts, problem, q, psi, slope, curvature, gradient)
         _forward(lower, gradient)
         end = step == 0 or step == trajectories.n_steps[n]
         momentum += (0.5 if end else 1.0) * epsilon * gradient
     energy -= 0.5 * np.sum(momentum**2) - _log_prior(problem, q)
-    return -energy - log_likelihood(law, counts, psi, slope)
+    return -energy - log_likelihood(likelihood, counts, psi, slope)
 
 
 @compiled
@@ -206,7 +206,7 @@ def move_weights(
     size = weights.shape[2]
     psi = np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
-        law = neuron_likelihood(likelihood, n)
+        neuron = neuron_likelihood(likelihood, n)
         problem = _problem(n, prior, bias_prior, adjacency)
         active = problem.active
         q = np.empty(problem.mean.size)
@@ -216,7 +216,7 @@ def move_weights(
         write_psi(history, bias[n], weights[n], psi)
         lower = np.linalg.cholesky(_mass(n, metric, problem))
         counts = likelihood.counts[n]
-        change = _travel(n, history, law, counts, problem, lower, trajectories, q, psi)
+        change = _travel(n, history, neuron, counts, problem, lower, trajectories, q, psi)
         acceptance[n] = math.exp(min(0.0, -change)) if np.isfinite(change) else 0.0
         if trajectories.uniforms[n] < acceptance[n]:
             bias[n] = q[0]

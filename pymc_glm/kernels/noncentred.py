@@ -79,10 +79,10 @@ def network_gradient(
     psi, slope = np.empty(history.n_bins), np.empty(history.n_bins)
     curvature = np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
-        law, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
+        neuron, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
         write_psi(history, bias[n], weights[n], psi)
-        value[n] = log_likelihood(law, counts, psi, slope)
-        score(law, counts, psi, slope, curvature)
+        value[n] = log_likelihood(neuron, counts, psi, slope)
+        score(neuron, counts, psi, slope, curvature)
         bias_gradient[n] = slope.sum()
         for m in range(weights.shape[1]):
             for b in range(weights.shape[2]):

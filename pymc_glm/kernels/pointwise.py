@@ -188,49 +188,49 @@ def _write_psi(events, coupling, covariates, t, room):
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _add_log_density(law, which, count, psi, total):
+def _add_log_density(likelihood, which, count, psi, total):
     """Add the log density of a count, the one of `values` that it is, to total (draw,)."""
-    n, dispersion, constant = psi.size, law.dispersion, law.constant[which]
+    n, dispersion, constant = psi.size, likelihood.dispersion, likelihood.constant[which]
     for s in range(n):
         total[s] += constant[s if constant.size > 1 else 0]
-    if law.family == POISSON:
+    if likelihood.family == POISSON:
         for s in range(n):
             mean = exponential(min(max(psi[s], -EXPONENT_LIMIT), EXPONENT_LIMIT))
             total[s] += count * psi[s] - mean
-    elif law.family == GAUSSIAN:
+    elif likelihood.family == GAUSSIAN:
         for s in range(n):
             total[s] -= 0.5 * dispersion[s] * (count - psi[s]) ** 2
-    elif law.family == CUSTOM:
+    elif likelihood.family == CUSTOM:
         for s in range(n):
-            total[s] += evaluate(law.density, count, psi[s], dispersion[s])[0]
-    elif law.family == LOGISTIC:
+            total[s] += evaluate(likelihood.density, count, psi[s], dispersion[s])[0]
+    elif likelihood.family == LOGISTIC:
         for s in range(n):
             e = exponential(min(max(psi[s], -EXPONENT_LIMIT), _STEEP))
             soft = math.log1p(e) + max(psi[s] - _STEEP, 0.0)
-            total[s] += count * psi[s] - (dispersion[s] + law.slope * count) * soft
+            total[s] += count * psi[s] - (dispersion[s] + likelihood.slope * count) * soft
 
 
 @compiled
-def _which(law, count):
+def _which(likelihood, count):
     """Return the row of the constants of a count."""
-    return np.searchsorted(law.values, count) if law.values.size > 0 else 0
+    return np.searchsorted(likelihood.values, count) if likelihood.values.size > 0 else 0
 
 
 @compiled
-def _sum_group(events, coupling, law, counts, covariates, bins, room):
+def _sum_group(events, coupling, likelihood, counts, covariates, bins, room):
     """Write the sum of the log densities of some bins to room.total."""
     room.total[:] = 0.0
     for i in range(bins.size):
         count = float(counts[bins[i]])
         _write_psi(events, coupling, covariates, bins[i], room)
-        _add_log_density(law, _which(law, count), count, room.psi, room.total)
+        _add_log_density(likelihood, _which(likelihood, count), count, room.psi, room.total)
 
 
 @compiled
 def write_log_densities(
     events: Events,
     coupling: Coupling,
-    law: DrawnLikelihood,
+    likelihood: DrawnLikelihood,
     counts: NDArray,
     covariates: Floats,
     groups: Groups,
@@ -253,7 +253,7 @@ def write_log_densities(
     room = _room_for(events, coupling)
     for g in range(run[0], run[1]):
         bins = groups.bins[groups.start[g] : groups.start[g + 1]]
-        _sum_group(events, coupling, law, counts, covariates, bins, room)
+        _sum_group(events, coupling, likelihood, counts, covariates, bins, room)
         out[g] = room.total
 
 
@@ -269,7 +269,7 @@ def _write_ratios(count, psi, out):
 def write_loo(
     events: Events,
     coupling: Coupling,
-    law: DrawnLikelihood,
+    likelihood: DrawnLikelihood,
     counts: NDArray,
     covariates: Floats,
     groups: Groups,
@@ -293,16 +293,16 @@ def write_loo(
     out : array, shape (group, 3)
     """
     room, tails = _room_for(events, coupling), smoother(coupling.bias.size, n_tail)
-    known = np.zeros(law.values.size, np.bool_)
-    silent = np.empty((law.values.size, 3))
+    known = np.zeros(likelihood.values.size, np.bool_)
+    silent = np.empty((likelihood.values.size, 3))
     for g in range(run[0], run[1]):
         bins = groups.bins[groups.start[g] : groups.start[g + 1]]
         if bins.size > 1:
-            _sum_group(events, coupling, law, counts, covariates, bins, room)
+            _sum_group(events, coupling, likelihood, counts, covariates, bins, room)
             out[g, 0], out[g, 1], out[g, 2] = loo_of_logs(room.total, tails)
             continue
         count = float(counts[bins[0]])
-        which = _which(law, count)
+        which = _which(likelihood, count)
         alike = not _write_psi(events, coupling, covariates, bins[0], room) and known.size > 0
         if alike and known[which]:
             out[g] = silent[which]
@@ -312,7 +312,7 @@ def write_loo(
             out[g, 0], out[g, 1], out[g, 2] = loo_of_ratios(room.total, tails)
         else:
             room.total[:] = 0.0
-            _add_log_density(law, which, count, room.psi, room.total)
+            _add_log_density(likelihood, which, count, room.psi, room.total)
             out[g, 0], out[g, 1], out[g, 2] = loo_of_logs(room.total, tails)
         if alike:
             known[which] = True

@@ -141,9 +141,9 @@ def stand_in(
 
 
 @compiled
-def _log_evidence(n_pairs, sums, k, j, law):
+def _log_evidence(n_pairs, sums, k, j, likelihood):
     """Return the log evidence of the pairs of post neurons in block k and pre neurons in j."""
-    present, absent, edge_constant, kappa, nu, shift, scatter, slab_constant = law
+    present, absent, edge_constant, kappa, nu, shift, scatter, slab_constant = likelihood
     n = sums[0]
     total = 0.0
     if n_pairs > 0 and present[k, j] > 0.0:
@@ -172,9 +172,9 @@ def _log_evidence(n_pairs, sums, k, j, law):
 
 
 @compiled
-def _start(labels, from_others, to_others, law):
+def _start(labels, from_others, to_others, likelihood):
     """Return the state: sums of each neuron, sizes of blocks, sums and evidence of their pairs."""
-    n_blocks = law[0].shape[0]
+    n_blocks = likelihood[0].shape[0]
     incoming = _block_sums(labels, from_others, n_blocks)
     outgoing = _block_sums(labels, to_others, n_blocks)
     sizes = np.zeros(n_blocks, np.int64)
@@ -186,13 +186,13 @@ def _start(labels, from_others, to_others, law):
     for k in range(n_blocks):
         for j in range(n_blocks):
             n_pairs = sizes[k] * sizes[j] - (sizes[k] if j == k else 0)
-            evidence[k, j] = _log_evidence(n_pairs, cells[k, j], k, j, law)
+            evidence[k, j] = _log_evidence(n_pairs, cells[k, j], k, j, likelihood)
     kept = np.ones(labels.size, np.bool_)
     return incoming, outgoing, sizes, cells, evidence, kept
 
 
 @compiled
-def _shift(i, k, sign, state, law):
+def _shift(i, k, sign, state, likelihood):
     """Put neuron i into block k, or take it out (sign = -1)."""
     incoming, outgoing, sizes, cells, evidence = state[:5]
     sizes[k] += sign
@@ -202,12 +202,12 @@ def _shift(i, k, sign, state, law):
             cells[j, k, f] += sign * outgoing[i, j, f]
     for j in range(sizes.size):
         n_pairs = sizes[k] * sizes[j] - (sizes[k] if j == k else 0)
-        evidence[k, j] = _log_evidence(n_pairs, cells[k, j], k, j, law)
-        evidence[j, k] = _log_evidence(n_pairs, cells[j, k], j, k, law)
+        evidence[k, j] = _log_evidence(n_pairs, cells[k, j], k, j, likelihood)
+        evidence[j, k] = _log_evidence(n_pairs, cells[j, k], j, k, likelihood)
 
 
 @compiled
-def _gain(i, k, state, law, buffer):
+def _gain(i, k, state, likelihood, buffer):
     """Return by how much neuron i, of no block now, would raise the log evidence in block k."""
     incoming, outgoing, sizes, cells, evidence = state[:5]
     total = 0.0
@@ -216,22 +216,22 @@ def _gain(i, k, state, law, buffer):
             n_pairs = (sizes[k] + 1) * sizes[j]
             for f in range(buffer.size):
                 buffer[f] = cells[k, j, f] + incoming[i, j, f]
-            total += _log_evidence(n_pairs, buffer, k, j, law) - evidence[k, j]
+            total += _log_evidence(n_pairs, buffer, k, j, likelihood) - evidence[k, j]
             for f in range(buffer.size):
                 buffer[f] = cells[j, k, f] + outgoing[i, j, f]
-            total += _log_evidence(n_pairs, buffer, j, k, law) - evidence[j, k]
+            total += _log_evidence(n_pairs, buffer, j, k, likelihood) - evidence[j, k]
     for f in range(buffer.size):
         buffer[f] = cells[k, k, f] + incoming[i, k, f] + outgoing[i, k, f]
     n_pairs = (sizes[k] + 1) * sizes[k]
-    return total + _log_evidence(n_pairs, buffer, k, k, law) - evidence[k, k]
+    return total + _log_evidence(n_pairs, buffer, k, k, likelihood) - evidence[k, k]
 
 
 @compiled
-def _transfer(i, new, labels, from_others, to_others, state, law):
+def _transfer(i, new, labels, from_others, to_others, state, likelihood):
     """Move neuron i to another block."""
     old = labels[i]
-    _shift(i, old, -1, state, law)
-    _shift(i, new, 1, state, law)
+    _shift(i, old, -1, state, likelihood)
+    _shift(i, new, 1, state, likelihood)
     labels[i] = new
     _move(i, old, new, from_others, state[1], state[5])
     _move(i, old, new, to_others, state[0], state[5])
@@ -239,7 +239,17 @@ def _transfer(i, new, labels, from_others, to_others, state, law):
 
 @compiled
 def _scan(
-    members, here, there, labels, wanted, uniforms, from_others, to_others, log_prior, state, law
+    members,
+    here,
+    there,
+    labels,
+    wanted,
+    uniforms,
+    from_others,
+    to_others,
+    log_prior,
+    state,
+    likelihood,
 ):
     """Draw all members between two blocks, or make them as wanted; return its log probability."""
     sizes = state[2]
@@ -248,9 +258,11 @@ def _scan(
     for v in range(members.size):
         i = members[v]
         old = labels[i]
-        _shift(i, old, -1, state, law)
+        _shift(i, old, -1, state, likelihood)
         log_odds = log_prior[here, sizes[here]] - log_prior[there, sizes[there]]
-        log_odds += _gain(i, here, state, law, buffer) - _gain(i, there, state, law, buffer)
+        log_odds += _gain(i, here, state, likelihood, buffer) - _gain(
+            i, there, state, likelihood, buffer
+        )
         # log(1 + exp(-x)), without overflow
         cost_here = max(-log_odds, 0.0) + math.log1p(math.exp(-abs(log_odds)))
         if wanted.size:
@@ -258,7 +270,7 @@ def _scan(
         else:
             new = here if -math.log(uniforms[v]) > cost_here else there
         log_q -= cost_here if new == here else cost_here + log_odds
-        _shift(i, new, 1, state, law)
+        _shift(i, new, 1, state, likelihood)
         if new != old:
             labels[i] = new
             _move(i, old, new, from_others, state[1], state[5])
@@ -268,7 +280,7 @@ def _scan(
 
 @compiled
 def _split_or_merge(
-    labels, first, second, there, order, uniforms, from_others, to_others, log_prior, law
+    labels, first, second, there, order, uniforms, from_others, to_others, log_prior, likelihood
 ):
     """Split the block of the first and second neuron, or merge theirs; labels change in place."""
     here = labels[first]
@@ -281,18 +293,18 @@ def _split_or_merge(
             members[n_members] = i
             n_members += 1
     members = members[:n_members]
-    state = _start(labels, from_others, to_others, law)
+    state = _start(labels, from_others, to_others, likelihood)
     sizes, cells, evidence = state[2:5]
     first_cells = cells.copy()
     old = evidence.sum() + log_prior[here, : sizes[here]].sum()
     old += log_prior[there, : sizes[there]].sum()
     # The launch: apart at random, whatever they were, then scans.
     if split:
-        _transfer(second, there, labels, from_others, to_others, state, law)
+        _transfer(second, there, labels, from_others, to_others, state, likelihood)
     for v in range(n_members):
         new = here if uniforms[0, v] < 0.5 else there
         if new != labels[members[v]]:
-            _transfer(members[v], new, labels, from_others, to_others, state, law)
+            _transfer(members[v], new, labels, from_others, to_others, state, likelihood)
     freely = before[:0]
     log_q = 0.0
     for s in range(1, uniforms.shape[0]):
@@ -308,12 +320,12 @@ def _split_or_merge(
             to_others,
             log_prior,
             state,
-            law,
+            likelihood,
         )
     if not split:
         for i in range(labels.size):
             if labels[i] == there:
-                _transfer(i, here, labels, from_others, to_others, state, law)
+                _transfer(i, here, labels, from_others, to_others, state, likelihood)
     new_total = evidence.sum() + log_prior[here, : sizes[here]].sum()
     new_total += log_prior[there, : sizes[there]].sum()
     return new_total - old, log_q, first_cells, cells
@@ -322,7 +334,7 @@ def _split_or_merge(
 def propose(
     labels: Labels,
     edges: tuple[EdgeList, EdgeList],
-    law: StandIn,
+    likelihood: StandIn,
     concentration: Floats,
     rng: np.random.Generator,
     scans: int = SCANS,
@@ -361,7 +373,7 @@ def propose(
     incoming, outgoing = map(tuple, edges)
     log_prior = log_label_prior(concentration, n)
     log_gain, log_q, before, after = _split_or_merge(
-        new, first, second, there, order, uniforms, incoming, outgoing, log_prior, tuple(law)
+        new, first, second, there, order, uniforms, incoming, outgoing, log_prior, tuple(likelihood)
     )
     log_forward = log_q - np.log(empty.size) if split else np.log(empty.size + 1) - log_q
     sums = np.stack([with_absent(before, labels), with_absent(after, new)])

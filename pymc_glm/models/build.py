@@ -85,7 +85,9 @@ def _bias(
     return Baseline("bias", center, BIAS_SIGMA, dims="post")
 
 
-def _network(edges: Edges, weights: Weights, design: Design, law: Observation) -> TensorVariable:
+def _network(
+    edges: Edges, weights: Weights, design: Design, observation: Observation
+) -> TensorVariable:
     """Register adjacency (unless dense) and weights."""
     n_neurons = design.counts.sizes["neuron"]
     probability = edges.edge_probability(n_neurons)
@@ -93,7 +95,7 @@ def _network(edges: Edges, weights: Weights, design: Design, law: Observation) -
         adjacency = pt.constant(np.ones((n_neurons, n_neurons), dtype=np.int8))
     else:
         adjacency = Edge("adjacency", probability, dims=("post", "pre"))
-    effect = SPIKE_EFFECT / design.bin_width if law.effect is None else law.effect
+    effect = SPIKE_EFFECT / design.bin_width if observation.effect is None else observation.effect
     units = weight_units(design.basis.values, effect, n_neurons, dense=probability is None)
     slab = weights.slab(n_neurons, units)
     return SpikeAndSlab(
@@ -123,20 +125,20 @@ def _data(design: Design) -> tuple[TensorVariable, TensorVariable, TensorVariabl
 
 
 def _observed(
-    design: Design, law: Observation, counts: TensorVariable, psi: TensorVariable
+    design: Design, observation: Observation, counts: TensorVariable, psi: TensorVariable
 ) -> None:
     """Register the observed spikes, in the bins that are data."""
     model = pm.modelcontext(None)
-    model.add_coord("observation", [law.name])
+    model.add_coord("observation", [observation.name])
     pm.Data("observation_law", [1], dims="observation")
-    for name, value in law.containers().items():
+    for name, value in observation.containers().items():
         pm.Data(name, value)
     dims = ("time", "post")
     if design.data_bins is not None:
         model.add_coord("observed_time", design.counts["time"].values[design.data_bins])
         bins = pm.Data("data_bins", design.data_bins, dims="observed_time")
         psi, counts, dims = psi[bins], counts[bins], ("observed_time", "post")
-    law.distribution("spikes", psi, observed=counts, dims=dims)
+    observation.distribution("spikes", psi, observed=counts, dims=dims)
 
 
 def _covariate_activation(
@@ -245,12 +247,14 @@ def build_glm(
     >>> [variable.name for variable in model.free_RVs][:2]
     ['bias', 'edge_probability']
     """
-    law = observation_model(observation)
+    observation = observation_model(observation)
     sessions = sessions_of(counts)
     if share not in ("hyperparameters", "weights"):
         raise ValueError(f"share: got {share!r}, allowed are 'hyperparameters' and 'weights'.")
     if sessions is not None and share == "weights":
-        counts, covariates, exclude = join_sessions(sessions, covariates, exclude, basis, law)
+        counts, covariates, exclude = join_sessions(
+            sessions, covariates, exclude, basis, observation
+        )
         sessions = None
     settings: dict[str, Any] = {
         "edges": edges,
@@ -262,13 +266,13 @@ def build_glm(
     }
     with pm.Model() as model:
         if sessions is None:
-            _add_network(counts, basis, law, bias, unknown_history, **settings)
+            _add_network(counts, basis, observation, bias, unknown_history, **settings)
         else:
             settings["covariates"] = alike_covariates(covariates, sessions)
             for name, own in sessions.items():
                 said = {k: of_session(v, name, k, sessions) for k, v in settings.items()}
                 with SessionModel(name), naming(name):
-                    _add_network(own, basis, law, bias, unknown_history, **said)
+                    _add_network(own, basis, observation, bias, unknown_history, **said)
         chosen = {k: settings[k] for k in ("edges", "weights", "bias_rate", "covariate_prior")}
         record_recipe(
             chosen | {"observation": observation, "bias": bias},
@@ -280,7 +284,7 @@ def build_glm(
 def _add_network(
     counts: Any,
     basis: Any,
-    law: Observation,
+    observation: Observation,
     bias: TensorVariable | None,
     unknown_history: str,
     *,
@@ -300,9 +304,11 @@ def _add_network(
     ):
         if not isinstance(part, kind):
             raise TypeError(f"{name}: got {part!r}; give an instance such as {example}.")
-    design = make_design(counts, basis, exclude, unknown_history, law.whole)
-    seen = slice(None) if law.whole or design.data_bins is None else design.data_bins
-    law.check(design.observed[seen], design.counts["neuron"].values.tolist(), design.bin_width)
+    design = make_design(counts, basis, exclude, unknown_history, observation.whole)
+    seen = slice(None) if observation.whole or design.data_bins is None else design.data_bins
+    observation.check(
+        design.observed[seen], design.counts["neuron"].values.tolist(), design.bin_width
+    )
     known = None
     if covariates is not None:
         known = read_covariates(covariates, design.counts, design.data_bins)
@@ -310,9 +316,9 @@ def _add_network(
         raise ValueError("covariate_prior: there are no covariates; give covariates= too.")
     pm.modelcontext(None).add_coords(_coords(design))
     spikes, functions, starts = _data(design)
-    baseline = _bias(bias, bias_rate, law, design)
-    coupling = _network(edges, weights, design, law)
+    baseline = _bias(bias, bias_rate, observation, design)
+    coupling = _network(edges, weights, design, observation)
     psi = baseline + coupling_activation(spikes, functions, coupling, starts)
     if known is not None:
         psi += _covariate_activation(known, covariate_prior, design.counts.sizes["neuron"])
-    _observed(design, law, spikes, psi)
+    _observed(design, observation, spikes, psi)

@@ -112,7 +112,7 @@ class Joined(NamedTuple):
 
 
 def join_sessions(
-    sessions: Mapping[str, Any], covariates: Any, exclude: Any, basis: Any, law: Observation
+    sessions: Mapping[str, Any], covariates: Any, exclude: Any, basis: Any, observation: Observation
 ) -> Joined:
     """Lay sessions of the same neurons end to end.
 
@@ -139,7 +139,7 @@ def join_sessions(
     for name, given in sessions.items():
         masked = intervals_from_package(of_session(exclude, name, "exclude", sessions))
         with naming(name):
-            counts = check_counts(given, width, law.whole)
+            counts = check_counts(given, width, observation.whole)
         if made:
             counts = _alike(counts, made[0], name, next(iter(sessions)))
         with naming(name):
@@ -153,9 +153,11 @@ def join_sessions(
             gone.append(np.zeros(counts.sizes["time"], bool))
             if bins is not None:
                 gone[-1][np.setdiff1d(np.arange(counts.sizes["time"]), bins)] = True
-            if law.whole:  # here, where bins are those of the session
+            if observation.whole:  # here, where bins are those of the session
                 values = np.where(gone[-1][:, None], 0, counts.values)
-                law.check(values, counts["neuron"].values.tolist(), counts.attrs["bin_width"])
+                observation.check(
+                    values, counts["neuron"].values.tolist(), counts.attrs["bin_width"]
+                )
         labels = seen + np.searchsorted(starts, np.arange(counts.sizes["time"]), side="right") - 1
         seen = int(labels[-1]) + 1
         plain = counts.drop_vars(["segment", "trial", "trial_time"], errors="ignore")

@@ -45,7 +45,11 @@ def observation_model(observation: str | Observation) -> Observation:
             "observation: got 'binomial', which needs its number of trials; give "
             "pymc_glm.Binomial(n_trials)."
         )
-    known = {name: law for name, law in Observation.laws.items() if law is not Binomial}
+    known = {
+        name: observation
+        for name, observation in Observation.laws.items()
+        if observation is not Binomial
+    }
     if isinstance(observation, str) and observation in known:
         return known[observation]()
     raise ValueError(
@@ -77,9 +81,9 @@ def observation_named(name: str) -> type[Observation]:
 def observation_of(variable: TensorVariable) -> Observation | None:
     """Return the observation model of a PyMC variable, None if it is of no known kind."""
     op = None if variable.owner is None else variable.owner.op
-    for law in reversed(Observation.laws.values()):
-        if isinstance(op, law.rv_type):
-            found = law.read(variable)
+    for observation in reversed(Observation.laws.values()):
+        if isinstance(op, observation.rv_type):
+            found = observation.read(variable)
             if found is not None:
                 return found
     return None

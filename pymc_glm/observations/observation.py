@@ -103,6 +103,10 @@ class Observation(ABC):
     def likelihood(self, counts: NDArray) -> Likelihood:
         """Return the law as the kernels know it; counts have shape (post, time)."""
 
+    def empty_likelihood(self, n_posts: int) -> Likelihood:
+        """Return the observation model as the kernels know it, of post neurons without bins."""
+        return self.likelihood(np.empty((n_posts, 0), dtype=np.int64))
+
     @classmethod
     def log_constant(
         cls, counts: NDArray[np.float64], parameter: float | NDArray[np.float64]
@@ -121,14 +125,14 @@ class Observation(ABC):
         -------
         array, shape (value, draw) or (value, 1)
         """
-        law, n = cls.with_parameter(parameter), np.size(parameter)
+        observation, n = cls.with_parameter(parameter), np.size(parameter)
         values = np.repeat(counts[:, None], n, axis=1)
         if cls.whole:
             values = values.astype(np.int64)
         with pm.Model(coords={"post": np.arange(n)}, model=None) as model:
-            law.distribution("spikes", pt.zeros(values.shape), observed=values)
+            observation.distribution("spikes", pt.zeros(values.shape), observed=values)
             (density,) = model.compile_fn(model.logp(sum=False), inputs=[], point_fn=False)()
-        known = law.likelihood(values.T)
+        known = observation.likelihood(values.T)
         zero, buffer = np.zeros(1), np.empty(1)
         for post in range(n):
             own = neuron_likelihood(known, post)

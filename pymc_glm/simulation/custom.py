@@ -41,17 +41,17 @@ class CustomDraws:
         The variable depends on others that are random, has no random draw, or one of another shape.
     """
 
-    def __init__(self, law: Observation, own: Floats) -> None:
-        self._law, self._own = law, own
+    def __init__(self, observation: Observation, own: Floats) -> None:
+        self._law, self._own = observation, own
         n = own.size
         psi = pt.tensor("psi", dtype="float64", shape=(None, n))
         with pm.Model(coords={"post": range(n), "pre": range(n)}, model=None) as model:
-            variable = law.distribution("spikes", psi)
+            variable = observation.distribution("spikes", psi)
         above = set(ancestors([variable])) - {variable}
         learned = [rv.name for rv in model.free_RVs if rv in above]
         if learned:
             raise ValueError(
-                f"observation: the {law.name!r} law draws {learned} itself; give it numbers."
+                f"observation: {observation.name!r} draws {learned} itself; give it numbers."
             )
         generators = [x for x in above if isinstance(x.type, RandomType) and x.owner is None]
         inputs = [x.type() for x in generators]
@@ -102,7 +102,7 @@ class CustomDraws:
             return ~(np.abs(self._law.mean_counts(psi, self._own)) <= MOST_SPIKES)
 
 
-def custom_draws(law: Observation, own: Floats) -> CustomDraws | None:
+def custom_draws(observation: Observation, own: Floats) -> CustomDraws | None:
     """Return the draws of a law of the user's own, None for a law of the package.
 
     Parameters
@@ -116,8 +116,8 @@ def custom_draws(law: Observation, own: Floats) -> CustomDraws | None:
     ValueError
         See `CustomDraws`.
     """
-    known = law.likelihood(np.empty((own.size, 0), dtype=np.int64))
-    return CustomDraws(law, own) if known.family == CUSTOM else None
+    known = observation.empty_likelihood(own.size)
+    return CustomDraws(observation, own) if known.family == CUSTOM else None
 
 
 def run_custom(

@@ -77,9 +77,14 @@ def networks_of_prior(
     n_draws : int
     rng : numpy.random.Generator
     """
-    law = observation_of(model["spikes"])
+    observation = observation_of(model["spikes"])
     learned = [rv.name for rv in model.free_RVs]
-    wanted = ["bias", "weights", "covariate_weights", str(getattr(law, "parameter_name", None))]
+    wanted = [
+        "bias",
+        "weights",
+        "covariate_weights",
+        str(getattr(observation, "parameter_name", None)),
+    ]
     names = [name for name in wanted if name in learned]
     values = pm.draw(
         [model[name] for name in names],

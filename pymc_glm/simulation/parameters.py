@@ -156,25 +156,27 @@ class NetworkParameters(NamedTuple):
         Poisson()
         """
         check_model(model, ("spikes", "basis_functions", "bin_width"))
-        law = observation_of(model["spikes"])
-        if law is None:
+        observation = observation_of(model["spikes"])
+        if observation is None:
             raise ValueError("model: the variable 'spikes' has no known observation model.")
         needed = ["bias", "weights"]
         if "covariate_weights" in model.named_vars:
             needed.append("covariate_weights")
-        if law.parameter_name in [rv.name for rv in model.free_RVs]:
-            needed.append(str(law.parameter_name))
+        if observation.parameter_name in [rv.name for rv in model.free_RVs]:
+            needed.append(str(observation.parameter_name))
         missing = [name for name in needed if name not in point]
         if missing:
             raise ValueError(f"point: no {missing[0]!r}, only {sorted(point)}; needed: {needed}.")
-        if law.parameter_name in needed:
-            law = law.with_parameter(np.asarray(point[str(law.parameter_name)], dtype=float))
+        if observation.parameter_name in needed:
+            observation = observation.with_parameter(
+                np.asarray(point[str(observation.parameter_name)], dtype=float)
+            )
         chosen = point.get("covariate_weights")
         return cls(
             np.asarray(point["bias"], dtype=float),
             np.asarray(point["weights"], dtype=float),
             as_basis(model["basis_functions"].get_value(), float(model["bin_width"].get_value())),
-            law,
+            observation,
             None if chosen is None else np.asarray(chosen, dtype=float),
         )
 
@@ -199,12 +201,18 @@ def _law_of_draw(tree: xr.DataTree, chosen: Mapping[str, int]) -> Observation:
     """Return the law of a posterior with its own parameter in a draw."""
     constants = tree["constant_data"].dataset
     named = "observation" in constants
-    law = observation_named(str(constants["observation"].item()) if named else Bernoulli.name)
-    if law.parameter_name is None:
-        return law()
-    if law.parameter_name in tree["posterior"].data_vars:
-        return law.with_parameter(tree["posterior"][law.parameter_name].isel(chosen).values)
-    return law.with_parameter(variable(tree, "constant_data", law.parameter_name).values)
+    observation = observation_named(
+        str(constants["observation"].item()) if named else Bernoulli.name
+    )
+    if observation.parameter_name is None:
+        return observation()
+    if observation.parameter_name in tree["posterior"].data_vars:
+        return observation.with_parameter(
+            tree["posterior"][observation.parameter_name].isel(chosen).values
+        )
+    return observation.with_parameter(
+        variable(tree, "constant_data", observation.parameter_name).values
+    )
 
 
 class CheckedNetwork(NamedTuple):
@@ -213,7 +221,7 @@ class CheckedNetwork(NamedTuple):
     bias: Floats  # (post,)
     filters: Floats  # (pre, lag, post), contiguous
     bin_width: float
-    law: Observation
+    observation: Observation
     own: Floats  # (post,), the law's own parameter, 1 where it has none
     covariate_weights: Floats  # (covariate, post), contiguous
 
@@ -265,23 +273,23 @@ def check_network(parameters: NetworkParameters) -> CheckedNetwork:
     )
 
 
-def _own_parameter(law: Any, n_neurons: int) -> Floats:
+def _own_parameter(observation: Any, n_neurons: int) -> Floats:
     """Return the law's own parameter of every neuron, 1 where it has none."""
-    if not isinstance(law, Observation):
+    if not isinstance(observation, Observation):
         raise TypeError(
-            f"observation: got {law!r}; give an observation model such as pg.Bernoulli() or "
-            "pg.NegativeBinomial(2.0)."
+            f"observation: got {observation!r}; give an observation model such as "
+            "pg.Bernoulli() or pg.NegativeBinomial(2.0)."
         )
-    name = law.parameter_name
+    name = observation.parameter_name
     if name is None:
         return np.ones(n_neurons)
-    value = getattr(law, name)
+    value = getattr(observation, name)
     try:
         own = np.broadcast_to(np.asarray(value, dtype=np.float64), (n_neurons,))
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"observation: the {name} of the {law.name} law is {value!r}; give one number, or one "
-            f"for each of the {n_neurons} neurons."
+            f"observation: the {name} of {observation.name} counts is {value!r}; give one number, "
+            f"or one for each of the {n_neurons} neurons."
         ) from error
     wrong = ~((own > 0) & np.isfinite(own))
     if wrong.any():

@@ -70,10 +70,10 @@ def run_guard(network: CheckedNetwork, max_rate: float | None) -> Guard:
         network.filters.shape[1],
         _GUARD_BINS,
     )
-    if not network.law.whole:
+    if not network.observation.whole:
         return Guard(np.inf, window)
     if max_rate is None:
-        half = network.law.most / 2 / network.bin_width
+        half = network.observation.most / 2 / network.bin_width
         return Guard(half if np.isfinite(half) else _UNBOUNDED, window)
     number = isinstance(max_rate, int | float | np.integer | np.floating)
     if isinstance(max_rate, bool) or not number or not max_rate > 0:
@@ -111,11 +111,11 @@ def run_pieces(
     RunAway
     """
     n = network.bias.size
-    law = network.law.likelihood(np.empty((n, 0), dtype=np.int64))
+    likelihood = network.observation.empty_likelihood(network.bias.size)
     process = Process(
-        law.family,
-        float(law.slope),
-        np.ascontiguousarray(law.dispersion, dtype=np.float64),
+        likelihood.family,
+        float(likelihood.slope),
+        np.ascontiguousarray(likelihood.dispersion, dtype=np.float64),
         network.bias,
         network.filters,
         network.covariate_weights,
@@ -128,9 +128,9 @@ def run_pieces(
     for first in range(0, n_bins, rows):
         size = min(rows, n_bins - first)
         own = covariates[first : first + size]
-        counts = np.empty((size, n), dtype=np.int64 if network.law.whole else np.float64)
+        counts = np.empty((size, n), dtype=np.int64 if network.observation.whole else np.float64)
         if draws is None:
-            fill = rng.random if network.law.whole else rng.standard_normal
+            fill = rng.random if network.observation.whole else rng.standard_normal
             fill(out=uniforms[:size])
             stop = run(process, state, first, uniforms[:size], own, counts)
         else:
@@ -223,13 +223,13 @@ def simulate(
     guard = run_guard(network, max_rate)
     n_covariates = len(network.covariate_weights)
     regressors = check_covariates(covariates, n_covariates, n_bins, given.covariates)
-    kind = np.int64 if network.law.whole else np.float64
+    kind = np.int64 if network.observation.whole else np.float64
     initial = np.zeros((n_lags, n), dtype=kind)
     if initial_history is not None:
-        initial = _check_history(initial_history, n_lags, labels, network.law.whole)
+        initial = _check_history(initial_history, n_lags, labels, network.observation.whole)
     _report_stability(network, regressors, guard, labels)
     counts = np.empty((n_bins, n), dtype=kind)
-    draws = custom_draws(network.law, network.own)
+    draws = custom_draws(network.observation, network.own)
     first = 0
     try:
         for piece in run_pieces(network, int(n_bins), rng, guard, initial, regressors, draws):
@@ -240,7 +240,7 @@ def simulate(
         seconds = guard.window * network.bin_width
         what = f"fired at more than {guard.max_rate:g} Hz over {seconds:g} s"
         if stop.too_many:
-            verb = "fired more than" if network.law.whole else "went beyond"
+            verb = "fired more than" if network.observation.whole else "went beyond"
             what = f"{verb} {MOST_SPIKES:g} in one bin on average"
         raise RuntimeError(
             f"{stop}: {names} {what}; make excitation or biases smaller, or raise max_rate "

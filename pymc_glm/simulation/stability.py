@@ -111,14 +111,15 @@ def linearise(network: CheckedNetwork, covariates: Floats) -> LinearProcess:
 def _mean_and_gain(network: CheckedNetwork, psi: Floats) -> tuple[Floats, Floats]:
     """Return mean counts (post,) and their derivative in the activation."""
     high, low = (
-        network.law.mean_counts(psi + change, network.own) for change in (_DIFFERENCE, -_DIFFERENCE)
+        network.observation.mean_counts(psi + change, network.own)
+        for change in (_DIFFERENCE, -_DIFFERENCE)
     )
-    return network.law.mean_counts(psi, network.own), (high - low) / (2 * _DIFFERENCE)
+    return network.observation.mean_counts(psi, network.own), (high - low) / (2 * _DIFFERENCE)
 
 
 def _is_far(network: CheckedNetwork, psi: Floats) -> bool:
     """Whether rates grow without bound."""
-    return np.isinf(network.law.most) and not psi.max() < _FAR
+    return np.isinf(network.observation.most) and not psi.max() < _FAR
 
 
 def _self_consistent(network: CheckedNetwork, silent: Floats) -> Floats | None:
@@ -240,7 +241,7 @@ def stability(
 def described(linear: LinearProcess, network: CheckedNetwork) -> NetworkStability:
     """Return what a linearised process says, in numbers and words."""
     branching = spectral_radius(linear.matrices.sum(axis=0)) if linear.exists else np.inf
-    whole = network.law.whole
+    whole = network.observation.whole
     rates = linear.mean / network.bin_width if whole else linear.mean
     stable = linear.growth < 1
     return NetworkStability(

@@ -86,7 +86,7 @@ class DispersionGibbs(ObservationParameterStep):
 
     name = "dispersion_gibbs"
     conjugate = GammaRV
-    law = "negative_binomial"
+    observation = "negative_binomial"
     wanted = "dispersion with a gamma prior, as of observation='negative_binomial'"
     _state_class = DispersionGibbsState
     stats_dtypes_shapes: ClassVar[dict] = {"dispersion_acceptance": (np.float64, [])}

@@ -64,7 +64,7 @@ class NoiseGibbs(ObservationParameterStep):
 
     name = "noise_gibbs"
     conjugate = InvGammaRV
-    law = "gaussian"
+    observation = "gaussian"
     wanted = "noise variance with an inverse gamma prior, as of observation='gaussian'"
     _state_class = NoiseGibbsState
     stats_dtypes_shapes: ClassVar[dict] = {}

@@ -35,7 +35,7 @@ class ObservationParameterStep(NetworkStep):
 
     draws = ("parameter",)
     conjugate: ClassVar[type]  # random variable type of the prior
-    law: ClassVar[str]  # that the parameter belongs to
+    observation: ClassVar[str]  # that the parameter belongs to
     wanted: ClassVar[str]  # what the message asks for
 
     def __init__(
@@ -66,7 +66,7 @@ class ObservationParameterStep(NetworkStep):
         variable = network.parameter
         return (
             variable is not None
-            and network.observation.name == cls.law
+            and network.observation.name == cls.observation
             and isinstance(variable.owner.op, cls.conjugate)
         )
 

@@ -211,7 +211,7 @@ def _free_rates(
             for piece in run_segments(network, starts, n_bins, own, guard, regressors):
                 total += piece[counted[done : done + len(piece)]].sum(axis=0)
                 done += len(piece)
-            width = network.bin_width if network.law.whole else 1.0
+            width = network.bin_width if network.observation.whole else 1.0
             rates[sample] = total / (counted.sum() * width)
         except RunAway as stop:
             began = starts[np.searchsorted(starts, done, side="right") - 1]
@@ -222,7 +222,7 @@ def _free_rates(
             "%d of %d networks drawn from the %s ran away: a neuron %s",
             run_away.sum(), n_draws, source, guard,
         )  # fmt: skip
-    whole = network.law.whole
+    whole = network.observation.whole
     seen = data.counts[:n_bins][counted[: len(data.counts)]]
     observed = seen.mean(axis=0) / (network.bin_width if whole else 1.0)
     hertz = {"units": "Hz"} if whole else {}

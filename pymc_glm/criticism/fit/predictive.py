@@ -236,7 +236,7 @@ def _evaluate(
 ) -> Floats:
     """Return the value of a statistic; of the recording, with a look at it."""
     if isinstance(given, Statistic):
-        if not (recording.law.whole or given.traces):
+        if not (recording.observation.whole or given.traces):
             allowed = [one for one, known in BY_NAME.items() if known.traces]
             raise ValueError(
                 f"statistic: {name!r} is of spikes, and the tree of traces; take one of {allowed}, "
@@ -327,7 +327,7 @@ def _compare(
     if isinstance(given, Statistic):
         dims, coords = given.dims, given.coords(labels, recording.bin_width)
         label, units = given.label, given.units
-        if not recording.law.whole:
+        if not recording.observation.whole:
             label, units = given.trace_label or label, ""
     else:
         dims = tuple(f"{name}_dim_{i}" for i in range(observed.ndim))

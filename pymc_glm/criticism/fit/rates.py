@@ -88,16 +88,16 @@ def predicted_rates(
         raise ValueError(f"n_draws: got {n_draws!r}, allowed are whole numbers from 1.")
     n = variable(tree, "posterior", "weights").sizes
     recording = observed_data(tree)
-    law = recording.law
+    observation = recording.observation
     keep = label_index(recording.neurons, neurons)
     window = time_slice(recording.times, recording.bin_width, start, stop)
     chosen = np.sort(random_generator(random_seed).permutation(n["chain"] * n["draw"])[:n_draws])
     chains, index = np.unravel_index(chosen, (n["chain"], n["draw"]))
     bands = np.empty((3, window.stop - window.start, len(keep)))
     for column, post in enumerate(keep):
-        own = post_draws(tree, law, post, chains, index)
+        own = post_draws(tree, observation, post, chains, index)
         psi = activations(recording, own, window)
-        rates = law.mean_counts(psi, own.parameter[:, None]) / recording.rate_unit
+        rates = observation.mean_counts(psi, own.parameter[:, None]) / recording.rate_unit
         bands[0, :, column] = rates.mean(axis=0)
         bands[1:, :, column] = hdi(rates, prob).T
     coords: dict[str, Any] = {
@@ -109,7 +109,7 @@ def predicted_rates(
         coords["segment"] = ("time", np.searchsorted(recording.starts, bins, side="right") - 1)
     return xr.Dataset(
         {
-            name: (("time", "post"), values, {"units": "Hz"} if law.whole else {})
+            name: (("time", "post"), values, {"units": "Hz"} if observation.whole else {})
             for name, values in zip(("mean", "lower", "upper"), bands, strict=True)
         },
         coords=coords,

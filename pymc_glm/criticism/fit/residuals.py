@@ -115,7 +115,7 @@ def residual_correlograms(
     n_lags = as_bins(seconds, "window", recording.bin_width, recording.starts, n_bins)
     mean, variance = np.empty((n_bins, len(keep))), np.empty((n_bins, len(keep)))
     for i, post in enumerate(keep):
-        drawn = post_draws(tree, recording.law, int(post), chains, index)
+        drawn = post_draws(tree, recording.observation, int(post), chains, index)
         mean[:, i], variance[:, i] = _moments(recording, drawn)
     residual = recording.counts[:, keep] - mean
     if recording.bins is not None:
@@ -141,9 +141,9 @@ def _moments(recording: ObservedData, drawn: PostDraws) -> tuple[Floats, Floats]
     n_bins, n_draws = len(recording.counts), len(drawn.bias)
     mean, variance = np.zeros(n_bins), np.zeros(n_bins)
     for psi, parameter in activation_blocks(recording, drawn):
-        expected = recording.law.mean_counts(psi, parameter)
+        expected = recording.observation.mean_counts(psi, parameter)
         mean += expected.sum(axis=0) / n_draws
-        variance += recording.law.variances(expected, parameter).sum(axis=0) / n_draws
+        variance += recording.observation.variances(expected, parameter).sum(axis=0) / n_draws
     return mean, variance
 
 
@@ -176,7 +176,7 @@ def _correlograms(
         "band": (dims, 1.96 * deviation / scale),
         "z": (dims, z),
     }
-    if recording.law.whole:
+    if recording.observation.whole:
         data["expected"] = (("pair",), (mean.T @ mean)[a, b])  # type: ignore[assignment]
     lags = lag_coordinate(-n_lags, n_lags, recording.bin_width)
     return xr.Dataset(

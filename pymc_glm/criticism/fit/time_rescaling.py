@@ -145,25 +145,25 @@ def time_rescaling(
     _check_spikes(data, keep, n_spikes)
     found = []
     for post, n, own in zip(keep, n_spikes, rng.spawn(len(keep)), strict=True):
-        drawn = post_draws(tree, data.law, int(post), chains, index)
+        drawn = post_draws(tree, data.observation, int(post), chains, index)
         found.append(_test(data, int(post), drawn, own) if n >= _FEWEST else None)
     labels = [data.neurons[n] for n in keep]
     result = _summary(found, labels, n_spikes, len(chains))
     return result.assign_coords(chain=("sample", chains), draw=("sample", index)).assign_attrs(
-        bin_width=data.bin_width, observation=data.law.name
+        bin_width=data.bin_width, observation=data.observation.name
     )
 
 
 def _spikes_of(tree: xr.DataTree) -> ObservedData:
     """Return the recording if it is of spikes under a law whose bins are known."""
     data = observed_data(tree)
-    if not data.law.whole:
+    if not data.observation.whole:
         raise ValueError(
             "tree: it is of traces, which have no spike times; pg.residual_correlograms takes them."
         )
     if _family(data)[0] not in (LOGISTIC, POISSON):
         raise ValueError(
-            f"tree: time rescaling knows the laws of this package, not {data.law.name!r}; "
+            f"tree: time rescaling knows the laws of this package, not {data.observation.name!r}; "
             "pg.residual_correlograms takes any."
         )
     return data
@@ -171,8 +171,8 @@ def _spikes_of(tree: xr.DataTree) -> ObservedData:
 
 def _family(data: ObservedData) -> tuple[int, float]:
     """Return family and slope of the law."""
-    law = data.law.with_parameter(1.0).likelihood(np.empty((1, 0), dtype=np.int64))
-    return law.family, float(law.slope)
+    likelihood = data.observation.with_parameter(1.0).empty_likelihood(1)
+    return likelihood.family, float(likelihood.slope)
 
 
 def _check_spikes(data: ObservedData, keep: NDArray, n_spikes: NDArray) -> None:
@@ -189,7 +189,7 @@ def _check_spikes(data: ObservedData, keep: NDArray, n_spikes: NDArray) -> None:
 
 def _test(data: ObservedData, post: int, drawn: PostDraws, rng: np.random.Generator) -> _Neuron:
     """Rescale the spikes of one neuron, by every draw and by their mean intensity."""
-    law, bins = data.law, data.bins
+    observation, bins = data.observation, data.bins
     family, slope = _family(data)
     own = np.ascontiguousarray(data.counts[:, post])
     own = own if bins is None else own[bins]
@@ -199,7 +199,7 @@ def _test(data: ObservedData, post: int, drawn: PostDraws, rng: np.random.Genera
     i = 0
     for psi, parameter in activation_blocks(data, drawn):
         psi = np.ascontiguousarray(psi if bins is None else psi[:, bins])
-        mean += law.mean_counts(psi, parameter).sum(axis=0) / n_draws
+        mean += observation.mean_counts(psi, parameter).sum(axis=0) / n_draws
         for row, shape in zip(psi, parameter[:, 0], strict=True):
             intervals = rescaled_intervals(
                 family, slope, float(shape), row, own, rng.random(n_spikes)
@@ -210,7 +210,7 @@ def _test(data: ObservedData, post: int, drawn: PostDraws, rng: np.random.Genera
             i += 1
     typical, width = float(drawn.parameter.mean()), data.bin_width
     with np.errstate(divide="ignore"):  # probabilities 0 and 1
-        psi = law.with_parameter(typical).activation(mean / width, width)
+        psi = observation.with_parameter(typical).activation(mean / width, width)
     intervals = rescaled_intervals(family, slope, typical, psi, own, rng.random(n_spikes))
     ks[-1] = _distance(np.sort(-np.expm1(-intervals)))
     dependence[-1] = _autocorrelation(intervals)

@@ -231,7 +231,7 @@ def _score(neuron: str, data: RowData, bias: float, table: pd.DataFrame) -> Held
         data.parameter, {},
     )  # fmt: skip
     observed = data.log_likelihood(constant)
-    n_spikes = float(data.spikes.likelihood.counts.sum()) if data.law.whole else np.nan
+    n_spikes = float(data.spikes.likelihood.counts.sum()) if data.observation.whole else np.nan
     unit = np.log(2) * (n_spikes if n_spikes > 0 else np.nan)
     return HeldoutNeuron(
         neuron,
@@ -250,39 +250,41 @@ def _score(neuron: str, data: RowData, bias: float, table: pd.DataFrame) -> Held
 def _row_data(model: pm.Model, network: NetworkVariables, post: int) -> RowData:
     """Return the counts of a neuron, and all that may drive it."""
     history, known = spike_data(model, network).value
-    law, variable = network.observation, network.parameter
+    observation, variable = network.observation, network.parameter
     if known.family == CUSTOM:
         raise ValueError(
-            f"model: nothing is known of the powers of the law {law.name!r}, through which "
+            f"model: nothing is known of the powers of the law {observation.name!r}, through which "
             "heldout_neuron anneals; it takes the laws of this package."
         )
     shared = variable is not None and variable.type.ndim == 0
-    if shared or (variable is None and law.parameter(network.spikes) is not None):
+    if shared or (variable is None and observation.parameter(network.spikes) is not None):
         raise ValueError(
-            f"model: the {law.parameter_name} of its law is no variable with a value for each "
-            "neuron; give a distribution or numbers."
+            f"model: its {observation.parameter_name} is no variable with a value for each neuron; "
+            "give a distribution or numbers."
         )
     counts = known.counts[post].astype(float)
     parameter = 1.0
     if variable is not None:
-        parameter = law.suited_parameter(counts, 1.0)
-    elif law.parameter_name is not None:
-        fixed = np.ravel(getattr(law, law.parameter_name)).astype(float)
+        parameter = observation.suited_parameter(counts, 1.0)
+    elif observation.parameter_name is not None:
+        fixed = np.ravel(getattr(observation, observation.parameter_name)).astype(float)
         parameter = float(fixed[post if fixed.size > 1 else 0])
     seen, times = np.zeros(1), np.array([counts.size])
-    if law.whole:
+    if observation.whole:
         seen, times = np.unique(counts, return_counts=True)
     row = slice(post, post + 1)
     likelihood = known._replace(counts=counts[None], dispersion=known.dispersion[row].copy())
     data = SpikeData(history, likelihood)
-    return RowData(data, type(law), seen, times.astype(float), parameter, variable is not None)
+    return RowData(
+        data, type(observation), seen, times.astype(float), parameter, variable is not None
+    )
 
 
 def _usual_bias(data: RowData) -> float:
     """Return the bias at which a neuron without couplings has the rate of the counts."""
     counts = data.spikes.likelihood.counts
-    mean = (counts.sum() + 0.5) / (counts.size + 1) if data.law.whole else counts.mean()
-    return float(data.law.with_parameter(data.parameter).activation(np.array(mean), 1.0))
+    mean = (counts.sum() + 0.5) / (counts.size + 1) if data.observation.whole else counts.mean()
+    return float(data.observation.with_parameter(data.parameter).activation(np.array(mean), 1.0))
 
 
 def _anneal_all(

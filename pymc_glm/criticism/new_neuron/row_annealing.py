@@ -72,7 +72,7 @@ class RowData:
     """The counts of one neuron, and all that may drive it."""
 
     spikes: SpikeData  # of one post neuron
-    law: type[Observation]
+    observation: type[Observation]
     seen: Floats  # different counts; of traces any
     times: Floats  # how many bins hold each
     parameter: float  # the law's own, where it is known
@@ -82,8 +82,8 @@ class RowData:
         """Return the data under a parameter of the law."""
         if not self.learned:
             return self.spikes
-        shape = self.law.with_parameter(parameter).likelihood(np.zeros((1, 1))).dispersion
-        return self.spikes.with_dispersion(np.array(shape, dtype=float))
+        dispersion = self.observation.with_parameter(parameter).empty_likelihood(1).dispersion
+        return self.spikes.with_dispersion(np.array(dispersion, dtype=float))
 
     def tempered(self, parameter: float, beta: float) -> SpikeData:
         """Return the data under a power of the law."""
@@ -94,7 +94,7 @@ class RowData:
         """Return the log density of all counts."""
         out = np.empty(1)
         log_likelihoods(_POST, *self.at(row.parameter), row.bias, row.weights, out)
-        constant = self.law.log_constant(self.seen, row.parameter)[:, 0]
+        constant = self.observation.log_constant(self.seen, row.parameter)[:, 0]
         return float(out[0] + self.times @ constant)
 
 

@@ -114,7 +114,7 @@ def compare_models(
     for name, own_columns in _bits(held_out).items():
         columns[name] |= own_columns
     for name, tree in trees.items():
-        if observed_data(tree).law.whole:
+        if observed_data(tree).observation.whole:
             tested = time_rescaling(tree, draws=draws, random_seed=random_seed)
             passed = tested["ks_mean"] < tested["bound"].sel(probability=0.95)
             columns[name]["ks_passes"] = int(passed.sum())

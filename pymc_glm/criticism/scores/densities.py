@@ -30,7 +30,7 @@ class Drawn(NamedTuple):
     """Parameters of one post neuron in some draws, as the kernels take them."""
 
     coupling: Coupling
-    law: DrawnLikelihood
+    observation: DrawnLikelihood
     counts: NDArray  # (time,)
 
 
@@ -58,7 +58,9 @@ class Densities:
         self.events: Events = events_of(recording.counts, recording.basis, recording.starts)
         known = recording.covariates
         self._covariates = np.zeros((len(recording.counts), 0)) if known is None else known
-        self._values = np.unique(recording.counts).astype(float) if recording.law.whole else None
+        self._values = (
+            np.unique(recording.counts).astype(float) if recording.observation.whole else None
+        )
         self._laws: dict[float, DrawnLikelihood] = {}
         self._threads: dict[int, Threads] = {}
 
@@ -70,7 +72,7 @@ class Densities:
     def draws_of(self, post: int) -> PostDraws:
         """Return the parameters of one post neuron in all draws, chain after chain."""
         chains, draws = np.divmod(np.arange(self.n_draws), self.shape[1])
-        return post_draws(self.tree, self.recording.law, post, chains, draws)
+        return post_draws(self.tree, self.recording.observation, post, chains, draws)
 
     def drawn(self, post: int, draws: PostDraws | None = None) -> Drawn:
         """Return the parameters of one post neuron, by default in all draws."""
@@ -93,13 +95,13 @@ class Densities:
         return made._replace(dispersion=np.full(n, made.dispersion[0]))
 
     def _drawn_law(self, parameter: float | Floats, counts: NDArray, n: int) -> DrawnLikelihood:
-        law = self.recording.law
+        observation = self.recording.observation
         seen = self._values if self._values is not None else np.unique(counts)
-        given = law.with_parameter(parameter)
+        given = observation.with_parameter(parameter)
         known = given.likelihood(np.repeat(seen[None], np.size(parameter), axis=0))
         # Of traces every value is another; only laws of users' own look at it.
         values = seen if self._values is not None or known.family == CUSTOM else np.empty(0)
-        constant = law.log_constant(values if values.size else np.zeros(1), parameter)
+        constant = observation.log_constant(values if values.size else np.zeros(1), parameter)
         return DrawnLikelihood(
             known.family,
             np.array(np.broadcast_to(known.dispersion, (n,))),
@@ -132,7 +134,7 @@ class Densities:
     def leave_out(self, drawn: Drawn, groups: Groups, n_tail: int) -> Floats:
         """Return elpd, Pareto k and log predictive density of each group, (group, 3)."""
         out = np.empty((groups.n_groups, 3))
-        bernoulli = self.recording.law is Bernoulli
+        bernoulli = self.recording.observation is Bernoulli
 
         def run(which: tuple[int, int]) -> None:
             write_loo(self.events, *drawn, self._covariates, groups, which, n_tail, bernoulli, out)

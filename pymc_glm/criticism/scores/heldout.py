@@ -169,7 +169,7 @@ def heldout_score(
         constant[:, post] = alone[:, 0]
         counted = heldout.counts[units.groups.bins, post]
         spikes[:, post] = np.add.reduceat(counted, units.groups.start[:-1])
-    if not recording.law.whole:
+    if not recording.observation.whole:
         spikes[:] = np.nan
     blocks = xr.Dataset(
         {
@@ -242,12 +242,12 @@ def _ratio(gain: Floats, spikes: Floats) -> tuple[Floats, Floats]:
 
 def _constant(recording: ObservedData, post: int, parameter: Floats) -> PostDraws:
     """Return parameters of a neuron whose rate is that of the data, without any coupling."""
-    law = recording.law
+    observation = recording.observation
     bins: Any = slice(None) if recording.bins is None else recording.bins
     counts = recording.counts[bins, post].astype(float)
-    mean = (counts.sum() + 0.5) / (counts.size + 1) if law.whole else counts.mean()
-    value, unit = law.suited_parameter(counts, float(parameter[0])), recording.rate_unit
-    psi = law.with_parameter(value).activation(np.array(mean / unit), unit)
+    mean = (counts.sum() + 0.5) / (counts.size + 1) if observation.whole else counts.mean()
+    value, unit = observation.suited_parameter(counts, float(parameter[0])), recording.rate_unit
+    psi = observation.with_parameter(value).activation(np.array(mean / unit), unit)
     n_pre, n_basis = len(recording.neurons), recording.basis.shape[1]
     n_covariates = 0 if recording.covariates is None else recording.covariates.shape[1]
     return PostDraws(

@@ -136,7 +136,7 @@ def _refitted(refit: Refit, recording: ObservedData, bins: NDArray[np.int64]) ->
     data, left = observed_data(fitted), np.flatnonzero(~out)
     for what, same in (
         ("neurons", data.neurons == recording.neurons),
-        ("law", data.law is recording.law),
+        ("law", data.observation is recording.observation),
         ("counts", np.array_equal(data.counts, recording.counts)),
         ("basis", np.array_equal(data.basis, recording.basis)),
         (

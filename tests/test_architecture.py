@@ -57,7 +57,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def room_of(dotted):
-    """pymc_glm.steps.polya_gamma -> steps."""
+    """pymc_glm.steps.polya_gamma_gibbs -> steps."""
     return dotted.split(".")[1]
 
 

@@ -43,7 +43,7 @@ def test_short(short):
 
 def test_a_planted_bug_is_found(short, monkeypatch):
     """With kappa shifted by 0.05, a twentieth of a spike in every bin, calibration must fail."""
-    monkeypatch.setattr(joint, "KAPPA_SHIFT", 0.05)
+    joint.shift_kappa(monkeypatch)
     ranks = calibrate(short, N_SHORT, n_draws=39, thin=4, warm_up=60, seed=6)
     assert corrected(ranks, 39)[1] < THRESHOLD
 

@@ -11,7 +11,7 @@ import pymc_glm as pg
 from helpers import joint
 from helpers.calibration import THRESHOLD, assert_calibrated, calibrate, corrected
 from pymc_glm.observations import Observation
-from pymc_glm.steps import noise
+from pymc_glm.steps import noise_gibbs
 
 
 class Case(NamedTuple):
@@ -105,13 +105,13 @@ def test_long(case):
 
 def test_a_planted_bug_is_found(monkeypatch):
     """With residual sums of squares a fifth too small, calibration must fail."""
-    original = noise.log_likelihoods
+    original = noise_gibbs.log_likelihoods
 
     def too_small(posts, *arguments):
         original(posts, *arguments)
         arguments[-1][slice(*posts)] *= 0.8
 
-    monkeypatch.setattr(noise, "log_likelihoods", too_small)
+    monkeypatch.setattr(noise_gibbs, "log_likelihoods", too_small)
     name, p = corrected(ranks_of(CASES["gaussian, augmented"]), 19)
     assert p < THRESHOLD
     assert name == "noise_variance"

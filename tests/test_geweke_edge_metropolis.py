@@ -50,7 +50,7 @@ LENGTHS = [4000, pytest.param(12_000, marks=pytest.mark.slow)]
 def worst(network, independent, n_iterations, seed=3):
     for step in network.steps:
         if isinstance(step, pg.EdgeMetropolis):
-            step._forget()
+            step.forget()
     chain = joint.successive_conditional(network, n_iterations, seed)
     return joint.worst(independent, chain)
 

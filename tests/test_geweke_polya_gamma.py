@@ -56,7 +56,7 @@ def _forget_slab_offset(monkeypatch, network):
 
 
 def _wrong_kappa(monkeypatch, network):
-    monkeypatch.setattr(joint, "KAPPA_SHIFT", 0.05)
+    joint.shift_kappa(monkeypatch)
 
 
 def _forget_edge_probability(monkeypatch, network):

@@ -11,7 +11,7 @@ import pytest
 
 import pymc_glm as pg
 from helpers import joint
-from pymc_glm.steps import block_graph, blocks
+from pymc_glm.steps import block_gibbs, block_graph
 
 THRESHOLD = 4.5
 N_BINS, N_PRIOR = 8, 5000
@@ -113,7 +113,7 @@ def _forget_self_edges(monkeypatch, model):
     def nothing(values):
         return np.zeros((len(values.adjacency), values.concentration.size))
 
-    monkeypatch.setattr(block_graph.NetworkValues, "own_log_density", nothing)
+    monkeypatch.setattr(block_graph.NetworkValues, "self_edge_log_density", nothing)
 
 
 def _forget_concentration(monkeypatch, model):
@@ -140,17 +140,17 @@ def _forget_weights(monkeypatch, model):
 
 
 def _split_without_prior_of_labels(monkeypatch, model):
-    monkeypatch.setattr(blocks, "_log_rest", lambda values, labels: 0.0)
+    monkeypatch.setattr(block_gibbs, "_log_rest", lambda values, labels: 0.0)
 
 
 def _split_without_its_way_back(monkeypatch, model):
-    original = blocks.propose
+    original = block_gibbs.propose
 
     def propose(*args):
         proposal = original(*args)
         return proposal and proposal._replace(log_forward=0.0)
 
-    monkeypatch.setattr(blocks, "propose", propose)
+    monkeypatch.setattr(block_gibbs, "propose", propose)
 
 
 @pytest.mark.parametrize(

@@ -77,16 +77,15 @@ def step(model):
 
 
 def looked_at(step, point, values):
-    slab, prior = step._slab, step.network_prior(point)
-    here = slab.values_at(point)
-    z = slab._whiten(*slab._given(point, here), point["weights"])
+    moves, prior = step.interweaving, step.network_prior(point)
+    (z,) = moves.whiten(point, point["weights"])
     state = (point["bias"], point["adjacency"], point["weights"])
-    return slab._look(values, step.data, point, prior, z, *state)
+    return moves.look(values, step.data, point, prior, z, *state)
 
 
 def test_nothing_moves_where_the_hyperparameters_are(step, model):
     point = some_point(model)
-    place = looked_at(step, point, step._slab.values_at(point))
+    place = looked_at(step, point, step.interweaving.values_at(point))
     np.testing.assert_allclose(place.weights, point["weights"], atol=1e-12)
     np.testing.assert_allclose(place.bias, point["bias"], atol=1e-12)
 
@@ -95,11 +94,11 @@ def test_log_density_is_that_of_the_model_and_the_jacobian(step, model):
     """log p(theta, w, b, y) plus the log Jacobian of z to w, up to a constant of z."""
     point = some_point(model)
     log_joint = model.compile_logp(**UNCOMPILED)
-    start = step._slab.values_at(point)
+    start = step.interweaving.values_at(point)
 
     def expected(values):
         place = looked_at(step, point, values)
-        new = point | step._slab._named(values)
+        new = point | step.interweaving.named(values)
         precision = step.network_prior(new).precision[point["adjacency"] != 0]
         jacobian = -0.5 * np.linalg.slogdet(precision)[1].sum()
         return log_joint(new | {"bias": place.bias, "weights": place.weights}) + jacobian
@@ -114,7 +113,7 @@ def test_log_density_is_that_of_the_model_and_the_jacobian(step, model):
 
 def test_gradient_is_that_of_the_log_density(step, model):
     point = some_point(model)
-    start = step._slab.values_at(point)
+    start = step.interweaving.values_at(point)
     found = looked_at(step, point, start).gradient
     for i in range(start.size):
         change = 1e-5 * np.eye(start.size)[i]
@@ -169,7 +168,7 @@ def test_pulled_back_information(step, model, n_chosen):
 def test_which_hyperparameters_move(edges, weights):
     """Positions that edges share stay out; those of the weights' own are in."""
     built = joint.make_model(50, 1, *joint.parts(edges, weights))
-    assert step_of(built)._slab.names == SHAPERS[edges, weights]
+    assert step_of(built).interweaving.names == SHAPERS[edges, weights]
 
 
 def test_nothing_to_move_where_the_prior_is_fixed():
@@ -179,7 +178,7 @@ def test_nothing_to_move_where_the_prior_is_fixed():
     point = built.initial_point(0)
     for _ in range(10):
         point, (stats,) = step.step(point)
-    assert step._slab.names == []
+    assert step.interweaving.names == []
     assert np.isnan(stats["slab_acceptance"])
 
 
@@ -191,12 +190,12 @@ def test_moves_are_tuned_and_then_fixed(model):
         point, (stats,) = step.step(point)
         accepted.append(stats["slab_acceptance"])
     step.stop_tuning()
-    learned = step.slab
-    before = {name: point[name].copy() for name in step._slab.names}
+    learned = step.hyper
+    before = {name: point[name].copy() for name in step.interweaving.names}
     for _ in range(20):
         point, (stats,) = step.step(point)
         accepted.append(stats["slab_acceptance"])
-    assert step.slab is learned
+    assert step.hyper is learned
     assert learned.tried > 50
     assert 0.4 < np.nanmean(accepted[30:]) <= 1.0
     assert all((point[name] != value).all() for name, value in before.items())
@@ -245,9 +244,9 @@ def worst(network, independent, n_iterations, seed=3):
     weight_hmc._interweave = 1.0
     for step in network.steps:
         if isinstance(step, joint.DEFAULT):
-            step._forget()
+            step.forget()
     chain = joint.successive_conditional(network, n_iterations, seed)
-    assert weight_hmc.slab.tried > n_iterations / 12  # nearly all iterations of the tuning
+    assert weight_hmc.hyper.tried > n_iterations / 12  # nearly all iterations of the tuning
     return joint.worst(independent, chain)
 
 
@@ -257,11 +256,11 @@ def test_interweaving(network, independent, n_iterations):
     assert abs(score) < THRESHOLD, (name, score)
 
 
-def flags(slab, *names):
+def flags(moves, *names):
     """Which of the values belong to these hyperparameters, by default all."""
-    sizes = {name: np.prod(shape, dtype=int) for name, shape in slab._shapes.items()}
-    chosen = names or slab.names
-    return np.concatenate([np.full(sizes[name], float(name in chosen)) for name in slab.names])
+    sizes = {name: np.prod(shape, dtype=int) for name, shape in moves._shapes.items()}
+    chosen = names or moves.names
+    return np.concatenate([np.full(sizes[name], float(name in chosen)) for name in moves.names])
 
 
 def tilt(monkeypatch, slope_of):
@@ -275,11 +274,11 @@ def tilt(monkeypatch, slope_of):
         )
 
     original = Interweaving._look
-    monkeypatch.setattr(Interweaving, "_look", look)
+    monkeypatch.setattr(Interweaving, "look", look)
 
 
 def _take_another_prior_of_hyperparameters(monkeypatch):
-    tilt(monkeypatch, lambda slab, adjacency: flags(slab))
+    tilt(monkeypatch, lambda moves, adjacency: flags(moves))
 
 
 def _take_another_prior_of_biases(monkeypatch):
@@ -306,7 +305,7 @@ def _forget_the_jacobian(monkeypatch):
     """As if the density were one of weights: each present edge adds minus (half) the log scales."""
     tilt(
         monkeypatch,
-        lambda slab, adjacency: -0.5 * adjacency.sum() * flags(slab, "weight_scale_log__"),
+        lambda moves, adjacency: -0.5 * adjacency.sum() * flags(moves, "weight_scale_log__"),
     )
 
 

@@ -5,16 +5,13 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from pymc.pytensorf import compile as pymc_compile
-from pytensor.graph.traversal import ancestors
 
 from pymc_glm.graph.data import data_values
-from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.evaluate import PointFunction
 from pymc_glm.graph.find import NetworkVariables, children
 from pymc_glm.kernels.history import history_product
 
 __all__ = ["check_conditionals"]
-
 
 _CHECKED_BINS = 500
 
@@ -57,12 +54,13 @@ def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> 
     }
     containers = {name: network.container(model, name) for name in shown}
     givens = {c: pt.as_tensor(shown[n]) for n, c in containers.items() if c is not None}
-    psi = model.replace_rvs_by_values([network.observation.psi(network.spikes)])
-    inputs = [v for v in model.value_vars if v in ancestors(psi)]
+    psi = network.observation.psi(network.spikes)
     rng = np.random.default_rng(0)
-    start = model.initial_point(0)
     # Small, so that psi is recovered from the probabilities to full precision.
-    point = {v.name: rng.uniform(-0.1, 0.1, start[v.name].shape) for v in inputs}
+    point = {
+        name: rng.uniform(-0.1, 0.1, value.shape).astype(value.dtype)
+        for name, value in model.initial_point(0).items()
+    }
     here = {
         rv: point[model.rvs_to_values[rv].name]
         for rv in (bias, weights, covariates)
@@ -74,7 +72,7 @@ def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> 
         here[covariates] *= units
         expected += data.covariates[window] @ here[covariates].T
     try:
-        found = pymc_compile(inputs, psi, mode=INTERPRETED, givens=givens)(**point)[0]
+        (found,) = PointFunction(model, [psi], {"givens": givens})(point)
     except ValueError:  # other terms have the length of the recording, not of the checked bins
         found = np.full((len(counts), len(here[weights])), np.nan)
     if not np.allclose(found, expected, atol=1e-4):

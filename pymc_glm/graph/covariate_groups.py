@@ -1,8 +1,8 @@
-"""Covariates as the kernels see them: more pre neurons, whose edges are certain.
+"""Covariates as the kernels see them: further pre neurons, whose edges are certain.
 
-As many covariates as there are basis functions make one such neuron, if they act on the same post
-neurons. Slots that are left over hold nothing; their weights are drawn from a normal law of their
-own, told by nothing and told to nobody.
+As many covariates as there are basis functions form one such neuron, if all of them act on the same
+post neurons. Slots that are left over hold zeros; their weights are drawn from a standard normal
+distribution and never used.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,9 @@ import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pymc.blocking import PointType
-from pymc.pytensorf import compile as pymc_compile
-from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.evaluate import INTERPRETED, PointFunction
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.kernels.prior import NetworkPrior
 
@@ -102,13 +100,8 @@ class CovariateTerms:
         self._name = model.rvs_to_values[variable].name
         _, mu, sigma = variable.owner.op.dist_params(variable.owner)
         shape = model.initial_point(0)[self._name].shape
-        outputs = model.replace_rvs_by_values(
-            [pt.broadcast_to(mu, shape), pt.broadcast_to(sigma**-2, shape)]
-        )
-        inputs = [v for v in model.value_vars if v in ancestors(outputs)]
-        self._inputs = [v.name for v in inputs]
-        options = {"mode": INTERPRETED} | (compile_kwargs or {})
-        self._prior = pymc_compile(inputs, outputs, trust_input=True, **options)
+        outputs = [pt.broadcast_to(mu, shape), pt.broadcast_to(sigma**-2, shape)]
+        self._prior = PointFunction(model, outputs, compile_kwargs)
 
     def join(
         self, point: PointType, adjacency: NDArray, weights: Floats, rng: np.random.Generator
@@ -117,19 +110,19 @@ class CovariateTerms:
         layout = self.layout
         free = rng.standard_normal((len(weights), layout.n_groups, layout.n_basis))
         acts = layout.acts.astype(np.int8)
-        own = layout.spread(point[self._name], free) * acts[:, :, None]
-        return np.concatenate([adjacency, acts], axis=1), np.concatenate([weights, own], axis=1)
+        grouped = layout.spread(point[self._name], free) * acts[:, :, None]
+        return np.concatenate([adjacency, acts], axis=1), np.concatenate([weights, grouped], axis=1)
 
     def split(self, weights: Floats) -> tuple[Floats, Floats]:
         """Return weights of edges (post, pre, basis) and of covariates (post, covariate)."""
         n_pre = weights.shape[1] - self.layout.n_groups
-        own = weights[:, n_pre:]
-        return weights[:, :n_pre], own[:, self.layout.group, self.layout.slot]
+        grouped = weights[:, n_pre:]
+        return weights[:, :n_pre], grouped[:, self.layout.group, self.layout.slot]
 
     def join_prior(self, prior: NetworkPrior, point: PointType) -> NetworkPrior:
         """Return the network prior with the groups of covariates after the pre neurons."""
         layout = self.layout
-        mean, precision = self._prior(*[point[name] for name in self._inputs])
+        mean, precision = self._prior(point)
         blank = np.zeros((len(mean), layout.n_groups, layout.n_basis))
         means = layout.spread(mean, blank)
         precisions = layout.spread(precision, blank + 1.0)[..., None] * np.eye(layout.n_basis)

@@ -1,4 +1,4 @@
-"""The spikes as step methods read them: one copy for all steps and all chains of a model."""
+"""Spikes as the step methods read them: one copy for all steps and chains of a model."""
 
 import weakref
 from itertools import chain
@@ -18,13 +18,21 @@ from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.likelihood import Likelihood
 from pymc_glm.kernels.sparse_history import SparseHistory, history_columns, sparse_history
 
-__all__ = ["SpikeData", "network_history", "spike_data"]
+__all__ = [
+    "CONTAINERS",
+    "NetworkData",
+    "SpikeData",
+    "data_values",
+    "network_history",
+    "observed_counts",
+    "spike_data",
+]
 
 _known: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def observed_counts(model: pm.Model, spikes: TensorVariable) -> NDArray:
-    """Return the observed counts, (time, post), without a copy where they are in a container."""
+    """Return the observed counts, (time, post), without copying those in a data container."""
     value = model.rvs_to_values[spikes]
     while value.owner and isinstance(getattr(value.owner.op, "scalar_op", None), Cast):
         (value,) = value.owner.inputs
@@ -36,7 +44,7 @@ def observed_counts(model: pm.Model, spikes: TensorVariable) -> NDArray:
 class NetworkData(NamedTuple):
     """What the data containers of a model hold."""
 
-    counts: NDArray  # (time, pre), that make the history
+    counts: NDArray  # (time, pre), which the history is computed from
     basis: NDArray[np.float64]  # (lag, basis)
     starts: NDArray[np.int64]  # (segment,): first bins of segments
     bins: NDArray[np.int64] | None  # bins that are data; None: all
@@ -78,18 +86,18 @@ def data_values(model: pm.Model, network: NetworkVariables) -> NetworkData:
 
 
 class SpikeData(NamedTuple):
-    """History and law of the counts."""
+    """History and observation model of the counts."""
 
     history: SparseHistory
     likelihood: Likelihood
 
     def with_dispersion(self, dispersion: NDArray[np.float64]) -> Self:
-        """Return the data under another dispersion."""
+        """Return the data with another dispersion, (post,)."""
         return self._replace(likelihood=self.likelihood._replace(dispersion=dispersion))
 
 
 def network_history(data: NetworkData, layout: CovariateLayout | None) -> SparseHistory:
-    """Return the history in the bins that are data, covariates after the pre neurons."""
+    """Return the history in the bins that are data, with covariates after the pre neurons."""
     columns = history_columns(data.counts, data.basis, data.starts)
     if layout is not None and data.covariates is not None:
         columns = chain(columns, layout.columns(data.covariates))

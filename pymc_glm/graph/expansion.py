@@ -1,4 +1,4 @@
-"""What the tuning learns of a chain's coefficients, and the log likelihood expanded there."""
+"""Running means of a chain's coefficients, and the metric there."""
 
 from typing import NamedTuple, Self
 
@@ -12,11 +12,11 @@ from pymc_glm.kernels.fisher import Metric, empty_metric, fisher_information
 __all__ = ["Averages", "metric_at"]
 
 _MOST_JOINT = 100  # pre neurons of a post neuron between which there are cross terms
-_MOST_PRODUCTS = 2e10  # a post neuron's information may cost; more, and some bins stand for all
+_MOST_PRODUCTS = 2e10  # cost of a post neuron's information; beyond it only some bins are used
 
 
 class Averages(NamedTuple):
-    """Means over the recent past of the tuning."""
+    """Running means over the tuning."""
 
     seen: int  # iterations
     inclusion: NDArray[np.float64]  # (post, pre)
@@ -25,11 +25,11 @@ class Averages(NamedTuple):
 
     @classmethod
     def start(cls, bias: NDArray, adjacency: NDArray, weights: NDArray) -> Self:
-        """Begin with one state."""
+        """Start from one state."""
         return cls(0, adjacency.astype(float), bias.copy(), weights.copy())
 
     def add(self, bias: NDArray, adjacency: NDArray, weights: NDArray, memory: int) -> Self:
-        """Return the averages with one more state, which counts for 1 / memory later on."""
+        """Add a state, with a weight of 1 / memory once that many have been seen."""
         gain = 1.0 / min(self.seen + 1, memory)
         return self._replace(
             seen=self.seen + 1,
@@ -42,7 +42,7 @@ class Averages(NamedTuple):
 def metric_at(
     threads: Threads, data: SpikeData, averages: Averages, least_inclusion: float
 ) -> Metric:
-    """Expand the log likelihood at the averages, for edges that were often enough present.
+    """Compute the Fisher information at the averages, for edges that were often present.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def metric_at(
     data : SpikeData
     averages : Averages
     least_inclusion : float
-        Edges with less have no cross terms with others, nor have those beyond the most frequent
-        100 of a post neuron.
+        Edges present less often have no cross terms with others; nor have those beyond the 100
+        most frequent edges of a post neuron.
     """
     n_post, n_pre, n_basis = averages.weights.shape
     chosen = averages.inclusion >= least_inclusion

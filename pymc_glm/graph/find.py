@@ -1,7 +1,7 @@
-"""What every step method shares: the network's variables found in the graph, and its prior.
+"""The variables of a network GLM, found in the graph of a PyMC model.
 
-The graph is the only contract between a model and its steps. Variables are found by their types,
-data in the data containers.
+The graph is the only contract between a model and its step methods. Variables are found by their
+types, data in the data containers.
 """
 
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, SpikeAndSlabRV
 from pymc_glm.observations import Observation, observation_of
+from pymc_glm.session_prefix import plain_name
 
 __all__ = ["NetworkVariables", "children", "find_network", "find_networks"]
 
@@ -24,28 +25,30 @@ class NetworkVariables(NamedTuple):
     adjacency: TensorVariable | None  # (post, pre); None: every edge is present
     spikes: TensorVariable  # (time, post), observed
     observation: Observation
-    parameter: TensorVariable | None = None  # of the law, (post,) or (), where it is learned
-    covariates: TensorVariable | None = None  # weights (post, covariate), where there are any
+    parameter: TensorVariable | None = None  # of the observation model, (post,) or (), if learned
+    covariates: TensorVariable | None = None  # weights (post, covariate), if any
 
     def holds(self, vars: Any, model: pm.Model) -> bool:
-        """Tell whether one of some random or value variables is of this network."""
+        """Return whether one of the given random or value variables belongs to this network."""
         given = vars if isinstance(vars, list | tuple) else [vars]
-        own = (self.bias, self.weights, self.adjacency, self.parameter, self.covariates)
-        return any(model.values_to_rvs.get(v, v) in own for v in given)
+        held = (self.bias, self.weights, self.adjacency, self.parameter, self.covariates)
+        return any(model.values_to_rvs.get(v, v) in held for v in given)
 
     def container(self, model: pm.Model, name: str) -> Any:
-        """Return a data container of the session, None if there is none."""
-        before, separator, _ = str(self.weights.name).rpartition("::")
-        return model.named_vars.get(f"{before}{separator}{name}")
+        """Return a data container of the network's session, or None."""
+        weights = str(self.weights.name)
+        prefix = weights.removesuffix(plain_name(weights))
+        return model.named_vars.get(f"{prefix}{name}")
 
 
 def find_networks(model: pm.Model) -> list[NetworkVariables]:
-    """Find the network GLMs in a model, one of each session.
+    """Find the network GLMs in a model, one for each session.
 
     Raises
     ------
     ValueError
-        There is none, or one without biases or observed counts of a known law.
+        There is none, or one without biases, or without observed counts of a known observation
+        model.
     """
     slabs = [rv for rv in model.free_RVs if isinstance(rv.owner.op, SpikeAndSlabRV)]
     if not slabs:
@@ -63,7 +66,7 @@ def find_network(model: pm.Model, vars: Any = None) -> NetworkVariables:
     ----------
     model : pymc.Model
     vars : list of variables, optional
-        Random or value variables, to tell networks apart where there are several.
+        Random or value variables of the network that is meant, if there are several.
 
     Raises
     ------
@@ -76,8 +79,8 @@ def find_network(model: pm.Model, vars: Any = None) -> NetworkVariables:
     if len(found) > 1:
         names = [str(network.weights.name) for network in found]
         raise ValueError(
-            f"the model has {len(found)} SpikeAndSlab variables {names}, of as many networks; say "
-            "by vars= of which this is."
+            f"vars: the model has {len(found)} networks, with the SpikeAndSlab variables {names}; "
+            "name variables of one of them."
         )
     return found[0]
 
@@ -103,8 +106,8 @@ def _network_of(weights: TensorVariable, model: pm.Model) -> NetworkVariables:
     observation = observation_of(spikes)
     if observation is None:
         raise ValueError(
-            f"the observed variable {spikes.name!r} follows {spikes.owner.op}, which is no known "
-            "observation model of a network GLM."
+            f"the observed variable {spikes.name!r} follows {spikes.owner.op}, which is not a "
+            "known observation model of a network GLM."
         )
     parameter = observation.learned
     return NetworkVariables(
@@ -119,7 +122,7 @@ def _network_of(weights: TensorVariable, model: pm.Model) -> NetworkVariables:
 
 
 def children(variable: TensorVariable, model: pm.Model) -> list[TensorVariable]:
-    """Return the random variables and potentials that have this one as a parent, not further on."""
+    """Return the random variables and potentials of which this variable is a direct parent."""
     others = {*model.basic_RVs, *model.potentials} - {variable}
 
     def parents(node):

@@ -1,4 +1,4 @@
-"""Arrays that worker processes read from one file, whichever way the processes are started."""
+"""Arrays that worker processes read from one file, however the processes are started."""
 
 import contextlib
 import mmap
@@ -16,16 +16,16 @@ _ALIGNED = 64  # bytes
 
 
 class Shared[T]:
-    """A value with large arrays, pickled by the name of a file that holds them.
+    """A value with large arrays, pickled as the name of a file that holds them.
 
-    The first time it is pickled its arrays are written to a temporary file; every process that
-    unpickles it maps that file, so that all of them share one copy in memory. What a process
-    writes into the arrays stays its own. The file is deleted with the object that wrote it.
+    When it is first pickled, its arrays are written to a temporary file. Every process that
+    unpickles it maps that file, so that all of them share one copy in memory; what a process writes
+    into the arrays, others do not see. The file is deleted with the object that wrote it.
 
     Parameters
     ----------
     value : Any
-        Whatever can be pickled, such as a NamedTuple of arrays.
+        Anything that can be pickled, such as a NamedTuple of arrays.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class Shared[T]:
         self._message: tuple | None = None
 
     def __reduce__(self) -> tuple:
-        """Travel as the name of a file and what is not in it."""
+        """Pickle the name of the file and everything but the arrays."""
         if self._message is None or not os.path.exists(self._message[0]):
             self._message = self._write()
         return _attach, self._message
@@ -64,7 +64,7 @@ class Shared[T]:
 
 
 def _delete(path: str, process: int) -> None:
-    """Delete a file of this process; a fork of it has the object too, but not the file."""
+    """Delete a file that this process wrote; a fork has the object but must leave the file."""
     if os.getpid() == process:
         with contextlib.suppress(OSError):
             os.unlink(path)

@@ -1,4 +1,4 @@
-"""Threads within a chain, over post neurons."""
+"""Threads over the post neurons of a chain."""
 
 import multiprocessing
 import os
@@ -8,50 +8,49 @@ from contextlib import AbstractContextManager
 
 from threadpoolctl import ThreadpoolController
 
+from pymc_glm.arguments import as_whole_number
 from pymc_glm.kernels.jobs import run_jobs
 
 __all__ = ["Threads", "available_cores"]
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _default_threads() -> int:
-    """All cores in the main process; one in a worker, whose siblings have the others."""
+    """Return all cores in the main process, one in a worker, whose siblings use the others."""
     if multiprocessing.parent_process() is not None:
         return 1
     return available_cores()
 
 
 class Threads:
-    """The threads of one step method in one process; BLAS gets one in each.
+    """The threads of one step method in one process; BLAS uses one thread in each.
 
     Parameters
     ----------
     wanted : int or None
         By default all cores in the main process and one in a worker of parallel chains.
     n_posts : int
-        There is no use for more threads than post neurons.
+        Number of post neurons, the largest useful number of threads.
 
     Raises
     ------
     ValueError
-        `wanted` is no whole number of at least 1.
+        `wanted` is not a whole number of at least 1.
     """
 
     def __init__(self, wanted: int | None, n_posts: int):
-        if wanted is not None and (not hasattr(wanted, "__index__") or wanted < 1):
-            raise ValueError(f"threads: got {wanted!r}, allowed are whole numbers of at least 1.")
-        self.wanted = wanted
+        self.wanted = None if wanted is None else as_whole_number(wanted, "threads")
         self.n_posts = n_posts
         self._process: int | None = None
 
     def __getstate__(self) -> dict:
-        """Leave the threads behind: they cannot travel to another process."""
+        """Leave out the threads, which cannot be pickled."""
         return {"wanted": self.wanted, "n_posts": self.n_posts, "_process": None}
 
     def _start(self) -> None:
@@ -64,13 +63,13 @@ class Threads:
 
     @property
     def n_threads(self) -> int:
-        """How many threads run here."""
+        """Number of threads in this process."""
         self._start()
         return self._n_threads
 
     @property
     def executor(self) -> ThreadPoolExecutor | None:
-        """The threads, None if there is one only."""
+        """The pool of threads, None if there is only one."""
         self._start()
         return self._executor
 
@@ -80,9 +79,9 @@ class Threads:
         return self._blas.limit(limits=1, user_api="blas")
 
     def over_posts(self, function: Callable, *arguments: object) -> list:
-        """Call ``function((first, last), *arguments)`` for runs of post neurons that cover all.
+        """Call ``function((first, last), *arguments)`` for consecutive runs of post neurons.
 
-        Runs are short so that threads stay busy; results are in their order.
+        Runs are short, so that all threads stay busy. Results are in the order of the runs.
         """
         size = max(1, self.n_posts // (8 * self.n_threads)) if self.n_threads > 1 else self.n_posts
         runs = [(n, min(n + size, self.n_posts)) for n in range(0, self.n_posts, size)]

@@ -1,6 +1,6 @@
-"""Observation models: how the activation psi makes counts.
+"""Observation models: the distribution of counts given the activation psi.
 
-Adding one is one class in one file; steps and builders recognise it by its `rv_type`.
+A new one is one class in one file; steps and builders recognise it by its `rv_type`.
 """
 
 from pytensor.tensor.variable import TensorVariable
@@ -36,7 +36,7 @@ def observation_model(observation: str | Observation) -> Observation:
     Raises
     ------
     ValueError
-        The name is not known, or is that of a law whose parameters have to be given.
+        The name is unknown, or that of an observation model whose parameters have to be given.
     """
     if isinstance(observation, Observation):
         return observation
@@ -45,11 +45,7 @@ def observation_model(observation: str | Observation) -> Observation:
             "observation: got 'binomial', which needs its number of trials; give "
             "pymc_glm.Binomial(n_trials)."
         )
-    known = {
-        name: observation
-        for name, observation in Observation.laws.items()
-        if observation is not Binomial
-    }
+    known = {name: kind for name, kind in Observation.laws.items() if kind is not Binomial}
     if isinstance(observation, str) and observation in known:
         return known[observation]()
     raise ValueError(
@@ -68,22 +64,22 @@ def observation_named(name: str) -> type[Observation]:
     Raises
     ------
     ValueError
-        The name is not known.
+        The name is unknown.
     """
     if name not in Observation.laws:
         raise ValueError(
-            f"observation: got {name!r}, known are {sorted(Observation.laws)}; run the definition "
-            "of a law of your own first."
+            f"observation: got {name!r}, known are {sorted(Observation.laws)}; define a custom "
+            "observation model before it is used."
         )
     return Observation.laws[name]
 
 
 def observation_of(variable: TensorVariable) -> Observation | None:
-    """Return the observation model of a PyMC variable, None if it is of no known kind."""
+    """Return the observation model of a PyMC variable, None if there is no known one."""
     op = None if variable.owner is None else variable.owner.op
-    for observation in reversed(Observation.laws.values()):
-        if isinstance(op, observation.rv_type):
-            found = observation.read(variable)
+    for kind in reversed(Observation.laws.values()):
+        if isinstance(op, kind.rv_type):
+            found = kind.read(variable)
             if found is not None:
                 return found
     return None

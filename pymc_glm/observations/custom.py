@@ -1,4 +1,4 @@
-"""Log densities of observation models that users write."""
+"""Log densities of custom observation models."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from pymc_glm.kernels.likelihood import CUSTOM, Likelihood
 
 __all__ = ["log_concave"]
 
-_PSI = np.linspace(-4.0, 4.0, 17)  # where densities are looked at
+_PSI = np.linspace(-4.0, 4.0, 17)  # where densities are checked
 _MOST_COUNTS = 20
 _STEP = 1e-4
 
@@ -20,31 +20,31 @@ def log_concave(
     counts: NDArray,
     shape: ArrayLike = 1.0,
 ) -> Likelihood:
-    """Return a law as the samplers know it, from its log density in psi.
+    """Return the likelihood of a custom observation model, from its log density in psi.
 
-    For the method `Observation.likelihood` of a law of your own. The samplers rely on concavity:
-    edges and weights are proposed from modes and curvatures.
+    For the method `Observation.likelihood`. The samplers rely on concavity: edges and weights are
+    proposed from modes and curvatures.
 
     Parameters
     ----------
     density : callable
-        From (count, psi, shape), three floats, to the log density up to terms without psi, its
-        first derivative in psi and minus the second. Compiled by Numba: use ``math``. It has to be
-        finite for any psi.
+        Takes (count, psi, shape), three floats; returns the log density up to terms without psi,
+        its first derivative in psi and minus the second. Compiled by Numba: use ``math``. It has to
+        be finite for any psi.
     counts : array, shape (post, time)
     shape : float or array (post,)
-        A number of each neuron that the density may use.
+        The dispersion of each neuron, a number that the density may use.
 
     Returns
     -------
     Likelihood
-        The law of these counts, for the kernels.
+        For the kernels.
 
     Raises
     ------
     ValueError
-        For some count and psi the density is not finite or not concave, or a derivative is not that
-        of the density.
+        For some count and psi, the density is not finite or not concave, or a derivative is not
+        that of the density.
 
     Examples
     --------
@@ -69,12 +69,13 @@ def _check(density: Callable, counts: NDArray, shape: float) -> None:
                 raise ValueError(f"density: {here} {at}; give finite numbers for any psi.")
             if here[2] < 0:
                 raise ValueError(
-                    f"density: minus its second derivative is {here[2]:g} {at}; it has to be "
-                    "concave in psi."
+                    f"density: minus its second derivative is {here[2]:g} {at}; give a "
+                    "log density that is concave in psi."
                 )
             for what, k in (("first derivative", 0), ("minus the second derivative", 1)):
                 slope = (high[k] - low[k]) / (2 * _STEP) * (1 if k == 0 else -1)
                 if abs(slope - here[k + 1]) > 1e-3 * (1 + abs(slope)):
                     raise ValueError(
-                        f"density: {what} {at} is {here[k + 1]:g}, by differences {slope:g}."
+                        f"density: {what} {at} is {here[k + 1]:g}, but {slope:g} by "
+                        "finite differences; correct it."
                     )

@@ -19,8 +19,8 @@ from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, hyperparame
 
 __all__ = ["Gaussian"]
 
-_ALPHA, _BETA = 2.0, 1.0  # of the default prior of the variance: mean 1, heavy above
-_SMALL, _LARGE = 0.1, 10.0  # standard deviations for which the default priors are made
+_ALPHA, _BETA = 2.0, 1.0  # of the default prior of the variance: mean 1, heavy upper tail
+_SMALL, _LARGE = 0.1, 10.0  # standard deviations that the default priors suit
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,8 @@ class Gaussian(Observation):
 
     .. math:: y \sim \mathrm{Normal}(\psi, \sigma)
 
-    Neurons act on each other by the past of their traces: a vector autoregression with edges. The
-    default priors are made for traces in units of their standard deviation, each about its mean.
+    Neurons act on each other through the past of their traces: a vector autoregression with edges.
+    The default priors suit traces with mean 0 and standard deviation 1.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ class Gaussian(Observation):
 
     @classmethod
     def read(cls, variable: TensorVariable) -> Self:
-        """Return the law, its variance an array where it is known, else the random variable."""
+        """Return the observation model; its variance is an array if fixed, else a variable."""
         variance = _variance(variable)
         while variance.owner is not None and len(variance.owner.inputs) == 1:
             (variance,) = variance.owner.inputs
         return cls(np.ravel(variance.data) if isinstance(variance, Constant) else variance)
 
     def check(self, counts: NDArray, neurons: list[str], bin_width: float) -> None:
-        """Warn of traces that are not in units of their standard deviation."""
+        """Warn about traces that are not standardised."""
         spread, mean = counts.std(axis=0), counts.mean(axis=0)
         odd = (spread < _SMALL) | (spread > _LARGE) | (np.abs(mean) > 3 * np.maximum(spread, 1.0))
         if odd.any():
@@ -75,7 +75,7 @@ class Gaussian(Observation):
             warnings.warn(
                 f"counts: the trace of neuron {neurons[n]!r} has the mean {mean[n]:.3g} and the "
                 f"standard deviation {spread[n]:.3g} ({odd.sum()} such traces); the default priors "
-                "are for traces about 0 in units of their standard deviation.",
+                "suit traces with mean 0 and standard deviation 1.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -110,11 +110,11 @@ class Gaussian(Observation):
         return None if isinstance(self.noise_variance, np.ndarray) else 1.0 / _variance(variable)
 
     def likelihood(self, counts: NDArray) -> Likelihood:
-        """Return the Gaussian law, its shape the precision of the noise."""
+        """Return the Gaussian likelihood; its dispersion is the precision of the noise."""
         known = isinstance(self.noise_variance, np.ndarray | float | int)
         precision = 1.0 / np.asarray(self.noise_variance if known else _BETA, dtype=float)
-        shape = np.array(np.broadcast_to(precision, (len(counts),)))
-        return Likelihood(GAUSSIAN, counts, shape, 0.0)
+        dispersion = np.array(np.broadcast_to(precision, (len(counts),)))
+        return Likelihood(GAUSSIAN, counts, dispersion, 0.0)
 
     @classmethod
     def log_constant(cls, counts: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
@@ -124,7 +124,7 @@ class Gaussian(Observation):
 
     @classmethod
     def suited_parameter(cls, counts: NDArray[np.float64], known: float) -> float:
-        """Return their variance."""
+        """Return the variance of the values."""
         return float(counts.var())
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Counts of a bin that are bounded: Bernoulli and binomial."""
+"""Bounded counts: Bernoulli and binomial."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -12,6 +12,7 @@ from pytensor.tensor.random.basic import BernoulliRV, BinomialRV
 from pytensor.tensor.variable import TensorVariable
 from scipy.special import expit, gammaln, logit
 
+from pymc_glm.arguments import as_whole_number
 from pymc_glm.kernels.likelihood import LOGISTIC, Likelihood
 from pymc_glm.observations.observation import Observation, first_bin
 
@@ -25,12 +26,12 @@ class _Logistic(Observation):
     psi_unit: ClassVar[str] = "log-odds"
 
     def likelihood(self, counts: NDArray) -> Likelihood:
-        """Return the logistic law with b = trials (Polson, Scott & Windle 2013, section 2)."""
+        """Return the logistic likelihood, b = trials (Polson, Scott & Windle 2013, section 2)."""
         return Likelihood(LOGISTIC, counts, np.full(len(counts), float(self.trials)), 0.0)
 
     @classmethod
     def log_constant(cls, counts: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
-        """Return the logarithms of the numbers of ways."""
+        """Return the log binomial coefficients."""
         trials = np.atleast_1d(parameter)
         y = counts[:, None]
         return gammaln(trials + 1.0) - gammaln(y + 1.0) - gammaln(trials - y + 1.0)
@@ -72,7 +73,7 @@ class Bernoulli(_Logistic):
 
     @classmethod
     def read(cls, variable: TensorVariable) -> Self:
-        """Return the law."""
+        """Return the observation model."""
         return cls()
 
     def check(self, counts: NDArray, neurons: list[str], bin_width: float) -> None:
@@ -83,8 +84,8 @@ class Bernoulli(_Logistic):
                 f"counts: {several.sum()} of {several.size} bins hold more than one spike "
                 f"{first_bin(several, counts, neurons)} and observation='bernoulli' allows at most "
                 f"one; use a bin_width below {bin_width:g} s, count such bins as one spike by "
-                "counts.clip(max=1) where they are few, or model several spikes in a bin by a "
-                f"binomial law, observation=pymc_glm.Binomial({counts.max()})."
+                "counts.clip(max=1) if they are few, or allow several spikes in a bin by "
+                f"observation=pymc_glm.Binomial({counts.max()})."
             )
 
     def distribution(self, name: str, psi: TensorVariable, **kwargs: Any) -> TensorVariable:
@@ -99,10 +100,10 @@ class Bernoulli(_Logistic):
 
 @dataclass(frozen=True)
 class Binomial(_Logistic):
-    """Counts of a bin binomial, n_trials with probability sigmoid(psi) each.
+    """Binomial counts: n_trials, each a spike with probability sigmoid(psi).
 
-    For several spikes in a bin where a refractory period bounds their number, or for the pooled
-    spikes of n_trials like neurons.
+    For several spikes in a bin, of which a refractory period bounds the number, or for the pooled
+    spikes of n_trials similar neurons.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ class Binomial(_Logistic):
     Raises
     ------
     ValueError
-        n_trials is no whole number of at least 1.
+        n_trials is not a whole number of at least 1.
 
     Examples
     --------
@@ -130,13 +131,11 @@ class Binomial(_Logistic):
     rv_type: ClassVar[type] = BinomialRV
 
     def __post_init__(self) -> None:
-        n = self.n_trials
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise ValueError(f"n_trials: got {n!r}, allowed are whole numbers of at least 1.")
+        as_whole_number(self.n_trials, "n_trials")
 
     @classmethod
     def with_parameter(cls, value: Any) -> Self:
-        """Return the law of so many trials."""
+        """Return the observation model with this number of trials."""
         return cls(int(value))
 
     @property
@@ -151,7 +150,7 @@ class Binomial(_Logistic):
 
     @classmethod
     def read(cls, variable: TensorVariable) -> Self | None:
-        """Return the law if the number of trials is one known number."""
+        """Return the observation model if all neurons have one known number of trials."""
         n = variable.owner.op.dist_params(variable.owner)[0]
         while n.owner is not None and len(n.owner.inputs) == 1:  # more dimensions, another type
             (n,) = n.owner.inputs

@@ -1,4 +1,4 @@
-"""Counts that vary more than Poisson ones: negative binomial."""
+"""Counts more variable than Poisson: negative binomial."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -19,27 +19,26 @@ from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, hyperparame
 
 __all__ = ["NegativeBinomial"]
 
-_POISSON = 1e6  # a dispersion at which counts are as good as Poisson
+_POISSON = 1e6  # a dispersion at which counts are practically Poisson
 _SHAPE, _RATE = 2.0, 0.5  # of the default prior of the dispersion: mean 4
 
 
 @dataclass(frozen=True, eq=False)
 class NegativeBinomial(Observation):
-    r"""Counts with mean r exp(psi) and variance mean + mean^2 / r, of dispersion r.
+    r"""Counts with mean r exp(psi) and variance mean + mean^2 / r, where r is the dispersion.
 
     .. math:: y \sim \mathrm{NB}(r, \mathrm{sigmoid}(\psi)), \qquad
         p(y) \propto \frac{\Gamma(y + r)}{\Gamma(r)}
         \frac{\exp(\psi)^y}{(1 + \exp \psi)^{y + r}}
 
-    Weights are changes of the log rate. The larger r, the closer to Poisson counts.
+    Weights are changes of the log rate. The larger r, the closer counts are to Poisson.
 
     Parameters
     ----------
     dispersion : number, array (post,), PyMC distribution or "learned"
         r of each neuron, above 0. By default learned, Gamma(2, 0.5), in the posterior as
-        ``dispersion`` (post); a gamma prior is drawn from its conditional by `DispersionGibbs`, any
-        other by ``pm.NUTS``, which is slow. One scalar distribution serves all neurons, each with a
-        value of its own.
+        ``dispersion`` (post); with a gamma prior it is drawn by `DispersionGibbs`, with any other
+        by ``pm.NUTS``, which is slow. A scalar distribution is the prior of every neuron's value.
 
     Examples
     --------
@@ -59,7 +58,7 @@ class NegativeBinomial(Observation):
 
     @classmethod
     def read(cls, variable: TensorVariable) -> Self:
-        """Return the law, its dispersion an array where it is known, else the random variable."""
+        """Return the observation model; its dispersion is an array if fixed, else a variable."""
         n, _ = variable.owner.op.dist_params(variable.owner)
         while n.owner is not None and len(n.owner.inputs) == 1:  # more dimensions, another type
             (n,) = n.owner.inputs
@@ -71,7 +70,7 @@ class NegativeBinomial(Observation):
             self._registered(len(neurons))
 
     def _registered(self, n_neurons: int) -> TensorVariable:
-        """Return the dispersion, (post,), known to the model in context if it is learned."""
+        """Return the dispersion, (post,), registered with the model in context if it is learned."""
         return hyperparameter(
             "dispersion",
             self.dispersion,
@@ -103,7 +102,7 @@ class NegativeBinomial(Observation):
         return None if isinstance(self.dispersion, np.ndarray) else _dispersion(variable)
 
     def likelihood(self, counts: NDArray) -> Likelihood:
-        """Return the logistic law with b = y + r."""
+        """Return the logistic likelihood with b = y + r."""
         typical = np.broadcast_to(self._typical(), (len(counts),))
         return Likelihood(LOGISTIC, counts, np.array(typical), 1.0)
 
@@ -115,7 +114,7 @@ class NegativeBinomial(Observation):
 
     @classmethod
     def suited_parameter(cls, counts: NDArray[np.float64], known: float) -> float:
-        """Return the dispersion that makes their variance, mean + mean^2 / r."""
+        """Return the dispersion with which mean + mean^2 / r is the variance of the counts."""
         mean = counts.mean()
         return float(mean**2 / (counts.var() - mean)) if counts.var() > mean > 0 else _POISSON
 
@@ -134,7 +133,7 @@ class NegativeBinomial(Observation):
         return np.log(np.asarray(rate) * bin_width / self._typical())
 
     def _typical(self) -> NDArray[np.float64]:
-        """Return the dispersion, where it is learned one that the prior favours."""
+        """Return the dispersion; if it is learned, a value typical of the prior."""
         if isinstance(self.dispersion, str):
             return np.array(_SHAPE / _RATE)
         if isinstance(self.dispersion, TensorVariable):

@@ -1,4 +1,4 @@
-"""What an observation model tells builders, steps and criticism."""
+"""What builders, step methods and criticism need to know of an observation model."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
@@ -15,11 +15,11 @@ __all__ = ["Observation", "first_bin"]
 
 
 class Observation(ABC):
-    """NeuronLikelihood of the counts given the activation.
+    """Distribution of the counts given the activation.
 
-    A subclass with a `name` is known from its definition on: builders take an instance, steps find
-    the law of a model by `rv_type` and `read`, those defined last first. docs/observations.md has
-    one written out.
+    A subclass with a `name` is known as soon as it is defined. Builders take an instance; steps
+    find the observation model of a PyMC model by `rv_type` and `read`, trying the last defined
+    first. docs/observations.md has an example.
 
     Examples
     --------
@@ -31,12 +31,12 @@ class Observation(ABC):
     laws: ClassVar[dict[str, type["Observation"]]] = {}  # by name
     name: ClassVar[str]
     rv_type: ClassVar[type]
-    parameter_name: ClassVar[str | None] = None  # of the law's own parameter, in model and tree
+    parameter_name: ClassVar[str | None] = None  # name of its parameter, if any, in model and tree
     most: float = np.inf  # largest mean count of a bin
-    psi_unit: ClassVar[str] = "psi"  # of activations, biases and weights, for labels of axes
-    whole: ClassVar[bool] = True  # whether it is counts 0, 1, 2, ...
-    typical_rate: ClassVar[float] = 5.0  # Hz, around which the default prior of the biases stands
-    effect: ClassVar[float | None] = None  # of one unit, summed over bins; None: by the bin width
+    psi_unit: ClassVar[str] = "psi"  # of activations, biases and weights, for axis labels
+    whole: ClassVar[bool] = True  # whether values are counts 0, 1, 2, ...
+    typical_rate: ClassVar[float] = 5.0  # Hz, the centre of the default prior of the biases
+    effect: ClassVar[float | None] = None  # of one unit, summed over bins; None: from the bin width
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -46,15 +46,15 @@ class Observation(ABC):
     @classmethod
     @abstractmethod
     def read(cls, variable: TensorVariable) -> Self | None:
-        """Return the law of a PyMC variable of `rv_type`, None if its parameters are not known."""
+        """Return the observation model of a variable of `rv_type`, None if it is not this one."""
 
     def check(self, counts: NDArray, neurons: list[str], bin_width: float) -> None:
-        """Raise ValueError if some counts are impossible under this law.
+        """Raise ValueError if some counts are impossible.
 
         Parameters
         ----------
         counts : array of int, shape (time, neuron)
-            Zero in bins that are no data; of traces, the bins that are data alone.
+            Zero in bins that are not data; of traces, only the bins that are data.
         neurons : list of str
         bin_width : float
             Seconds.
@@ -63,26 +63,26 @@ class Observation(ABC):
         if above.any():
             raise ValueError(
                 f"counts: {above.sum()} of {above.size} bins hold more than {self.most:g} spikes "
-                f"{first_bin(above, counts, neurons)}, the most that {self.name} counts can be; "
+                f"{first_bin(above, counts, neurons)}, the largest possible {self.name} count; "
                 f"use a smaller bin_width than {bin_width:g} s."
             )
 
     @abstractmethod
     def distribution(self, name: str, psi: TensorVariable, **kwargs: Any) -> TensorVariable:
-        """Return the PyMC variable of the counts, its parameters registered with the model."""
+        """Return the PyMC variable of the counts, and register its parameters with the model."""
 
     def containers(self) -> dict[str, Any]:
-        """Return what of the law's parameters the model holds as data, by name."""
+        """Return the parameters that the model holds as data, by name."""
         return {}
 
     @classmethod
     def with_parameter(cls, value: Any) -> Self:
-        """Return the law with its own parameter known, see `parameter_name`.
+        """Return the observation model with a known parameter, see `parameter_name`.
 
         Parameters
         ----------
         value : float or array (post,)
-            Not looked at where the law has none.
+            Ignored if there is no parameter.
         """
         return cls() if cls.parameter_name is None else cls(value)  # type: ignore[call-arg]
 
@@ -92,19 +92,19 @@ class Observation(ABC):
 
     @property
     def learned(self) -> TensorVariable | None:
-        """The random variable of the law's own parameter, None if it is fixed or there is none."""
+        """The random variable of the parameter, None if it is fixed or there is none."""
         return None
 
     def parameter(self, variable: TensorVariable) -> TensorVariable | None:
-        """Return the shape of `likelihood` as the model learns it, None if it is fixed."""
+        """Return the dispersion of `likelihood` as a learned variable, None if it is fixed."""
         return None
 
     @abstractmethod
     def likelihood(self, counts: NDArray) -> Likelihood:
-        """Return the law as the kernels know it; counts have shape (post, time)."""
+        """Return the observation model of counts (post, time) in the form that the kernels use."""
 
     def empty_likelihood(self, n_posts: int) -> Likelihood:
-        """Return the observation model as the kernels know it, of post neurons without bins."""
+        """Return the form that the kernels use, of post neurons without bins."""
         return self.likelihood(np.empty((n_posts, 0), dtype=np.int64))
 
     @classmethod
@@ -113,13 +113,13 @@ class Observation(ABC):
     ) -> NDArray[np.float64]:
         """Return the terms of the log density without psi, which `likelihood` leaves out.
 
-        By default what PyMC's density of the law's variable at psi = 0 has beyond `likelihood`.
+        By default the difference of PyMC's log density and that of `likelihood` at psi = 0.
 
         Parameters
         ----------
         counts : array, shape (value,)
         parameter : float or array (draw,)
-            The law's own parameter, see `parameter_name`.
+            See `parameter_name`.
 
         Returns
         -------
@@ -135,22 +135,22 @@ class Observation(ABC):
         known = observation.likelihood(values.T)
         zero, buffer = np.zeros(1), np.empty(1)
         for post in range(n):
-            own = neuron_likelihood(known, post)
+            neuron = neuron_likelihood(known, post)
             for i in range(counts.size):
-                density[i, post] -= log_likelihood(own, values[i : i + 1, post], zero, buffer)
+                density[i, post] -= log_likelihood(neuron, values[i : i + 1, post], zero, buffer)
         return np.asarray(density)
 
     @classmethod
     def suited_parameter(cls, counts: NDArray[np.float64], known: float) -> float:
-        """Return the law's own parameter that suits counts of a constant rate.
+        """Return a parameter that suits counts of a constant rate.
 
-        By default the one that is known.
+        By default the known one.
 
         Parameters
         ----------
         counts : array, shape (time,)
         known : float
-            A value of it.
+            A value of the parameter.
         """
         return known
 
@@ -164,19 +164,19 @@ class Observation(ABC):
         psi : array
             Activation.
         parameter : float or array that broadcasts to psi
-            The law's own parameter, see `parameter_name`.
+            See `parameter_name`.
         """
 
     @staticmethod
     def variances(mean: NDArray[np.float64], parameter: Any) -> NDArray[np.float64]:
-        """Return variances of counts, not a number where the law does not say.
+        """Return variances of counts; NaN by default.
 
         Parameters
         ----------
         mean : array
             Mean counts.
         parameter : float or array that broadcasts to mean
-            The law's own parameter, see `parameter_name`.
+            See `parameter_name`.
         """
         return np.full(np.shape(mean), np.nan)
 
@@ -184,11 +184,11 @@ class Observation(ABC):
     def activation(self, rate: NDArray[np.float64], bin_width: float) -> NDArray[np.float64]:
         """Return the activation whose mean count is rate (Hz) times bin_width (s).
 
-        Where parameters of the law are learned, for a typical value of them.
+        If the parameter is learned, for a typical value of it.
         """
 
 
 def first_bin(wrong: NDArray[np.bool_], counts: NDArray, neurons: list[str]) -> str:
-    """Say where the first wrong bin is."""
+    """Describe the first wrong bin, for a message."""
     where, who = np.argwhere(wrong)[0]
     return f"(first: neuron {neurons[who]!r}, bin {where}, {counts[where, who]} spikes)"

@@ -1,4 +1,4 @@
-"""Counts of any size: Poisson."""
+"""Unbounded counts: Poisson."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -19,9 +19,9 @@ __all__ = ["Poisson"]
 
 @dataclass(frozen=True)
 class Poisson(Observation):
-    """Poisson counts with mean exp(psi), in a bin.
+    """Poisson counts with mean exp(psi) in a bin.
 
-    Weights are changes of the log rate. There is no Pólya-gamma augmentation of this law.
+    Weights are changes of the log rate. There is no Pólya-gamma augmentation for them.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class Poisson(Observation):
 
     @classmethod
     def read(cls, variable: TensorVariable) -> Self:
-        """Return the law."""
+        """Return the observation model."""
         return cls()
 
     def distribution(self, name: str, psi: TensorVariable, **kwargs: Any) -> TensorVariable:
@@ -50,7 +50,7 @@ class Poisson(Observation):
         return pt.log(variable.owner.op.dist_params(variable.owner)[0])
 
     def likelihood(self, counts: NDArray) -> Likelihood:
-        """Return the Poisson law."""
+        """Return the Poisson likelihood."""
         return Likelihood(POISSON, counts, np.ones(len(counts)), 0.0)
 
     @classmethod

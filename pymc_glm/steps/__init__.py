@@ -2,12 +2,12 @@
 
 from pymc.step_methods import STEP_METHODS
 
-from pymc_glm.steps.blocks import BlockGibbs
-from pymc_glm.steps.dispersion import DispersionGibbs
+from pymc_glm.steps.block_gibbs import BlockGibbs
+from pymc_glm.steps.dispersion_gibbs import DispersionGibbs
 from pymc_glm.steps.edge_metropolis import EdgeMetropolis
 from pymc_glm.steps.network_nuts import NetworkNUTS
-from pymc_glm.steps.noise import NoiseGibbs
-from pymc_glm.steps.polya_gamma import PolyaGammaGibbs
+from pymc_glm.steps.noise_gibbs import NoiseGibbs
+from pymc_glm.steps.polya_gamma_gibbs import PolyaGammaGibbs
 from pymc_glm.steps.weight_hmc import WeightHMC
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What a variable of block labels decides on, read from the model's graph."""
+"""What depends on a variable of block labels, read from the model's graph."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,6 @@ import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pymc.blocking import PointType
-from pymc.pytensorf import compile as pymc_compile
 from pytensor.graph.replace import vectorize_graph
 from pytensor.graph.traversal import ancestors, walk
 from pytensor.scalar.basic import Switch
@@ -16,7 +15,7 @@ from pytensor.tensor.subtensor import AdvancedSubtensor
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import EdgeRV, SpikeAndSlabRV
-from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.evaluate import INTERPRETED, PointFunction
 from pymc_glm.graph.find import children
 from pymc_glm.kernels.blocks import EdgeList, list_edges, own_log_density
 
@@ -36,28 +35,28 @@ class LabelGraph(NamedTuple):
     labels: TensorVariable
     edges: TensorVariable | None  # the adjacency, if its probabilities depend on the labels
     weights: TensorVariable | None  # likewise
-    adjacency: TensorVariable | None  # also where the labels decide on weights alone
+    adjacency: TensorVariable | None  # also if only the weights depend on the labels
     tables: dict[str, TensorVariable]  # probability, mean, whitening: (K * K, ...)
-    own: dict[str, TensorVariable]  # of these, what neurons have to themselves
+    self_edges: dict[str, TensorVariable]  # by the same names, where self-edges have their own
 
     @property
     def children(self) -> list[TensorVariable]:
-        """The variables whose law depends on the labels."""
+        """Variables whose distribution depends on the labels."""
         return [v for v in (self.edges, self.weights) if v is not None]
 
 
 def unknown_use(labels: TensorVariable, what: str) -> ValueError:
-    """Return the error for a model whose labels have another conditional than ours."""
+    """Return the error for labels with a conditional that BlockGibbs does not know."""
     return ValueError(
-        f"{what}; BlockGibbs knows {labels.name!r} only as BlockEdges and BlockWeights use them "
-        "and would draw from a wrong conditional. Use these parts, or another step method."
+        f"{what}; BlockGibbs only knows {labels.name!r} as used by BlockEdges and BlockWeights, "
+        "and would draw from a wrong conditional. Use these priors, or another step method."
     )
 
 
 def _gathered(
     parameter: TensorVariable, labels: TensorVariable, what: str
 ) -> tuple[TensorVariable, TensorVariable | None]:
-    """Return the table that a parameter is gathered from, and what is on its diagonal instead."""
+    """Return the table a parameter is gathered from, and what self-edges have instead."""
 
     def knows(variable: TensorVariable) -> bool:
         return labels in ancestors([variable])
@@ -78,8 +77,8 @@ def _gathered(
         raise unknown_use(labels, f"{what} is not gathered from one table between blocks")
     op, arguments = parameter.owner.op, parameter.owner.inputs
     apart = isinstance(op, Elemwise) and isinstance(op.scalar_op, Switch)
-    own = arguments[1] if apart and not knows(arguments[1]) else None
-    return tables.pop(), own
+    of_self_edges = arguments[1] if apart and not knows(arguments[1]) else None
+    return tables.pop(), of_self_edges
 
 
 def read_labels(model: pm.Model, labels: TensorVariable) -> LabelGraph:
@@ -88,7 +87,7 @@ def read_labels(model: pm.Model, labels: TensorVariable) -> LabelGraph:
     Raises
     ------
     ValueError
-        Something does that is neither an edge nor a weight, or in another way than through tables.
+        Something other than edges and weights does, or not through tables.
     """
     found = children(labels, model)
     strangers = [
@@ -114,41 +113,43 @@ def read_labels(model: pm.Model, labels: TensorVariable) -> LabelGraph:
             parameters[name] = moment, f"the {name} of {weights.name!r}"
     read = {name: _gathered(p, labels, what) for name, (p, what) in parameters.items()}
     tables = {name: table for name, (table, _) in read.items()}
-    own = {name: apart for name, (_, apart) in read.items() if apart is not None}
-    return LabelGraph(labels, edges, weights, adjacency, tables, own)
+    self_edges = {name: apart for name, (_, apart) in read.items() if apart is not None}
+    return LabelGraph(labels, edges, weights, adjacency, tables, self_edges)
 
 
 class NetworkValues(NamedTuple):
-    """The network at a point, as one variable of labels sees it."""
+    """What the conditional of one variable of labels needs of the network at a point."""
 
     adjacency: NDArray[np.int8]  # (N, N)
     edges: tuple[EdgeList, EdgeList]
     concentration: Floats  # (K,)
     tables: dict[str, Floats]  # probability, mean, whitening: (K, K, ...)
-    own: dict[str, Floats]  # of these, what neurons have to themselves, (N, ...)
-    own_weights: Floats | None  # (N, B)
+    self_edges: dict[str, Floats]  # by the same names, where self-edges have their own, (N, ...)
+    self_weights: Floats | None  # (N, B)
 
-    def own_log_density(self) -> Floats:
-        """Return the log density of each neuron's edge to itself were it in each block, (N, K)."""
+    def self_edge_log_density(self) -> Floats:
+        """Return the log density of each neuron's self-edge, were it in each block, (N, K)."""
         n, k = len(self.adjacency), self.concentration.size
         blocks = np.arange(k)
         by_block = {
-            name: self.own[name][:, None] if name in self.own else table[blocks, blocks]
+            name: (
+                self.self_edges[name][:, None] if name in self.self_edges else table[blocks, blocks]
+            )
             for name, table in self.tables.items()
         }
-        weights = None if {"mean", "whitening"} <= self.own.keys() else self.own_weights
-        own = own_log_density(
+        weights = None if {"mean", "whitening"} <= self.self_edges.keys() else self.self_weights
+        log_density = own_log_density(
             np.diagonal(self.adjacency)[:, None] != 0,
-            None if "probability" in self.own else by_block.get("probability"),
+            None if "probability" in self.self_edges else by_block.get("probability"),
             None if weights is None else weights[:, None],
             by_block.get("mean"),
             by_block.get("whitening"),
         )
-        return np.ascontiguousarray(np.broadcast_to(own, (n, k)))
+        return np.ascontiguousarray(np.broadcast_to(log_density, (n, k)))
 
 
 class BlockNetwork:
-    """The network that one variable of labels decides on, as a function of a point.
+    """The network that depends on one variable of labels, as a function of a point.
 
     Parameters
     ----------
@@ -163,18 +164,14 @@ class BlockNetwork:
         outputs = {"concentration": concentration, "adjacency": graph.adjacency}
         if graph.weights is not None:
             outputs["weights"] = graph.weights
-        self._keys = list(outputs), list(graph.tables), list(graph.own)
-        compiled = [*outputs.values(), *graph.tables.values(), *graph.own.values()]
-        compiled = model.replace_rvs_by_values(compiled)
-        inputs = [v for v in model.value_vars if v in ancestors(compiled)]
-        self._names = [v.name for v in inputs]
-        options = {"mode": INTERPRETED} | (compile_kwargs or {})
-        self._function = pymc_compile(inputs, compiled, trust_input=True, **options)
+        self._keys = list(outputs), list(graph.tables), list(graph.self_edges)
+        variables = [*outputs.values(), *graph.tables.values(), *graph.self_edges.values()]
+        self._evaluate = PointFunction(model, variables, compile_kwargs)
 
     def __call__(self, point: PointType) -> NetworkValues:
         """Evaluate at a point (names of value variables to arrays)."""
-        values = iter(self._function(*[point[name] for name in self._names]))
-        given, tables, own = ({key: next(values) for key in keys} for keys in self._keys)
+        values = iter(self._evaluate(point))
+        given, tables, apart = ({key: next(values) for key in keys} for keys in self._keys)
         adjacency, weights = given["adjacency"], given.get("weights")
         n, k = len(adjacency), given["concentration"].size
         itself = np.arange(n)
@@ -185,7 +182,7 @@ class BlockNetwork:
             {key: table.reshape((k, k, *table.shape[1:])) for key, table in tables.items()},
             {
                 key: np.broadcast_to(value, (n, n, *tables[key].shape[1:]))[itself, itself]
-                for key, value in own.items()
+                for key, value in apart.items()
             },
             None if weights is None else weights[itself, itself],
         )
@@ -194,8 +191,7 @@ class BlockNetwork:
 class TableCells:
     """The value variables whose entries each belong to one pair of blocks, as (K, K, D) cells.
 
-    They are what a split or merge draws anew. Other hyperparameters of the tables stay as they
-    are.
+    A split or merge draws them anew. Other hyperparameters of the tables stay as they are.
 
     Parameters
     ----------
@@ -218,7 +214,7 @@ class TableCells:
     ):
         self.n_blocks = n_blocks
         self._keys = list(graph.tables)
-        apart = ancestors(list(graph.own.values()))
+        apart = ancestors(list(graph.self_edges.values()))
         candidates = {
             rv: density
             for rv in model.free_RVs
@@ -257,13 +253,10 @@ class TableCells:
         batches = [pt.tensor(shape=(None, *shape), dtype="float64") for shape in self._shapes]
         self._batched = [any(v in ancestors([o]) for v in values) for o in outputs]
         outputs = vectorize_graph(outputs, dict(zip(values, batches, strict=True)))
-        others = [v for v in model.value_vars if v in ancestors(outputs)]
-        self._others = [v.name for v in others]
-        options = {"mode": _BATCHED} | (compile_kwargs or {})
-        self._function = pymc_compile([*batches, *others], outputs, trust_input=True, **options)
+        self._evaluate = PointFunction(model, outputs, compile_kwargs, extra=batches, mode=_BATCHED)
 
     def _is_separate(self, name: str, point: PointType) -> bool:
-        """Tell whether entries of a variable reach their own pair of blocks only."""
+        """Return whether each entry of a variable affects its own pair of blocks only."""
         k = self.n_blocks
         cells = list(np.ndindex(k, k))
         points = [point]
@@ -296,13 +289,12 @@ class TableCells:
     def evaluate(self, x: Floats, point: PointType) -> tuple[dict[str, Floats], Floats]:
         """Return tables by name, (P, K, K, ...), and log prior, (P, K, K), of cells (P, K, K, D).
 
-        What the cells do not decide on is as at the point.
+        Everything else is as at the point.
         """
-        others = [point[name] for name in self._others]
         values = [
             value if batched else np.broadcast_to(value, (len(x), *value.shape))
             for value, batched in zip(
-                self._function(*self.unpack(x).values(), *others), self._batched, strict=True
+                self._evaluate(point, *self.unpack(x).values()), self._batched, strict=True
             )
         ]
         k = self.n_blocks

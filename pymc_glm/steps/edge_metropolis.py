@@ -1,4 +1,4 @@
-"""Edges and their weights by Metropolis-Hastings without augmentation, as a PyMC step method."""
+"""Metropolis-Hastings of edges and their weights without augmentation, as a PyMC step method."""
 
 from typing import Any, ClassVar
 
@@ -9,9 +9,9 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
+from pymc_glm.arguments import as_whole_number
 from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.expansion import Averages, metric_at
-from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.edge_flips import draw_flips, expansion_at, flip_edges
 from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
@@ -21,16 +21,16 @@ from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 
 __all__ = ["EdgeMetropolis"]
 
-_LOWEST = 0.1  # probability to propose an edge's presence, and its absence
+_LOWEST = 0.1  # probability of proposing an edge's presence, and its absence
 _MEMORY = 100  # iterations of the tuning over which presence and coefficients are averaged
-_SELDOM = 0.2  # probability to look at an edge that seems certain
-_MOST_VISITS = 64  # edges of a post neuron to look at in an iteration, on average
-_MOST_BESIDE = 20  # of them by Newton's steps, beside the flips on the expansion
+_SELDOM = 0.2  # probability of visiting an edge that seems certain
+_MOST_VISITS = 64  # edges of a post neuron visited in an iteration, on average
+_MOST_BESIDE = 20  # by Newton's steps, in addition to the flips on the expansion
 _NEWTON_TUNING = 6  # most Newton steps before the starts have settled
 _NEWTON = 1  # and after
-_DUE = (20, 60, 180, 540, 1620)  # iterations of the tuning that expand the log likelihood anew
-_TUNING_VISITS = 0.2  # visits by Newton's steps of edges that an early expansion serves
-_ALIKE = 0.02  # least overlap of the histories of two pre neurons that swap their edges
+_DUE = (20, 60, 180, 540, 1620)  # iterations of the tuning in which the log likelihood is expanded
+_TUNING_VISITS = 0.2  # visits by Newton's steps of edges in an early expansion
+_OVERLAPPING = 0.02  # smallest overlap of the histories of pre neurons that swap edges
 
 
 @dataclass_state
@@ -44,12 +44,12 @@ class EdgeMetropolisState(NetworkStepState):
 
 
 def _uncertain(inclusion: NDArray) -> NDArray:
-    """Return probabilities to look at edges, low where they are nearly certain."""
+    """Return probabilities of visiting edges, low for those nearly certain."""
     return (10.0 * inclusion * (1.0 - inclusion)).clip(_SELDOM, 1.0)
 
 
 def _affordable(visits: NDArray, most: int) -> NDArray:
-    """Return probabilities to look at edges that add up to what an iteration may cost."""
+    """Return probabilities of visiting edges, scaled to what an iteration may cost."""
     total = visits.sum(axis=1, keepdims=True)
     return visits * (most / np.maximum(total, most))
 
@@ -58,17 +58,17 @@ class EdgeMetropolis(NetworkStep):
     """Draw every edge together with its weights, without augmentation.
 
     The log likelihood is expanded to second order in the tuning. Flips and swaps of edges are first
-    tried on the expansion, with weights and bias integrated out; what passes is weighed on the data
-    (delayed acceptance [1]_), with the bias moving along. Early in the tuning, and always for
-    edges beyond the 100 most frequent of a post neuron, the mode and the curvature of an edge's
-    weights are found by Newton's steps; presence and weights are proposed from there, whatever the
-    edge's state (an independence sampler [2]_). Biases and the weights of edges that stay move
-    mostly through `WeightHMC`, which belongs beside it.
+    tried on the expansion, with weights and bias integrated out; those accepted there are then
+    tested on the data (delayed acceptance [1]_), together with a move of the bias. Early in the
+    tuning, and always for edges beyond the 100 most frequent of a post neuron, Newton's steps find
+    the mode and curvature of an edge's weights; presence and weights are proposed from there,
+    whatever the edge's state (an independence sampler [2]_). Biases and the weights of edges that
+    stay are moved mostly by `WeightHMC`, which should accompany this step.
 
     Parameters
     ----------
     vars : list of variables, optional
-        Adjacency, or nothing. Weights and biases change along.
+        The adjacency, the default. Weights and biases change with it.
     model : pymc.Model, optional
         By default the model in context.
     swaps : int
@@ -86,10 +86,10 @@ class EdgeMetropolis(NetworkStep):
 
     Notes
     -----
-    Where the expansion is made, how often edges are proposed present (within 0.1 to 0.9) and where
-    Newton's steps begin follow the past of the tuning; afterwards all are fixed. Statistics:
-    ``edges_on``, ``edge_flips``, ``edge_acceptance`` (of the proposals that were weighed on the
-    data), ``edge_swaps``.
+    The point of expansion, the probability of proposing an edge's presence (from 0.1 to 0.9) and
+    the start of Newton's steps adapt in the tuning and are fixed afterwards. Statistics:
+    ``edges_on``, ``edge_flips``, ``edge_acceptance`` (of proposals tested on the data),
+    ``edge_swaps``.
 
     References
     ----------
@@ -129,27 +129,28 @@ class EdgeMetropolis(NetworkStep):
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,
     ):
-        if not isinstance(swaps, int | np.integer) or swaps < 0:
-            raise ValueError(f"swaps: got {swaps!r}, allowed are whole numbers of at least 0.")
-        super().__init__(vars, model, threads, rng, compile_kwargs)
-        self._swaps = swaps
-        self._forget()
-
-    def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
+        self._swaps = as_whole_number(swaps, "swaps", at_least=0)
+        model, network = self._find(vars, model)
         if network.adjacency is None:
             raise ValueError(
                 "the model has no adjacency: all its edges are present. WeightHMC draws its "
                 "weights; leave EdgeMetropolis out."
             )
-        shared = spike_data(model, network)
-        alike = overlap(shared.value.history)
+        super().__init__(model, network, threads, rng, compile_kwargs)
+        self.condition_on(spike_data(model, network))
+        self.forget()
+
+    def condition_on(self, data: Shared[SpikeData]) -> None:
+        """Condition the step on other data, see `NetworkStep.condition_on`."""
+        self._shared = data
+        alike = overlap(data.value.history)
         groups = 0 if self._covariates is None else self._covariates.layout.n_groups
         self._not_edges = slice(-groups, None) if groups else slice(0)
         alike[self._not_edges] = alike[:, self._not_edges] = 0.0
-        self._partner = np.cumsum(np.where(alike > _ALIKE, alike**2, 0.0), axis=1)
-        return shared
+        self._partner = np.cumsum(np.where(alike > _OVERLAPPING, alike**2, 0.0), axis=1)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Forget averages, expansion and modes."""
         history, likelihood = self.data
         n_post, n_pre = len(likelihood.counts), history.n_pre
         self.tune = True
@@ -157,13 +158,8 @@ class EdgeMetropolis(NetworkStep):
         self.expansion: Any = None
         self.modes = np.zeros((n_post, n_pre, history.n_basis))
 
-    def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
-        """Start a chain with nothing learned."""
-        super().setup_chain(rng, tune, draws)
-        self._forget()
-
     def stop_tuning(self) -> None:
-        """Fix what proposals are made from."""
+        """Fix the proposals."""
         if self.tune and self.averages is not None and self.averages.seen >= _DUE[0]:
             self._expand()
         super().stop_tuning()
@@ -192,7 +188,7 @@ class EdgeMetropolis(NetworkStep):
     def _visit(
         self, prior: EdgePrior, bias: NDArray, adjacency: NDArray, weights: NDArray
     ) -> NDArray:
-        """Propose edges from Newton's steps, with the bias as it is."""
+        """Propose edges by Newton's steps, with the bias fixed."""
         visits = self._visits()
         if not visits.any():
             return np.zeros(3)
@@ -224,7 +220,7 @@ class EdgeMetropolis(NetworkStep):
         adjacency: NDArray,
         weights: NDArray,
     ) -> NDArray:
-        """Propose edges from the expansion, with the bias moving along."""
+        """Propose edges by the expansion, moving the bias too."""
         if self.expansion is None:
             return np.zeros(3)
         draws = draw_flips(self._flip_visits(), weights.shape[2], self._swaps, self.rng)
@@ -243,10 +239,10 @@ class EdgeMetropolis(NetworkStep):
         return np.sum(counted, axis=0)
 
     def _visits(self) -> NDArray:
-        """Return probabilities to look at edges by Newton's steps, none at covariates.
+        """Return probabilities of visiting edges by Newton's steps; covariates are not visited.
 
-        After the tuning, less often at edges that are nearly certain, and not at those that the
-        expansion serves.
+        After the tuning, edges that are nearly certain are visited less often, and those in the
+        expansion not at all.
         """
         inclusion = self._inclusion()
         visits = np.ones(inclusion.shape)
@@ -259,7 +255,7 @@ class EdgeMetropolis(NetworkStep):
         return _affordable(visits, _MOST_VISITS)
 
     def _flip_visits(self) -> NDArray:
-        """Return probabilities to look at edges by the expansion."""
+        """Return probabilities of visiting edges by the expansion."""
         served = self.expansion.metric.place >= 0
         served[:, self._not_edges] = False
         return _affordable(np.where(served, _uncertain(self._inclusion()), 0.0), _MOST_VISITS)

@@ -1,4 +1,4 @@
-"""NUTS for the hyperparameters of the network prior, blind to the spikes."""
+"""NUTS for the hyperparameters of the network prior, without evaluating the spikes."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ _NETWORK = EdgeRV | SpikeAndSlabRV | BaselineRV | CovariateWeightsRV
 
 
 def _reaches_spikes_through_network_only(variable: TensorVariable, model: pm.Model) -> bool:
-    """Tell whether every path from a free variable to an observed one crosses the network."""
+    """Return whether every path from a free variable to an observed one crosses the network."""
     for child in children(variable, model):
         if child in model.potentials:
             continue
@@ -57,38 +57,38 @@ def _is_network_hyperparameter(variable: TensorVariable, model: pm.Model) -> boo
 
 
 class _ModelLeftBehind:
-    """Stands for the model in worker processes; PyMC asks it where the energy is not finite."""
+    """Stand-in for the model in worker processes, which PyMC asks if the energy is not finite."""
 
     def point_logps(self) -> dict:
-        """Return nothing: which factor is to blame is not known here."""
+        """Return nothing: which factor is not finite is unknown here."""
         return {}
 
 
 class NetworkNUTS(pm.NUTS):
-    """NUTS for all that is continuous in the network prior.
+    """NUTS for all continuous variables of the network prior.
 
-    The log density is cut to the factors that involve its variables (their Markov blanket), so a
-    leapfrog step costs the same for any length of the recording; ``pm.NUTS`` would evaluate the
-    likelihood of all spikes, although given edges, weights and biases it does not depend on the
-    hyperparameters.
+    The log density is restricted to the factors that involve these variables (their Markov
+    blanket), so that the cost of a leapfrog step does not depend on the length of the recording.
+    ``pm.NUTS`` would evaluate the likelihood of all spikes, which does not depend on the
+    hyperparameters given edges, weights and biases.
 
     Parameters
     ----------
     vars : list of variables, optional
-        By default every continuous variable that reaches observed ones only through edges, weights
+        By default every continuous variable that affects observed ones only through edges, weights
         and biases.
     model : pymc.Model, optional
         By default the model in context.
     target_accept : float
-        By default 0.98: the conditional density changes with every set of edges, and narrows where
-        few are present.
+        By default 0.98: the conditional density changes with the edges, and is narrow when few are
+        present.
     **kwargs
         As for `pymc.NUTS`.
 
     Raises
     ------
     ValueError
-        There is nothing to draw, or a variable reaches observed ones by another way.
+        There is nothing to draw, or a variable affects observed ones in another way.
 
     References
     ----------
@@ -126,7 +126,7 @@ class NetworkNUTS(pm.NUTS):
         for value in chosen:
             if value not in allowed:
                 raise ValueError(
-                    f"vars: {value.name!r} reaches the data by another way than edges, weights and "
+                    f"vars: {value.name!r} affects the data other than through edges, weights and "
                     f"biases; NetworkNUTS draws {[v.name for v in allowed]}, pm.NUTS any variable."
                 )
         point = kwargs.pop("initial_point", None) or model.initial_point(0)
@@ -141,11 +141,11 @@ class NetworkNUTS(pm.NUTS):
         )
 
     def __getstate__(self) -> dict:
-        """Leave the model and its data behind: the density does not need them."""
+        """Leave out the model and its data, which the density does not need."""
         return self.__dict__ | {"_model": _ModelLeftBehind()}
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        """Travel without the model."""
+        """Pickle without the model."""
         return reduce_without_model(self)
 
     @staticmethod
@@ -155,7 +155,7 @@ class NetworkNUTS(pm.NUTS):
             return Competence.INCOMPATIBLE
         try:
             model = modelcontext(None)
-        except TypeError:  # outside the model's context PyMC does not say which model it is
+        except TypeError:  # outside the model's context, PyMC does not say which model it is
             return Competence.INCOMPATIBLE
         if var in model.free_RVs and _is_network_hyperparameter(var, model):
             return Competence.IDEAL
@@ -165,11 +165,11 @@ class NetworkNUTS(pm.NUTS):
 def _blanket_density(
     model: pm.Model, values: list, point: dict, compile_kwargs: dict | None
 ) -> ValueGradFunction:
-    """Compile the log density and its gradient, cut to the Markov blanket of the variables."""
-    own = [model.values_to_rvs[value] for value in values]
-    factors = {child for variable in own for child in children(variable, model)}
+    """Compile the log density and its gradient, restricted to the variables' Markov blanket."""
+    drawn = [model.values_to_rvs[value] for value in values]
+    factors = {child for variable in drawn for child in children(variable, model)}
     others = model.basic_RVs + model.potentials
-    blanket = own + [f for f in others if f in factors and f not in own]
+    blanket = drawn + [f for f in others if f in factors and f not in drawn]
     log_density = model.logp(vars=blanket, jacobian=True)
     inputs = {i for i in graph_inputs([log_density]) if not isinstance(i, Constant)}
     extra = {v: point[v.name] for v in model.value_vars if v in inputs and v not in values}

@@ -22,6 +22,7 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, SpikeAndSlabRV
 from pymc_glm.graph.checks import check_conditionals
 from pymc_glm.graph.covariate_groups import CovariateTerms
+from pymc_glm.graph.data import SpikeData
 from pymc_glm.graph.find import NetworkVariables, find_network, find_networks
 from pymc_glm.graph.prior import DispersionFunction, PriorFunction, relaxed
 from pymc_glm.graph.shared import Shared
@@ -37,13 +38,13 @@ _KINDS = {
     "adjacency": EdgeRV,
     "covariates": CovariateWeightsRV,
 }
-_COMES_IN, _ALL_IN = 0.1, 0.7  # of the tuning: structure comes in, and is all there
+_COMES_IN, _ALL_IN = 0.1, 0.7  # parts of the tuning between which structure is phased in
 _log = logging.getLogger("pymc_glm")
 
 
 @dataclass_state
 class NetworkStepState(StepMethodState):
-    """Where a chain is in its tuning."""
+    """How far a chain is in its tuning."""
 
     warm_up: int
     iteration: int
@@ -52,17 +53,19 @@ class NetworkStepState(StepMethodState):
 class NetworkStep(BlockedStep):
     """A step method that moves edges, weights or biases of every post neuron, given the prior.
 
-    A subclass names the kinds of variables that it draws and reads the data that its kernel needs.
+    A subclass names the kinds of variables that it draws. Its ``__init__`` finds the network by
+    `_find`, hands it down to this one, and ends with `condition_on`, where everything that is
+    computed from the data is set, and `forget`.
 
-    What the prior says of single pairs (by their blocks, positions, features) comes in gradually
-    during the tuning. Structure is random at first, and edges drawn by it would hold it where it
-    is: chains then stay in modes far below the highest. A chain that goes on from draws, where
-    structure is there already, has `gradual` set to False.
+    What the prior says about single pairs (through their blocks, positions or features) is phased
+    in during the tuning. Structure is random at first, and edges drawn under it would keep it as it
+    is: chains then stay in modes far below the highest. For a chain that continues from draws,
+    which has its structure already, `gradual` is set to False.
 
     Parameters
     ----------
-    vars : list of variables or None
-    model : pymc.Model or None
+    model : pymc.Model
+    network : NetworkVariables
     threads : int or None
     rng : seed or numpy.random.Generator
     compile_kwargs : dict or None
@@ -70,17 +73,16 @@ class NetworkStep(BlockedStep):
     Raises
     ------
     ValueError
-        The model has no network GLM, or one with terms that the kernels do not know; a variable is
-        none of those drawn here; `threads` is below 1.
+        `threads` is below 1.
     """
 
     draws: ClassVar[tuple[str, ...]]  # fields of NetworkVariables
-    gradual: bool = True  # whether structure comes in gradually
-    is_default: ClassVar[bool] = True  # whether it is chosen where the user chooses nothing
+    gradual: bool = True  # whether structure is phased in
+    is_default: ClassVar[bool] = True  # whether pm.sample chooses it by itself
     _state_class: ClassVar[type]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Make one step for each network where there are several."""
+        """Make one step for each network if there are several."""
         given = args[0] if args else kwargs.get("vars")
         model = modelcontext(kwargs.get("model"))
         try:
@@ -104,18 +106,14 @@ class NetworkStep(BlockedStep):
 
     def __init__(
         self,
-        vars: Any,
-        model: pm.Model | None,
+        model: pm.Model,
+        network: NetworkVariables,
         threads: int | None,
         rng: RandomGenerator,
         compile_kwargs: dict | None,
     ):
-        model = modelcontext(model)
-        network = find_network(model, vars)
-        found = [getattr(network, kind) for kind in self.draws]
-        self.vars = [model.rvs_to_values[rv] for rv in found if rv is not None]
-        self._check_vars(vars, model)
-        check_conditionals(model, network, type(self).__name__)
+        drawn = [rv for kind in self.draws if (rv := getattr(network, kind)) is not None]
+        self.vars = [model.rvs_to_values[rv] for rv in drawn]
         self._names = {
             kind: model.rvs_to_values[rv].name
             for kind in ("bias", "weights", "adjacency", "parameter", "covariates")
@@ -129,16 +127,40 @@ class NetworkStep(BlockedStep):
         self._threads = Threads(threads, n_posts)
         self.rng = get_random_generator(rng)
         self.warm_up = self.iteration = 0
-        self._shared = self._read(model, network)
         self._dispersion: NDArray | None = None
-        learned = network.observation.parameter(network.spikes) is not None
-        self._dispersion_at = (
-            DispersionFunction(model, network, compile_kwargs) if learned else None
-        )
+        self._dispersion_at: DispersionFunction | None = None
+        if network.observation.parameter(network.spikes) is not None:
+            self._dispersion_at = DispersionFunction(model, network, compile_kwargs)
+
+    @classmethod
+    def _find(cls, vars: Any, model: pm.Model | None) -> tuple[pm.Model, NetworkVariables]:
+        """Find the network, and check that the step draws `vars` and knows all that it involves."""
+        model = modelcontext(model)
+        network = find_network(model, vars)
+        drawn = [rv for kind in cls.draws if (rv := getattr(network, kind)) is not None]
+        given = [] if vars is None else vars if isinstance(vars, list | tuple) else [vars]
+        for variable in given:
+            if model.values_to_rvs.get(variable, variable) not in drawn:
+                raise ValueError(
+                    f"vars: got {variable.name!r}, {cls.__name__} draws "
+                    f"{[model.rvs_to_values[rv].name for rv in drawn]} and always all of them; "
+                    "leave vars out."
+                )
+        check_conditionals(model, network, cls.__name__)
+        return model, network
 
     @abstractmethod
-    def _read(self, model: pm.Model, network: NetworkVariables) -> Shared:
-        """Read the data that the kernel needs from the model's containers."""
+    def condition_on(self, data: Shared[SpikeData]) -> None:
+        """Condition the step on other data, of the same neurons, covariates and basis.
+
+        Parameters
+        ----------
+        data : Shared of SpikeData
+            History and counts, see `pymc_glm.graph.data.spike_data`.
+        """
+
+    def forget(self) -> None:
+        """Forget what the tuning has learned."""
 
     @property
     def weights_name(self) -> str:
@@ -147,17 +169,18 @@ class NetworkStep(BlockedStep):
 
     @property
     def data(self) -> Any:
-        """What the kernel reads of counts and history."""
+        """History and counts as the kernel reads them."""
         data = self._shared.value
         return data if self._dispersion is None else data.with_dispersion(self._dispersion)
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
-        """Start a chain."""
+        """Start a chain with nothing learned."""
         super().setup_chain(rng, tune, draws)
         self.warm_up, self.iteration = tune, 0
+        self.forget()
 
     def _next_prior(self, point: PointType) -> NetworkPrior:
-        """Return the network prior that the coming draw is made under."""
+        """Return the network prior for the next draw."""
         prior = self._prior(point)
         self.iteration += 1
         if self.gradual and self.iteration <= _ALL_IN * self.warm_up:
@@ -169,15 +192,6 @@ class NetworkStep(BlockedStep):
         """Return the network prior at a point (values of the model's value variables)."""
         return self._prior(point)
 
-    def _check_vars(self, vars: Any, model: pm.Model) -> None:
-        given = [] if vars is None else vars if isinstance(vars, list | tuple) else [vars]
-        for variable in given:
-            if model.rvs_to_values.get(variable, variable) not in self.vars:
-                raise ValueError(
-                    f"vars: {variable.name!r} is not among what {type(self).__name__} draws, "
-                    f"{[v.name for v in self.vars]}; it always draws all of them."
-                )
-
     @classmethod
     def competence(cls, var: TensorVariable, has_grad: bool = False) -> Competence:
         """Claim edges, weights or biases of a network GLM."""
@@ -186,16 +200,15 @@ class NetworkStep(BlockedStep):
             return Competence.INCOMPATIBLE
         if kind is BaselineRV and pm.Model.get_context(error_if_none=False) is None:
             _log.warning(
-                "call pm.sample inside the model's context (with model: ...): outside it the "
-                "hyperparameters go to pm.NUTS, which evaluates the likelihood of all spikes."
+                "call pm.sample inside the model's context (with model: ...); outside it, the "
+                "hyperparameters are left to pm.NUTS, which evaluates the likelihood of all spikes."
             )
         return Competence.IDEAL if cls.is_default else Competence.COMPATIBLE
 
     def _state(self, point: PointType) -> tuple[NDArray, NDArray, NDArray]:
         """Return copies of bias, adjacency and weights; the point may be shared with others.
 
-        Covariates stand after the pre neurons. The data are those of the point from here on: their
-        law may have a learned shape.
+        Covariates come after the pre neurons. From here on, `data` has the dispersion of the point.
         """
         if self._dispersion_at is not None:
             self._dispersion = self._dispersion_at(point)
@@ -210,7 +223,7 @@ class NetworkStep(BlockedStep):
     def _moved(
         self, point: PointType, bias: NDArray, adjacency: NDArray, weights: NDArray
     ) -> PointType:
-        """Return the point with what `_state` returned, moved."""
+        """Return the point with new values of what `_state` returned."""
         new = {"bias": bias, "adjacency": adjacency[:, : bias.size], "weights": weights}
         if self._covariates is not None:
             new["weights"], new["covariates"] = self._covariates.split(weights)
@@ -218,5 +231,5 @@ class NetworkStep(BlockedStep):
         return point | {names[k]: np.ascontiguousarray(new[k]) for k in new if k in names}
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        """Travel without the model: its data would go along and be held twice."""
+        """Pickle without the model, whose data would be held twice."""
         return reduce_without_model(self)

@@ -1,20 +1,17 @@
-"""What step methods of an observation law's own parameter have in common."""
+"""What step methods of an observation model's parameter have in common."""
 
 from typing import Any, ClassVar
 
 import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
-from pymc.blocking import PointType
 from pymc.model import modelcontext
-from pymc.pytensorf import compile as pymc_compile
 from pymc.step_methods.compound import Competence
 from pymc.util import RandomGenerator
-from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.graph.data import SpikeData, spike_data
-from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.data import SpikeData
+from pymc_glm.graph.evaluate import PointFunction
 from pymc_glm.graph.find import NetworkVariables, find_network, find_networks
 from pymc_glm.graph.shared import Shared
 from pymc_glm.steps.network_step import NetworkStep
@@ -23,43 +20,45 @@ __all__ = ["ObservationParameterStep"]
 
 
 class ObservationParameterStep(NetworkStep):
-    """A step method of the law's own parameter, whose prior is conjugate given something.
+    """A step method of the observation model's parameter, whose prior is (partly) conjugate.
 
-    A subclass names the prior that it knows.
+    A subclass names the observation model and the prior that it knows.
 
     Raises
     ------
     ValueError
-        The model has no network GLM with such a law, or the parameter has another prior.
+        The model has no network GLM with this observation model, or another prior of its parameter.
     """
 
     draws = ("parameter",)
     conjugate: ClassVar[type]  # random variable type of the prior
-    observation: ClassVar[str]  # that the parameter belongs to
+    observation: ClassVar[str]  # name of the observation model
     wanted: ClassVar[str]  # what the message asks for
 
     def __init__(
         self,
-        vars: Any,
-        model: pm.Model | None,
+        model: pm.Model,
+        network: NetworkVariables,
         threads: int | None,
         rng: RandomGenerator,
         compile_kwargs: dict | None,
     ):
-        model = modelcontext(model)
-        network = find_network(model, vars)
-        variable = network.parameter
-        if variable is None or not self._knows(network):
+        super().__init__(model, network, threads, rng, compile_kwargs)
+        parameter: Any = network.parameter
+        self._shape = model.initial_point(0)[self._names["parameter"]].shape
+        self._prior_parameters = PointFunction(
+            model, parameter.owner.op.dist_params(parameter.owner), compile_kwargs
+        )
+
+    @classmethod
+    def _find(cls, vars: Any, model: pm.Model | None) -> tuple[pm.Model, NetworkVariables]:
+        """Find the network, and check that its parameter has the prior that this step knows."""
+        if not cls._knows(find_network(modelcontext(model), vars)):
             raise ValueError(
-                f"the model has no {self.wanted}; {type(self).__name__} draws nothing else, "
-                "pm.NUTS draws a parameter with another prior."
+                f"the model has no {cls.wanted}; {cls.__name__} draws nothing else, pm.NUTS draws "
+                "a parameter with another prior."
             )
-        super().__init__(vars, model, threads, rng, compile_kwargs)
-        outputs = model.replace_rvs_by_values(list(variable.owner.op.dist_params(variable.owner)))
-        inputs = [v for v in model.value_vars if v in ancestors(outputs)]
-        self._prior_names = [v.name for v in inputs]
-        options = {"mode": INTERPRETED} | (compile_kwargs or {})
-        self._prior_at = pymc_compile(inputs, outputs, trust_input=True, **options)
+        return super()._find(vars, model)
 
     @classmethod
     def _knows(cls, network: NetworkVariables) -> bool:
@@ -70,21 +69,17 @@ class ObservationParameterStep(NetworkStep):
             and isinstance(variable.owner.op, cls.conjugate)
         )
 
-    def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
-        self._like = model.initial_point(0)[model.rvs_to_values[network.parameter].name]
-        return spike_data(model, network)
-
-    def _prior_parameters(self, point: PointType) -> list[NDArray]:
-        """Return the parameters of the prior."""
-        return self._prior_at(*[point[key] for key in self._prior_names])
+    def condition_on(self, data: Shared[SpikeData]) -> None:
+        """Condition the step on other data, see `NetworkStep.condition_on`."""
+        self._shared = data
 
     def _pooled(self, values: NDArray) -> NDArray:
-        """Sum over neurons if one parameter serves all of them."""
-        return np.sum(values, axis=0 if self._like.ndim == 0 else ())
+        """Sum over neurons if they share one parameter."""
+        return np.sum(values, axis=0 if self._shape == () else ())
 
     @classmethod
     def competence(cls, var: TensorVariable, has_grad: bool = False) -> Competence:
-        """Claim the parameter of the law if it has the conjugate prior."""
+        """Claim the parameter of the observation model if it has the conjugate prior."""
         model = pm.Model.get_context(error_if_none=False)
         if not isinstance(var.owner.op, cls.conjugate) or model is None:
             return Competence.INCOMPATIBLE

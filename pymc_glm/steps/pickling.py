@@ -1,4 +1,4 @@
-"""Step methods that travel to other processes without their model."""
+"""Step methods that are pickled without their model."""
 
 from pymc.step_methods.compound import BlockedStep
 
@@ -12,8 +12,8 @@ def _blank(kind: type) -> BlockedStep:
 def reduce_without_model(step: BlockedStep) -> tuple:
     """Pickle a step by its state alone.
 
-    ``BlockedStep`` keeps its arguments, the model among them, to be called with again when it is
-    unpickled; with the model all its data would go to every process.
+    ``BlockedStep`` keeps its arguments, the model among them, to be called again when unpickled;
+    with the model, all its data would go to every process.
     """
     state = step.__getstate__() | {"_BlockedStep__newargs": ((), {})}
     return _blank, (type(step),), state

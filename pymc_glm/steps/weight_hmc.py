@@ -1,4 +1,4 @@
-"""Biases and weights of present edges by Hamiltonian Monte Carlo, as a PyMC step method."""
+"""Hamiltonian Monte Carlo of biases and present weights, as a PyMC step method."""
 
 from typing import Any, ClassVar
 
@@ -9,9 +9,9 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
+from pymc_glm.arguments import as_probability
 from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.expansion import Averages, metric_at
-from pymc_glm.graph.find import NetworkVariables, find_network
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.hmc import Trajectories, move_weights
 from pymc_glm.kernels.prior import BiasPrior, edge_prior
@@ -23,9 +23,9 @@ __all__ = ["WeightHMC"]
 _LENGTH = 1.5  # of a trajectory, in standard deviations
 _MOST_STEPS = 12
 _LARGEST_STEP = 1.2
-_OFTEN = 0.2  # least inclusion of edges between which the metric has cross terms
+_OFTEN = 0.2  # smallest inclusion of edges that have cross terms in the metric
 _NEVER = 2.0  # the first metric, at the start of a chain, has none
-_DUE = (5, 20, 60, 180, 540, 1620)  # iterations of the tuning that compute the metric anew
+_DUE = (5, 20, 60, 180, 540, 1620)  # iterations of the tuning in which the metric is computed
 _MEMORY = 50  # iterations of the tuning over which coefficients are averaged
 
 
@@ -37,29 +37,29 @@ class WeightHMCState(NetworkStepState):
     step_size: Any
     metric: Any
     averages: Any
-    slab: Any
+    hyper: Any  # InterweavingTuning
 
 
 class WeightHMC(NetworkStep):
     """Draw bias and present weights of every post neuron jointly, without augmentation.
 
-    One trajectory for each post neuron and iteration, with the Fisher information at the
-    coefficients' mean plus the prior precision, both restricted to the present edges, for a metric.
-    Now and then another trajectory, of the hyperparameters that shape the weights alone, such as
-    their mean and scale, with all weights carried along: where the spikes tell little of single
-    weights these mix slowly given the weights, whatever draws them (interweaving [3]_).
+    Each iteration follows one trajectory for each post neuron. Its metric is the Fisher information
+    at the coefficients' mean plus the prior precision, both restricted to the present edges. Some
+    iterations add a trajectory of the hyperparameters that affect the weights alone, such as their
+    mean and scale, which carries all weights with it: given the weights, these hyperparameters mix
+    slowly if the spikes say little about single weights (interweaving [3]_).
 
     Parameters
     ----------
     vars : list of variables, optional
-        Bias and weights, or nothing.
+        Bias and weights, the default.
     model : pymc.Model, optional
         By default the model in context.
     target_accept : float
-        Mean probability of acceptance that step sizes are tuned for, between 0 and 1.
+        Mean probability of acceptance to which step sizes are tuned, between 0 and 1.
     interweave : float
-        Share of the iterations, 0 to 1, with a trajectory of hyperparameters; 0 where the prior of
-        the weights is fixed.
+        Fraction of iterations, 0 to 1, with a trajectory of hyperparameters. There are none if the
+        prior of the weights is fixed.
     threads : int, optional
         As for `PolyaGammaGibbs`.
     rng, initial_point, compile_kwargs
@@ -69,12 +69,12 @@ class WeightHMC(NetworkStep):
     ------
     ValueError
         The model has no network GLM, or terms that the kernel does not know; `threads` is below 1;
-        `target_accept` is not between 0 and 1 or `interweave` not within 0 to 1.
+        `target_accept` is not between 0 and 1, or `interweave` not from 0 to 1.
 
     Notes
     -----
-    In the tuning step sizes follow the acceptance and the metric is computed anew, at iterations
-    that grow apart; afterwards both are fixed. Statistics: ``weight_acceptance`` (mean probability
+    In the tuning, step sizes adapt to the acceptance, and the metric is recomputed at growing
+    intervals; afterwards both are fixed. Statistics: ``weight_acceptance`` (mean probability
     over post neurons), ``weight_step_size`` (mean, in standard deviations), ``slab_acceptance`` (of
     the trajectory of hyperparameters, NaN without one).
 
@@ -116,32 +116,28 @@ class WeightHMC(NetworkStep):
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,
     ):
-        if not 0 < target_accept < 1:
-            raise ValueError(f"target_accept: got {target_accept!r}, allowed is between 0 and 1.")
+        self._target = as_probability(target_accept, "target_accept")
         if not 0 <= interweave <= 1:
-            raise ValueError(f"interweave: got {interweave!r}, allowed is from 0 to 1.")
-        super().__init__(vars, model, threads, rng, compile_kwargs)
-        self._target = target_accept
-        model = pm.modelcontext(model)
-        network = find_network(model, vars)
-        self._slab = Interweaving(model, network, self._threads, self.data, compile_kwargs)
+            raise ValueError(f"interweave: got {interweave!r}, allowed are numbers from 0 to 1.")
         self._interweave = interweave
-        self._forget()
+        model, network = self._find(vars, model)
+        super().__init__(model, network, threads, rng, compile_kwargs)
+        self.interweaving = Interweaving(model, network, self._threads, compile_kwargs)
+        self.condition_on(spike_data(model, network))
+        self.forget()
 
-    def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
-        return spike_data(model, network)
+    def condition_on(self, data: Shared[SpikeData]) -> None:
+        """Condition the step on other data, see `NetworkStep.condition_on`."""
+        self._shared = data
+        self.interweaving.condition_on(data.value)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Forget step sizes, metric, averages, and how to move hyperparameters."""
         self.tune = True
         self.step_size = np.full(len(self.data.likelihood.counts), 0.3)
         self.metric: Any = None
         self.averages: Any = None
-        self.slab: Any = None
-
-    def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
-        """Start a chain with nothing learned."""
-        super().setup_chain(rng, tune, draws)
-        self._forget()
+        self.hyper: Any = None
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Move every post neuron's bias and weights along one trajectory."""
@@ -173,33 +169,33 @@ class WeightHMC(NetworkStep):
             gain = min(1.0, 3.0 / np.sqrt(self.averages.seen))
             larger = self.step_size * np.exp(gain * (acceptance - self._target))
             self.step_size = larger.clip(0.01, _LARGEST_STEP)
-        values, slab_acceptance = self._move_slab(point, bias, adjacency, weights)
+        values, hyper_acceptance = self._move_hyperparameters(point, bias, adjacency, weights)
         stats = {
             "weight_acceptance": float(acceptance.mean()),
             "weight_step_size": float(self.step_size.mean()),
-            "slab_acceptance": slab_acceptance,
+            "slab_acceptance": hyper_acceptance,
         }
         return self._moved(point | values, bias, adjacency, weights), [stats]
 
-    def _move_slab(
+    def _move_hyperparameters(
         self, point: PointType, bias: NDArray, adjacency: NDArray, weights: NDArray
     ) -> tuple[PointType, float]:
-        """Move hyperparameters with all weights."""
-        if not self._slab.names:
+        """Move hyperparameters together with all weights."""
+        moves, n_pre = self.interweaving, bias.size
+        if not moves.names:
             return {}, np.nan
-        slab, n_pre = self._slab, bias.size
-        if self.slab is None:
-            self.slab = InterweavingTuning.start(slab.values_at(point))
+        if self.hyper is None:
+            self.hyper = InterweavingTuning.start(moves.values_at(point))
         if self.tune:
-            self.slab = self.slab.see(slab.values_at(point))
+            self.hyper = self.hyper.see(moves.values_at(point))
             if self.averages.seen in _DUE:
-                self.slab = slab.learn_metric(
-                    self.slab, self.metric, point, adjacency[:, :n_pre], weights[:, :n_pre]
+                self.hyper = moves.learn_metric(
+                    self.hyper, self.metric, point, adjacency[:, :n_pre], weights[:, :n_pre]
                 )
-        if self.slab.lower is None or self.rng.random() >= self._interweave:
+        if self.hyper.lower is None or self.rng.random() >= self._interweave:
             return {}, np.nan
-        values, acceptance = slab.run(
-            self.slab,
+        values, acceptance = moves.run(
+            self.hyper,
             self.data,
             point,
             self.network_prior(point),
@@ -209,11 +205,11 @@ class WeightHMC(NetworkStep):
             self.rng,
         )
         if self.tune:
-            self.slab = self.slab.accept(acceptance)
+            self.hyper = self.hyper.accept(acceptance)
         return values, acceptance
 
     def _learn(self, bias: NDArray, adjacency: NDArray, weights: NDArray) -> None:
-        """Average coefficients over the recent past; compute the metric if it is time."""
+        """Average coefficients over the recent past; compute the metric when due."""
         if self.averages is None:
             self.averages = Averages.start(bias, adjacency, weights)
         elif not self.tune:

@@ -96,7 +96,7 @@ def calibrate(model, n_simulations, n_draws, thin, warm_up, seed):
             for step in model.steps:
                 step.stop_tuning()
         for step in tuned:
-            step._forget()
+            step.forget()
         for _ in range(warm_up):
             point = model.advance(point)
         for step in tuned:

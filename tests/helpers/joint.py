@@ -18,16 +18,11 @@ from pymc_glm.graph.covariate_groups import CovariateLayout
 from pymc_glm.graph.data import NetworkData, SpikeData, data_values, network_history
 from pymc_glm.graph.find import find_network
 from pymc_glm.graph.shared import Shared
-from pymc_glm.kernels.dispersion import count_tables
 from pymc_glm.kernels.likelihood import LOGISTIC
-from pymc_glm.kernels.noncentred import mean_history
-from pymc_glm.kernels.packing import pack_rows
-from pymc_glm.kernels.polya_gamma import augment
 from pymc_glm.kernels.simulate import Process, run, state_after
 from pymc_glm.observations import Bernoulli, Observation, observation_model
+from pymc_glm.steps import polya_gamma_gibbs
 from pymc_glm.steps.network_step import NetworkStep
-
-KAPPA_SHIFT = 0.0  # moved by the tests that plant a bug
 
 EDGES = ("dense", "bernoulli", "block", "distance", "eigen", "feature")
 WEIGHTS = ("gaussian", "block", "distance", "feature")
@@ -141,6 +136,17 @@ def learned_parts(mean=0.5, sigma=0.7):
     }
 
 
+def shift_kappa(monkeypatch, shift=0.05):
+    """Plant a bug in `PolyaGammaGibbs`: kappa is too small by `shift` in every bin."""
+    original = polya_gamma_gibbs.augment
+
+    def shifted(*arguments):
+        data = original(*arguments)
+        return data._replace(counts_product=data.counts_product - shift * data.total)
+
+    monkeypatch.setattr(polya_gamma_gibbs, "augment", shifted)
+
+
 @dataclass
 class JointModel:
     """A model, its steps, and the way from parameters to data."""
@@ -164,16 +170,8 @@ class JointModel:
         likelihood = self.observation.likelihood(observed)
         history = network_history(self.data._replace(counts=counts), self.layout)
         for step in self.steps:
-            if isinstance(step, pg.PolyaGammaGibbs):
-                data = augment(pack_rows(history), likelihood, history.n_basis)
-                shifted = data.counts_product - KAPPA_SHIFT * data.total
-                step._shared = Shared(data._replace(counts_product=shifted))
-            elif isinstance(step, NetworkStep):
-                step._shared = Shared(SpikeData(history, likelihood))
-            if isinstance(step, pg.DispersionGibbs):
-                step._at_least = count_tables(likelihood.counts)
-            if isinstance(step, pg.WeightHMC):
-                step._slab._mean_history = mean_history(history)[: counts.shape[1]]
+            if isinstance(step, NetworkStep):
+                step.condition_on(Shared(SpikeData(history, likelihood)))
 
     def simulate(self, free, rng):
         """Draw counts given parameters."""

@@ -1,4 +1,4 @@
-"""The variance of a trace's noise from its conditional, as a PyMC step method."""
+"""Gibbs sampling of the noise variance of traces, as a PyMC step method."""
 
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 from pytensor.tensor.random.basic import InvGammaRV
 
+from pymc_glm.graph.data import spike_data
 from pymc_glm.kernels.noncentred import log_likelihoods
 from pymc_glm.steps.network_step import NetworkStepState
 from pymc_glm.steps.observation_parameter import ObservationParameterStep
@@ -27,13 +28,12 @@ class NoiseGibbs(ObservationParameterStep):
     .. math:: \sigma^2_n \mid y, \psi \sim \mathrm{InverseGamma}\left(\alpha + \frac{T}{2},
         \beta + \frac{1}{2} \sum_t (y_{tn} - \psi_{tn})^2\right)
 
-    [1]_. Parameters and errors are those of `DispersionGibbs`, for ``observation="gaussian"`` with
-    an inverse gamma prior.
+    [1]_, for ``observation="gaussian"`` with an inverse gamma prior.
 
     Parameters
     ----------
     vars : list of variables, optional
-        The variance, or nothing.
+        The variance, the default.
     model : pymc.Model, optional
         By default the model in context.
     threads : int, optional
@@ -44,8 +44,8 @@ class NoiseGibbs(ObservationParameterStep):
     Raises
     ------
     ValueError
-        The model has no network GLM of traces, or one whose noise has another prior; `threads` is
-        below 1.
+        The model has no network GLM of traces with an inverse gamma prior of the noise variance;
+        `threads` is below 1.
 
     References
     ----------
@@ -79,7 +79,9 @@ class NoiseGibbs(ObservationParameterStep):
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,
     ):
-        super().__init__(vars, model, threads, rng, compile_kwargs)
+        model, network = self._find(vars, model)
+        super().__init__(model, network, threads, rng, compile_kwargs)
+        self.condition_on(spike_data(model, network))
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Draw the variances."""
@@ -90,5 +92,5 @@ class NoiseGibbs(ObservationParameterStep):
         self._threads.over_posts(log_likelihoods, *data, bias, weights, likely)
         each = np.full(bias.size, data.history.n_bins / 2.0)
         shape, rate = alpha + self._pooled(each), beta - self._pooled(likely)
-        variance = rate / self.rng.gamma(shape, 1.0, self._like.shape)
+        variance = rate / self.rng.gamma(shape, 1.0, self._shape)
         return point | {self._names["parameter"]: np.log(variance)}, [{}]

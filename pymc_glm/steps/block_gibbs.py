@@ -9,16 +9,15 @@ import pymc as pm
 from numpy.typing import NDArray
 from pymc.blocking import PointType, StatsType
 from pymc.model import modelcontext
-from pymc.pytensorf import compile as pymc_compile
 from pymc.step_methods.compound import BlockedStep, Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator, get_random_generator
-from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 from scipy.special import gammaln
 
+from pymc_glm.arguments import as_whole_number
 from pymc_glm.distributions import BlockLabelsRV, EdgeRV, SpikeAndSlabRV
-from pymc_glm.graph.evaluate import INTERPRETED
+from pymc_glm.graph.evaluate import PointFunction
 from pymc_glm.graph.find import children
 from pymc_glm.kernels.block_tables import exchange, fit_cells, log_likelihood
 from pymc_glm.kernels.blocks import make_tables, pair_sums, sweep_labels
@@ -39,20 +38,20 @@ type Floats = NDArray[np.float64]
 type Integers = NDArray[np.int64]
 
 SCREEN = 0.5  # power of the stand-in's posterior under which proposals are screened
-PRIOR_DRAWS = 200  # that the stand-in is matched to
+PRIOR_DRAWS = 200  # to which the stand-in is matched
 CHECKED_POINTS = 6
 MOST_CELLS = 2000  # evaluated for one of the two sides of a split or merge
 
 
 @dataclass_state
 class BlockGibbsState(StepMethodState):
-    """What is carried from draw to draw beside the point and the random generator."""
+    """What is carried from draw to draw besides the point and the random generator."""
 
     waiting: int
 
 
 class _Labels:
-    """One variable of labels: its conditional, and moves."""
+    """One variable of labels: its conditional and its moves."""
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class _Labels:
         self.network = BlockNetwork(model, graph, compile_kwargs)
         k = self.network(point).concentration.size
         self._cells = TableCells(model, graph, k, point, compile_kwargs)
-        # The cells' law without data: where fits begin, and what the stand-in is matched to.
+        # The cells' prior: fits start there, and the stand-in is matched to it.
         evaluate = partial(self._cells.evaluate, point=point)
         nothing = np.zeros_like(self._sums(self.network(point), point[self.name]))
         prior = fit_cells(evaluate, self._cells.pack(point), nothing[None])
@@ -98,7 +97,7 @@ class _Labels:
             values.edges,
             make_tables(**values.tables),
             values.concentration,
-            values.own_log_density(),
+            values.self_edge_log_density(),
             rng,
             sweeps,
         )
@@ -136,25 +135,25 @@ class _Labels:
 
 
 def _log_rest(values: NetworkValues, labels: Integers) -> float:
-    """Return the log density of all but distinct pairs: labels, edges of neurons to themselves."""
+    """Return the log density of labels and self-edges: all but pairs of distinct neurons."""
     concentration = values.concentration
     sizes = np.bincount(labels, minlength=concentration.size)
-    own = values.own_log_density()[np.arange(labels.size), labels]
-    return float(gammaln(concentration + sizes).sum() + own.sum())
+    self_edges = values.self_edge_log_density()[np.arange(labels.size), labels]
+    return float(gammaln(concentration + sizes).sum() + self_edges.sum())
 
 
 def _random_network(
     model: pm.Model, graph: LabelGraph, values: NetworkValues, point: PointType
 ) -> PointType:
-    """Return the values of edges and weights drawn at random, possible ones."""
+    """Return possible values of edges and weights, drawn at random."""
     rng = np.random.default_rng(1)
     labels = point[model.rvs_to_values[graph.labels].name]
     n = labels.size
     adjacency = (rng.random((n, n)) < 0.5).astype(np.int8)
     if graph.edges is not None:
         p = values.tables["probability"][labels[:, None], labels[None, :]]
-        if "probability" in values.own:
-            p[np.diag_indices(n)] = values.own["probability"]
+        if "probability" in values.self_edges:
+            p[np.diag_indices(n)] = values.self_edges["probability"]
         adjacency = (rng.random((n, n)) < p).astype(np.int8)
     drawn = {}
     if graph.adjacency in model.free_RVs:
@@ -175,12 +174,14 @@ def _check(
     point: PointType,
     log_density: Callable[[PointType], float],
 ) -> None:
-    """Raise unless differences of our log density between random points are the model's."""
+    """Raise unless our log density differs between random points as the model's does."""
     rng = np.random.default_rng(0)
     name = model.rvs_to_values[graph.labels].name
     n, k = point[name].size, cells.n_blocks
     moved = [rng.integers(0, k, n) for _ in range(CHECKED_POINTS // 2)]
-    while len(moved) < CHECKED_POINTS:  # small moves: possible ones, where some edges are certain
+    while (
+        len(moved) < CHECKED_POINTS
+    ):  # small moves, which are possible even if some edges are certain
         moved.append(np.where(rng.random(n) < 2 / n, rng.integers(0, k, n), moved[0]))
     point = point | {c: point[c] + rng.normal(0, 0.5, point[c].shape) for c in cells.names}
     point = point | {name: moved[0]}
@@ -188,10 +189,8 @@ def _check(
     points = [point | {name: labels} for labels in moved]
     points[-1] |= {c: point[c] + rng.normal(0, 0.5, point[c].shape) for c in cells.names}
     drawn = [rv for rv in model.free_RVs if model.rvs_to_values[rv].name in cells.names]
-    factors = model.logp(vars=[graph.labels, *graph.children, *drawn])
-    inputs = [v for v in model.value_vars if v in ancestors([factors])]
-    function = pymc_compile(inputs, factors, mode=INTERPRETED, trust_input=True)
-    theirs = np.array([function(*[p[v.name] for v in inputs]) for p in points])
+    factors = PointFunction(model, [model.logp(vars=[graph.labels, *graph.children, *drawn])])
+    theirs = np.array([factors(p)[0] for p in points])
     ours = np.array([log_density(p) for p in points])
     impossible = np.isneginf(ours) & np.isneginf(theirs)
     with np.errstate(invalid="ignore"):
@@ -199,7 +198,7 @@ def _check(
     if not np.all(impossible | (np.abs(differ) < 1e-6 + 1e-9 * np.abs(theirs[0]))):
         raise unknown_use(
             graph.labels,
-            f"the model's log density changes with {name!r} otherwise than through tables "
+            f"the model's log density does not depend on {name!r} through tables alone, "
             "gathered as [block of post, block of pre]",
         )
 
@@ -208,23 +207,23 @@ class BlockGibbs(BlockedStep):
     r"""Draw block labels, one at a time and by splits and merges of blocks.
 
     Each label is drawn from its exact conditional given the others, edges, weights and the tables
-    between blocks, the weights of the blocks integrated out:
+    between blocks, with the weights of the blocks integrated out:
     :math:`p(z_n = k \mid \ldots) \propto (a_k + N_k) \prod_m p(A_{nm}, w_{nm} \mid k, z_m)
-    \, p(A_{mn}, w_{mn} \mid z_m, k)`. Since labels drawn one at a time hardly leave a state in
-    which two types share a block or one is in two, each step also proposes to split a block or to
-    merge two, together with new values of the tables for these blocks [1]_ [2]_, and accepts under
-    the model's exact posterior.
+    \, p(A_{mn}, w_{mn} \mid z_m, k)`. Labels drawn one at a time
+    hardly ever leave a state in which two types share a block, or one type fills two. So each step
+    also proposes to split a block or to merge two, together with new values of the tables for these
+    blocks [1]_ [2]_, and accepts under the model's exact posterior.
 
     Parameters
     ----------
     vars : list of variables, optional
-        Block labels, or nothing: all that the model has, each in turn.
+        Block labels; by default all in the model, one after the other.
     model : pymc.Model, optional
         By default the model in context.
     sweeps : int
-        Sweeps over all labels a step. More of them do not help: what holds labels are the tables.
+        Sweeps over all labels in a step. More do not help: it is the tables that hold labels.
     split_merges : int
-        Proposals of a split or merge a step. Most are refused at a glance; 0 leaves labels where
+        Proposed splits or merges in a step. Most are rejected cheaply. With 0, labels stay where
         they happen to settle.
     rng, initial_point, compile_kwargs
         As for other PyMC step methods.
@@ -233,17 +232,17 @@ class BlockGibbs(BlockedStep):
     ------
     ValueError
         The model has no latent block labels, uses them in a way that this conditional does not
-        know, or a number is out of range.
+        cover, or a number is out of range.
 
     Notes
     -----
-    In the first quarter of the tuning of a chain labels stay as they are, until edges have settled.
+    Labels stay as they are in the first quarter of the tuning, until edges have settled.
 
     Statistics, summed over variables of labels: ``labels_moved`` (how often a label changed),
     ``blocks_used`` (number of blocks that are not empty), ``split_merges_accepted``.
 
     A split or merge also changes the value variables of the tables (``edge_probability``, ...),
-    which stay with NetworkNUTS all the same.
+    which NetworkNUTS draws as well.
 
     References
     ----------
@@ -282,26 +281,20 @@ class BlockGibbs(BlockedStep):
         compile_kwargs: dict | None = None,
     ):
         model = modelcontext(model)
-        for name, value, lowest in (("sweeps", sweeps, 1), ("split_merges", split_merges, 0)):
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not whole or value < lowest:
-                raise ValueError(
-                    f"{name}: got {value!r}, allowed are whole numbers of at least {lowest}."
-                )
+        self._sweeps = as_whole_number(sweeps, "sweeps")
+        self._split_merges = as_whole_number(split_merges, "split_merges", at_least=0)
         labels = self._chosen(vars, model)
         self.vars = [model.rvs_to_values[rv] for rv in labels]
         point = model.initial_point(0) if initial_point is None else initial_point
         self._labels = [_Labels(model, rv, point, compile_kwargs) for rv in labels]
-        self._sweeps = int(sweeps)
-        self._split_merges = int(split_merges)
         self.rng = get_random_generator(rng)
         self.waiting = 0
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
-        """Start a chain; labels stay where they are for a quarter of the tuning.
+        """Start a chain; labels stay as they are for a quarter of the tuning.
 
-        Edges are random at first. Labels drawn then would all end in one block, which tells as
-        much, before there is a network to tell them apart.
+        Edges are random at first. Labels drawn under them would all end up in one block, before
+        there is a network that tells them apart.
         """
         super().setup_chain(rng, tune, draws)
         self.waiting = tune // 4
@@ -321,13 +314,13 @@ class BlockGibbs(BlockedStep):
         for value in values:
             if value not in [model.rvs_to_values[rv] for rv in labels]:
                 raise ValueError(
-                    f"vars: {value.name!r} is no latent block labels; BlockGibbs draws "
+                    f"vars: got {value.name!r}, BlockGibbs draws latent block labels, "
                     f"{[rv.name for rv in labels]}."
                 )
         return [rv for rv in labels if model.rvs_to_values[rv] in values]
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        """Travel without the model: its data would go along and be held twice."""
+        """Pickle without the model, whose data would be held twice."""
         return reduce_without_model(self)
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
@@ -368,7 +361,7 @@ class BlockGibbs(BlockedStep):
         model = pm.Model.get_context(error_if_none=False)
         if model is not None and not any(
             isinstance(child.owner.op, EdgeRV | SpikeAndSlabRV) for child in children(var, model)
-        ):  # labels of something else than a network
+        ):  # labels of something other than a network
             return Competence.INCOMPATIBLE
         return Competence.IDEAL
 

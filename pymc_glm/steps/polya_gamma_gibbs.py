@@ -8,12 +8,11 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
-from pymc_glm.graph.data import spike_data
-from pymc_glm.graph.find import NetworkVariables
+from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.likelihood import GAUSSIAN, LOGISTIC
 from pymc_glm.kernels.packing import pack_rows
-from pymc_glm.kernels.polya_gamma import AugmentedData, augment, sweep
+from pymc_glm.kernels.polya_gamma import augment, sweep
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 
 __all__ = ["PolyaGammaGibbs"]
@@ -27,27 +26,27 @@ class PolyaGammaGibbsState(NetworkStepState):
 class PolyaGammaGibbs(NetworkStep):
     r"""Draw edges (weights integrated out), weights and biases by Pólya-gamma augmentation.
 
-    Every post neuron in turn: :math:`\omega_t \sim \mathrm{PG}(b(y_t), \psi_t)` (of a Gaussian
-    trace, the precision of the noise); every edge from
-    its conditional with the weights integrated out; then bias and active weights jointly from
-    their Gaussian conditional. Post neurons are independent and shared out over threads.
+    For every post neuron: :math:`\omega_t \sim \mathrm{PG}(b(y_t), \psi_t)` (for Gaussian traces,
+    the precision of the noise); every edge from its conditional with the weights integrated out;
+    then bias and active weights jointly from their Gaussian conditional. Post neurons are
+    independent and distributed over threads.
 
     Parameters
     ----------
     vars : list of variables, optional
-        Adjacency, weights and bias, or nothing.
+        Adjacency, weights and bias, the default.
     model : pymc.Model, optional
         By default the model in context.
     threads : int, optional
-        Threads for the post neurons of one chain. By default all cores in the main process and
-        one in a worker process of parallel chains. Draws do not depend on it.
+        Threads over the post neurons of a chain. By default all cores in the main process, one in
+        a worker process of parallel chains. Draws do not depend on it.
     rng, initial_point, compile_kwargs
         As for other PyMC step methods.
 
     Raises
     ------
     ValueError
-        The model has no network GLM, or one with terms that these conditionals do not know, or
+        The model has no network GLM, or one with terms that these conditionals do not cover;
         `threads` is below 1.
 
     Notes
@@ -87,16 +86,20 @@ class PolyaGammaGibbs(NetworkStep):
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,
     ):
-        super().__init__(vars, model, threads, rng, compile_kwargs)
-
-    def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[AugmentedData]:
-        history, likelihood = spike_data(model, network).value
-        if likelihood.family not in (LOGISTIC, GAUSSIAN):
+        model, network = self._find(vars, model)
+        data = spike_data(model, network)
+        if data.value.likelihood.family not in (LOGISTIC, GAUSSIAN):
             raise ValueError(
                 f"{network.observation.name} counts have no Pólya-gamma augmentation; draw edges "
                 "by EdgeMetropolis and biases and weights by WeightHMC, as pg.sample() does."
             )
-        return Shared(augment(pack_rows(history), likelihood, history.n_basis))
+        super().__init__(model, network, threads, rng, compile_kwargs)
+        self.condition_on(data)
+
+    def condition_on(self, data: Shared[SpikeData]) -> None:
+        """Condition the step on other data, see `NetworkStep.condition_on`."""
+        history, likelihood = data.value
+        self._shared = Shared(augment(pack_rows(history), likelihood, history.n_basis))
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Draw all of bias, weights and adjacency once."""

@@ -10,8 +10,7 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 from pytensor.tensor.random.basic import GammaRV
 
-from pymc_glm.graph.data import SpikeData
-from pymc_glm.graph.find import NetworkVariables
+from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.dispersion import (
     count_tables,
@@ -27,13 +26,13 @@ from pymc_glm.steps.observation_parameter import ObservationParameterStep
 __all__ = ["DispersionGibbs"]
 
 
-_TARGET = 0.4  # acceptance that steps are tuned for
+_TARGET = 0.4  # acceptance to which steps are tuned
 _FIRST = 0.3  # standard deviation of the first steps of the log dispersion
 
 
 @dataclass_state
 class DispersionGibbsState(NetworkStepState):
-    """What the steps have learned in the tuning."""
+    """What the Metropolis steps have learned in the tuning."""
 
     tune: bool
     tried: int
@@ -43,15 +42,15 @@ class DispersionGibbsState(NetworkStepState):
 class DispersionGibbs(ObservationParameterStep):
     """Draw the dispersion of negative binomial counts, given all activations.
 
-    From its conditional under a gamma prior, by the tables of a Chinese restaurant in each bin
-    [1]_. Given the activation the dispersion hardly moves, for the mean count is their product;
-    then follows a Metropolis step of the dispersion with the biases going along, so that mean
-    counts stay. Costs as much as three looks at the activation.
+    It is drawn from its conditional under a gamma prior, with the tables of a Chinese restaurant in
+    each bin [1]_. Given the activation it hardly moves, for the mean count is their product. So a
+    Metropolis step of dispersion and bias together follows, which keeps mean counts. The cost is
+    that of three evaluations of the activation.
 
     Parameters
     ----------
     vars : list of variables, optional
-        The dispersion, or nothing.
+        The dispersion, the default.
     model : pymc.Model, optional
         By default the model in context.
     threads : int, optional
@@ -62,12 +61,12 @@ class DispersionGibbs(ObservationParameterStep):
     Raises
     ------
     ValueError
-        The model has no network GLM of negative binomial counts, or one whose dispersion has no
-        gamma prior; `threads` is below 1.
+        The model has no network GLM of negative binomial counts with a gamma prior of the
+        dispersion; `threads` is below 1.
 
     Notes
     -----
-    The lengths of the Metropolis steps are tuned, then fixed. Statistic: ``dispersion_acceptance``.
+    Lengths of Metropolis steps are tuned, then fixed. Statistic: ``dispersion_acceptance``.
 
     References
     ----------
@@ -101,22 +100,20 @@ class DispersionGibbs(ObservationParameterStep):
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,
     ):
-        super().__init__(vars, model, threads, rng, compile_kwargs)
-        self._forget()
+        model, network = self._find(vars, model)
+        super().__init__(model, network, threads, rng, compile_kwargs)
+        self.condition_on(spike_data(model, network))
+        self.forget()
 
-    def _read(self, model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
-        shared = super()._read(model, network)
-        self._at_least = count_tables(shared.value.likelihood.counts)
-        return shared
+    def condition_on(self, data: Shared[SpikeData]) -> None:
+        """Condition the step on other data, see `NetworkStep.condition_on`."""
+        super().condition_on(data)
+        self._at_least = count_tables(data.value.likelihood.counts)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Forget the lengths of the Metropolis steps."""
         self.tune, self.tried = True, 0
-        self.log_step = np.full(self._like.shape, np.log(_FIRST))
-
-    def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
-        """Start a chain with nothing learned."""
-        super().setup_chain(rng, tune, draws)
-        self._forget()
+        self.log_step = np.full(self._shape, np.log(_FIRST))
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Draw the dispersion given the activation, then move it with the biases."""
@@ -135,7 +132,7 @@ class DispersionGibbs(ObservationParameterStep):
         shape, scale = gamma
         # r | tables ~ Gamma(shape + tables, 1 / scale + sums)
         rate = 1.0 / scale + self._pooled(sums)
-        return self.rng.gamma(shape + self._pooled(tables), 1.0 / rate, self._like.shape)
+        return self.rng.gamma(shape + self._pooled(tables), 1.0 / rate, self._shape)
 
     def _move(
         self,
@@ -146,13 +143,13 @@ class DispersionGibbs(ObservationParameterStep):
         weights: NDArray,
     ) -> tuple[NDArray, NDArray, NDArray]:
         """Move log dispersion and bias in opposite directions."""
-        step = np.exp(self.log_step) * self.rng.standard_normal(self._like.shape)
+        step = np.exp(self.log_step) * self.rng.standard_normal(self._shape)
         prior = self.network_prior(point)
         moved, moved_bias = dispersion * np.exp(step), bias - step
         change = self._log_density(gamma, prior, moved, moved_bias, weights)
         change -= self._log_density(gamma, prior, dispersion, bias, weights)
         acceptance = np.exp(np.minimum(change, 0.0))
-        accepted = self.rng.random(self._like.shape) < acceptance
+        accepted = self.rng.random(self._shape) < acceptance
         if self.tune:
             self.tried += 1
             self.log_step = self.log_step + (acceptance - _TARGET) / np.sqrt(self.tried)

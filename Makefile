@@ -1,8 +1,8 @@
-# Every target sets itself up: it finds a Python, makes .venv and installs the pinned packages.
+# Every target prepares what it needs: it finds a Python, makes .venv and installs the pinned packages.
 #
-#   PYTHON=/path/to/python   the interpreter that .venv is made with (found by itself otherwise)
-#   RECORDING=path           make demo: a recording of your own in place of the simulated networks
-#   ARGS="..."               make test, test-slow, bench: further arguments
+#   PYTHON=/path/to/python   the interpreter for .venv (found automatically otherwise)
+#   RECORDING=path           make demo: your own recording in place of the simulated networks
+#   ARGS="..."               make test, test-slow, bench, ...: further arguments
 
 export PYTHON RECORDING
 
@@ -14,29 +14,29 @@ PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto 
 	bench-retina bench-simulate bench-loo bench-imports clean venv pins
 
 help:
-	@echo "make demo        simulate two networks, fit them, compare with the truth; results in demo-output/"
-	@echo "                 (make demo RECORDING=path does the same with a recording)"
+	@echo "make demo        simulate two networks, fit them and compare with the truth; results in demo-output/"
+	@echo "                 (make demo RECORDING=path fits a recording instead)"
 	@echo "make test        the tests"
 	@echo "make test-slow   the long statistical tests"
-	@echo "make lint        ruff, mypy, and whether the pinned versions agree"
+	@echo "make lint        ruff, mypy, and a check that the pinned versions agree"
 	@echo "make docs        the documentation as a site: docs/_build/html/index.html; warnings are errors"
-	@echo "make notebooks   run the notebooks and keep their outputs (ARGS=--short: few draws, nothing kept)"
+	@echo "make notebooks   run the notebooks and keep their outputs (ARGS=--short: few draws, outputs discarded)"
 	@echo "make gallery     draw the pictures of docs/gallery.md"
-	@echo "make bench       seconds per sweep, beside the machine's floor and the published algorithm"
-	@echo "make bench-mixing   effective draws a second of the published algorithm and ours (an hour or more)"
-	@echo "make bench-dense    the same on the dense model, beside NUTS of nutpie and NumPyro (hours; ARGS)"
-	@echo "make bench-scaling  seconds and memory of an iteration by neurons and bins (half an hour)"
-	@echo "make bench-priors  block labels and positions: seconds a sweep, and a leapfrog step"
+	@echo "make bench       seconds per sweep, compared with the machine's floor and the published algorithm"
+	@echo "make bench-mixing   effective draws per second of the published algorithm and of ours (an hour or more)"
+	@echo "make bench-dense    the same on the dense model, compared with NUTS of nutpie and NumPyro (hours; ARGS)"
+	@echo "make bench-scaling  seconds and memory per iteration, by neurons and bins (half an hour)"
+	@echo "make bench-priors   block labels and positions: seconds per sweep and per leapfrog step"
 	@echo "make bench-retina RECORDING=path  network priors on a recording of the retina (an hour or more)"
-	@echo "make bench-simulate  neuron-bins simulated a second (seconds)"
-	@echo "make bench-loo      leave-one-out beside az.loo, seconds a million observations (ARGS=--full: 10 million)"
-	@echo "make bench-imports  seconds of import pymc_glm over those of import pymc"
-	@echo "make pins        solve the pinned versions anew (constraints.txt, pyproject.toml)"
-	@echo "make clean       remove .venv, demo-output and all caches"
+	@echo "make bench-simulate  neuron-bins simulated per second (seconds)"
+	@echo "make bench-loo      leave-one-out compared with az.loo, seconds per million observations (ARGS=--full: 10 million)"
+	@echo "make bench-imports  seconds for import pymc_glm on top of import pymc"
+	@echo "make pins        solve for the newest versions and pin them (constraints.txt, pyproject.toml)"
+	@echo "make clean       remove .venv, demo-output, build outputs and all caches"
 	@echo
-	@echo "Each makes .venv first if need be, with the first usable Python 3.12 to 3.14 or with PYTHON=path."
+	@echo "Each target first makes .venv if needed, with the first usable Python 3.12 to 3.14 or with PYTHON=path."
 
-# "make clean test" means in that order, under -j too.
+# "make clean test" cleans first, even with -j.
 venv: | $(filter clean,$(MAKECMDGOALS))
 	@sh .ci/make-venv
 

@@ -1,8 +1,8 @@
 """Keep the pinned versions for pip (constraints.txt) and uv (pyproject.toml) the same.
 
-Without arguments: fail unless both say the same, with one version a package and no address.
+Without arguments: fail unless both list the same exact versions, without addresses.
 With ``--solve``: install the package and all its extras into a fresh environment at the newest
-versions that go together, and write both.
+compatible versions, and write both.
 """
 
 import re
@@ -25,13 +25,13 @@ UV_BLOCK = re.compile(r"constraint-dependencies = \[\n.*?^\]\n", re.DOTALL | re.
 
 
 def read_constraints() -> list[str]:
-    """Pins of constraints.txt, in order."""
+    """Return the pins of constraints.txt, in order."""
     lines = CONSTRAINTS.read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def check() -> list[str]:
-    """What is wrong with the pins, one sentence each."""
+    """Return the problems with the pins, one sentence each."""
     pins = read_constraints()
     pyproject = tomllib.loads(PYPROJECT.read_text())
     uv_pins = pyproject["tool"]["uv"]["constraint-dependencies"]
@@ -45,7 +45,7 @@ def check() -> list[str]:
 
 
 def solve() -> None:
-    """Install everything unpinned in a fresh environment and write what came."""
+    """Install everything unpinned in a fresh environment; pin the versions installed."""
     extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)

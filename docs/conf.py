@@ -1,7 +1,7 @@
-"""Settings of Sphinx. The source folder is the repository: `make docs`.
+"""Settings of Sphinx, for `make docs`. The source folder is the whole repository.
 
-That way the notebooks, the benchmarks and the changelog are pages where they are, and links between
-files lead to the same places on the site as in the repository.
+So the notebooks, the benchmarks and the changelog are pages without being copied, and links between
+files work on the site as they do in the repository.
 """
 
 import sys
@@ -35,13 +35,13 @@ extensions = [
 ]
 templates_path = ["docs/_templates"]
 
-# Pages. Notebooks are shown as they are in the repository: `make notebooks` runs them.
+# Pages. Notebooks are shown as committed: `make notebooks` runs them.
 nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-# Docstrings. Unknown names of the package are errors; other packages' pages would need a network.
+# Docstrings. Unknown names of the package are errors; checking other packages needs a network.
 default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!pymc_glm\.).*")]

@@ -2,8 +2,8 @@
 
     make gallery
 
-The code of each picture is the code on the page. A test compares the page with this script, and
-looks that every plot of the package is in it.
+The code that draws each picture is the code on the page. A test compares the page with this script
+and checks that it contains every plot of the package.
 """
 
 import argparse
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 class Picture(NamedTuple):
-    """A picture, the code that draws it, and what to see in it."""
+    """A picture, the code that draws it, and its caption."""
 
     name: str
     title: str
@@ -43,7 +43,7 @@ fitted = counts.isel(time=slice(0, 18_000))
 options = {"draws": 250, "tune": 250, "chains": 2, "random_seed": 1, "progressbar": False}
 model = pg.build_glm(fitted, basis)
 tree = pg.sample(model=model, **options)
-strong = pg.BlockWeights(mean=pm.Normal.dist(0, 1))  # of types, stronger than the default expects
+strong = pg.BlockWeights(mean=pm.Normal.dist(0, 1))  # stronger than the default expects
 types_model = pg.build_glm(fitted, basis, edges=pg.BlockEdges(3), weights=strong)
 types_tree = pg.sample(model=types_model, **options)
 distance_tree = pg.sample(model=pg.latent_distance_glm(fitted, basis), **options)
@@ -65,43 +65,44 @@ places_tree = pg.sample(model=places, **options)
 
 PICTURES = (
     Picture("raster", "The recording", "pg.plot_raster(tree, stop=5.0)",
-            "Spikes of five seconds, one row a neuron."),
+            "Five seconds of spikes, one row per neuron."),
     Picture("network", "Who influences whom",
             "pg.plot_network(tree, truth=network.adjacency)",
-            "Inclusion probabilities, rows post and columns pre; the truth beside them where it is "
+            "Inclusion probabilities, rows post and columns pre, next to the true network if it is "
             "known."),
     Picture("weights", "How strongly", 'pg.plot_network(tree, quantity="weight")',
-            "Coupling filters at their peaks, absent edges as zero."),
-    Picture("filters", "Over what time course", "pg.plot_filters(tree, truth=network.filters)",
-            "Posterior means and pointwise bands of the most probable edges, a third of them "
-            "self-edges, the true filters dashed."),
-    Picture("simultaneous", "The same, for whole filters",
+            "Coupling filters at their peaks; absent edges are zero."),
+    Picture("filters", "Time course", "pg.plot_filters(tree, truth=network.filters)",
+            "Posterior means and pointwise bands for the most probable edges, a third of them "
+            "self-edges; true filters are dashed."),
+    Picture("simultaneous", "Simultaneous bands",
             'pg.plot_filters(tree, pairs=[("7", "4"), ("9", "0")], simultaneous=True)',
-            "Bands that hold a filter at all lags together."),
+            "Bands that contain the filter at all lags at once."),
     Picture("rates", "Rates one bin ahead", "pg.plot_rates(tree, start=0.0, stop=5.0)",
-            "What the model says of each bin, given the spikes before it."),
-    Picture("prior_rates", "Before the data: what networks does the prior make?",
+            "The predicted rate of each bin, given the spikes before it."),
+    Picture("prior_rates", "Prior: at what rates do networks fire?",
             "pg.plot_rate_check(pg.prior_rates(model, draws=50, random_seed=1))",
-            "Networks drawn from the prior, running freely."),
-    Picture("posterior_rates", "After: does the fitted network fire as the recording does?",
+            "Networks drawn from the prior, driven by their own spikes."),
+    Picture("posterior_rates", "Posterior: does the fitted network fire like the recording?",
             "pg.plot_rate_check(pg.posterior_rates(tree, draws=50, random_seed=1))",
-            "Networks drawn from the posterior, running freely."),
-    Picture("time_rescaling", "Goodness of fit of every neuron",
+            "Networks drawn from the posterior, driven by their own spikes."),
+    Picture("time_rescaling", "Goodness of fit of each neuron",
             "pg.plot_time_rescaling(pg.time_rescaling(tree, random_seed=1), difference=True)",
-            "Time rescaling, exact in bins: within the dashed lines in 95% of right models."),
-    Picture("residuals", "What coupling leaves over",
+            "Time rescaling, exact for binned spikes: a correct model stays within the dashed "
+            "lines with probability 95%."),
+    Picture("residuals", "Residual correlations",
             "pg.plot_residual_correlograms(pg.residual_correlograms(uncoupled_tree))",
-            "Residuals of the uncoupled model: couplings that it lacks stand out of the band."),
+            "Residuals of the uncoupled model: missing couplings stand out from the band."),
     Picture("intervals", "Inter-spike intervals",
             'pg.plot_predictive_check(pg.predictive_check(tree, "isi", draws=50, random_seed=1))',
-            "Quantiles of the intervals, in recordings that the posterior makes."),
+            "Quantiles of the intervals, in the recording and in simulated ones."),
     Picture("fano", "Fano factors",
             'pg.plot_predictive_check(pg.predictive_check(tree, "fano", draws=50, random_seed=1))',
-            "Variance over mean of the counts in windows."),
+            "Variance over mean of the counts in windows of time."),
     Picture("autocorrelograms", "Autocorrelograms",
             "pg.plot_predictive_check("
             'pg.predictive_check(tree, "autocorrelogram", draws=50, random_seed=1))',
-            "How a neuron fires after its own spikes: here less, for some 30 ms."),
+            "The rate of a neuron after its own spikes: here reduced for some 30 ms."),
     Picture("synchrony", "Synchrony",
             "pg.plot_predictive_check("
             'pg.predictive_check(tree, "synchrony", draws=50, random_seed=1))',
@@ -109,12 +110,12 @@ PICTURES = (
     Picture("crosscorrelograms", "Cross-correlograms",
             "pg.plot_predictive_check("
             'pg.predictive_check(tree, "crosscorrelogram", draws=50, random_seed=1))',
-            "The pairs that are farthest off."),
+            "The pairs that the model fits worst."),
     Picture("blocks", "Cell types", "pg.plot_blocks(pg.block_summary(types_tree))",
-            "A stochastic block model: which neurons are of one type, and who connects to whom."),
-    Picture("positions", "Places", "pg.plot_positions(places_tree, reference=grid)",
+            "A stochastic block model: which neurons share a type, and which types connect."),
+    Picture("positions", "Positions", "pg.plot_positions(places_tree, reference=grid)",
             "A latent distance model of another network, sixteen neurons on a grid that are "
-            "connected with their neighbours; lines join what was found with the truth."),
+            "connected to their neighbours; lines join inferred and true positions."),
     Picture("comparison", "Which model?",
             "trees = {\n"
             '    "independent": tree,\n'
@@ -134,11 +135,11 @@ def page() -> str:
     lines = [
         "# Gallery",
         "",
-        "Every plot of the package, with the line that draws it. Made by `make gallery` from",
-        "docs/gallery.py.",
+        "Every plot of the package, with the line that draws it. `make gallery` makes this page",
+        "with docs/gallery.py.",
         "",
-        "Twelve simulated neurons, eight excitatory and four inhibitory, two minutes of spikes,",
-        "half a minute of them held out; and a sheet of sixteen for the picture of places:",
+        "The data: twelve simulated neurons, eight excitatory and four inhibitory, two minutes of",
+        "spikes, the last half minute held out; and a sheet of sixteen neurons for the positions:",
         "",
         f"```python\n{SETTING.strip()}\n```",
         "",
@@ -169,7 +170,7 @@ def draw(folder: Path) -> None:
 
     known: dict = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what they say is for who fits, not for who draws
+        warnings.simplefilter("ignore")  # warnings about few draws do not matter for pictures
         exec(compile(SETTING, "gallery", "exec"), known)
         for picture in PICTURES:
             *before, last = picture.code.split("\npg.")
@@ -183,7 +184,7 @@ def draw(folder: Path) -> None:
 
 
 def main() -> None:
-    """Write page and pictures, each whole or not at all."""
+    """Write the page and the pictures, each completely or not at all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--page-only", action="store_true", help="leave the pictures as they are")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the documentation says is so: names exist, links lead somewhere, examples run."""
+"""The documentation is true: names exist, links have targets, examples run."""
 
 import importlib.util
 import re
@@ -32,7 +32,7 @@ def test_names_of_the_package_exist(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
+def test_links_have_targets(page):
     here = (ROOT / page).parent
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text_of(page)):
         assert target.startswith("https://") or (here / target).exists(), f"{page}: {target}"
@@ -40,7 +40,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
 def test_the_readme_names_every_page(path):
-    if "```{toctree}" not in text_of(f"docs/{path.name}"):  # pages that only lead to others
+    if "```{toctree}" not in text_of(f"docs/{path.name}"):  # pages that only link to others
         assert f"](docs/{path.name})" in text_of("README.md")
 
 
@@ -54,8 +54,8 @@ def test_the_reference_has_every_public_name():
     promised = set()
     for name in pg.__all__:
         thing = getattr(pg, name)
-        own = thing.__all__ if isinstance(thing, types.ModuleType) else ()
-        promised |= {f"{name}.{part}" for part in own} or {name}
+        parts = thing.__all__ if isinstance(thing, types.ModuleType) else ()
+        promised |= {f"{name}.{part}" for part in parts} or {name}
     assert listed == promised - {"statistics.BY_NAME"}
 
 
@@ -73,7 +73,7 @@ def test_recordings(capsys):
 
 @pytest.fixture
 def quiet():
-    """Pictures closed afterwards, and none of the warnings that few draws earn."""
+    """Close pictures afterwards, and ignore the warnings caused by few draws."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -108,21 +108,21 @@ def test_pages_run(page, quiet, tmp_path, monkeypatch):
     sample_hardly(monkeypatch)
     monkeypatch.chdir(tmp_path)
     write_nwb(tmp_path / "sub-m1_ses-s2.nwb")
-    write_recording(tmp_path / "recording.h5")  # in place of one that a network would bring
+    write_recording(tmp_path / "recording.h5")  # in place of a download
     monkeypatch.setattr(
         pg.datasets, "fetch_retina", lambda *_, **__: pg.read_spikes(tmp_path / "recording.h5")
     )
     assert run_examples(f"docs/{page}.md")
 
 
-def test_a_law_of_the_users_own():
+def test_a_custom_observation_model():
     laws = dict(pg.Observation.laws)
     try:
-        law = run_examples("docs/observations.md")["SoftplusPoisson"]
+        observation = run_examples("docs/observations.md")["SoftplusPoisson"]
         counts = np.random.default_rng(1).poisson(0.7, (50, 1))
         basis = pg.basis.raised_cosine(1, window=0.1, bin_width=0.02)
         silent = pg.GaussianWeights(0.0, 1.0, None, None)
-        model = pg.build_glm(counts, basis, weights=silent, observation=law())
+        model = pg.build_glm(counts, basis, weights=silent, observation=observation())
         point = model.initial_point(0)
         point["bias"][:], point["weights"][:] = 0.3, 0.0
         found = model.compile_logp(vars=model["spikes"])(point)
@@ -133,7 +133,7 @@ def test_a_law_of_the_users_own():
         pg.Observation.laws.update(laws)
 
 
-def test_the_gallery_has_every_plot_and_is_as_its_script_says():
+def test_the_gallery_has_every_plot_and_agrees_with_its_script():
     path = ROOT / "docs" / "gallery.py"
     if not path.exists():
         pytest.skip("docs/gallery.py is in the repository only")

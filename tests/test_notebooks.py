@@ -1,4 +1,4 @@
-"""Notebooks as they are committed: executed, whole, small, of no machine."""
+"""Committed notebooks: executed from top to bottom, small, without paths of a machine."""
 
 import importlib.util
 import re
@@ -20,7 +20,7 @@ def run():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_outputs_are_those_of_one_whole_run(path, run):
+def test_outputs_come_from_one_complete_run(path, run):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -35,21 +35,21 @@ def test_outputs_are_those_of_one_whole_run(path, run):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_links_lead_somewhere(path):
+def test_links_have_targets(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "markdown":
             for target in re.findall(r"\]\(([^)#]+)[^)]*\)", cell.source):
                 assert target.startswith("https://") or (path.parent / target).exists(), target
 
 
-def test_what_is_refused(run, tmp_path):
+def test_unusable_notebooks_are_rejected(run, tmp_path):
     path = tmp_path / "planted.ipynb"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("SHORT = True")])
-    with pytest.raises(ValueError, match=r"planted.ipynb: it needs one cell tagged 'parameters'"):
+    with pytest.raises(ValueError, match=r"planted.ipynb: give one cell tagged 'parameters'"):
         run.set_short(notebook, path)
     output = nbformat.v4.new_output("stream", text=f"{ROOT}/notebooks/a.py: UserWarning")
     notebook.cells[0].outputs = [output]
-    with pytest.raises(ValueError, match=r"planted.ipynb: its outputs name a place"):
+    with pytest.raises(ValueError, match=r"planted.ipynb: its outputs contain a path"):
         run.tidy(notebook, path)
     output.text = "x" * (run.LARGEST + 1)
     with pytest.raises(ValueError, match=r"planted.ipynb: \d+ bytes with its outputs"):

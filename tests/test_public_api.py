@@ -1,4 +1,4 @@
-"""What others build on: public names and signatures, and docstrings that leave nothing out."""
+"""The public interface: names, signatures, and complete docstrings."""
 
 import inspect
 import subprocess
@@ -14,24 +14,23 @@ from numpydoc.docscrape import ClassDoc, FunctionDoc
 import pymc_glm as pg
 
 LISTED = Path(__file__).with_name("public_api.txt")
-ROOMS = {"basis": pg.basis, "datasets": pg.datasets, "statistics": pg.statistics}
 
 
 def public():
-    """Name and thing, of the package and of the modules that it offers."""
+    """Yield name and object, of the package and its public modules."""
     for name in sorted(pg.__all__):
         thing = getattr(pg, name)
         if inspect.ismodule(thing):
-            yield from ((f"{name}.{own}", getattr(thing, own)) for own in sorted(thing.__all__))
+            yield from ((f"{name}.{part}", getattr(thing, part)) for part in sorted(thing.__all__))
         else:
             yield name, thing
 
 
 def methods(cls):
-    """What is new in a class: no methods of other public classes, no protocol of PyMC."""
-    others = [base for base in cls.__mro__[1:] if base is not object]
+    """Yield the methods new in a class: not those of its base classes, not PyMC's protocol."""
+    bases = [base for base in cls.__mro__[1:] if base is not object]
     for name, member in vars(cls).items():
-        if name.startswith("_") or any(name in vars(base) for base in others):
+        if name.startswith("_") or any(name in vars(base) for base in bases):
             continue
         if isinstance(member, staticmethod | classmethod):
             member = member.__func__
@@ -40,7 +39,7 @@ def methods(cls):
 
 
 def signature_of(thing):
-    """Names, defaults and kinds; annotations are mypy's."""
+    """Return names, defaults and kinds; mypy checks annotations."""
     try:
         signature = inspect.signature(thing)
     except ValueError:
@@ -60,8 +59,8 @@ def listing():
                 yield f"{name}.{method}{signature_of(function)}"
 
 
-def test_names_and_signatures_are_those_promised():
-    """A change here is a change for users: write it into CHANGELOG.md, then
+def test_names_and_signatures_match_the_list():
+    """A change here affects users: describe it in CHANGELOG.md, then run
 
     ``python tests/test_public_api.py > tests/public_api.txt``.
     """
@@ -69,7 +68,7 @@ def test_names_and_signatures_are_those_promised():
 
 
 def described(doc):
-    """Names in the Parameters section; ``a, b : int`` are two."""
+    """Return the names in the Parameters section; ``a, b : int`` are two."""
     sections = [*doc["Parameters"], *doc["Other Parameters"]]
     if isinstance(doc, ClassDoc):
         sections += doc["Attributes"]
@@ -83,20 +82,20 @@ def missing(thing):
     return [name for name in inspect.signature(made_by).parameters if name not in known]
 
 
-OWN = [
+DOCUMENTED = [
     pytest.param(name, thing, id=name)
     for name, thing in public()
     if callable(thing) and getattr(thing, "__module__", "").startswith("pymc_glm")
 ]
 
 
-@pytest.mark.parametrize(("name", "thing"), OWN)
-def test_docstrings_say_what_every_parameter_is(name, thing):
+@pytest.mark.parametrize(("name", "thing"), DOCUMENTED)
+def test_docstrings_describe_every_parameter(name, thing):
     assert not missing(thing)
 
 
-@pytest.mark.parametrize(("name", "thing"), OWN)
-def test_docstrings_say_what_comes_back_and_what_is_raised(name, thing):
+@pytest.mark.parametrize(("name", "thing"), DOCUMENTED)
+def test_docstrings_describe_results_and_errors(name, thing):
     if inspect.isclass(thing):
         return
     doc = FunctionDoc(thing)
@@ -118,8 +117,8 @@ def test_the_test_sees_an_undocumented_parameter():
     assert missing(scored) == ["draws"]
 
 
-def test_importing_loads_neither_criticism_nor_pictures():
-    """What `import pymc_glm` costs over PyMC's own import is in benchmarks/results.md."""
+def test_importing_loads_neither_criticism_nor_plots():
+    """benchmarks/results.md has the cost of `import pymc_glm` on top of PyMC's import."""
     code = (
         "import sys, pymc, pymc_glm; loaded = set(sys.modules); "
         "late = ['arviz', 'arviz_stats', 'arviz_plots', 'matplotlib.pyplot', 'h5py', 'typer', "
@@ -147,11 +146,12 @@ def one_spike():
 
 
 @pytest.mark.parametrize("extra", OPTIONAL)
-def test_a_missing_package_is_named_with_the_extra_that_brings_it(extra, tmp_path, monkeypatch):
+def test_a_missing_package_is_named_with_its_extra(extra, tmp_path, monkeypatch):
     package, use = OPTIONAL[extra]
     (tmp_path / "sub-1.nwb").write_bytes(b"\x89HDF\r\n\x1a\n")
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=rf'{package}: pip install "pymc_glm\[{extra}\]"'):
+    advice = rf'needs? (the package )?{package}(:|; run) pip install "pymc_glm\[{extra}\]"'
+    with pytest.raises(ImportError, match=advice):
         use(tmp_path)
     project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())
     assert extra in project["project"]["optional-dependencies"]

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers show by themselves: neither LaTeX nor a network is needed."""
+"""Formulas as MathML, which browsers display without LaTeX and without a network."""
 
 from docutils import nodes
 from docutils.utils.math import MathError, latex2mathml
@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 def formula(node: nodes.math | nodes.math_block, *, as_block: bool) -> str:
-    """Return MathML, or what could not be read."""
+    """Return MathML, or the source if it cannot be parsed."""
     try:
         return str(latex2mathml.tex2mathml(node.astext(), as_block=as_block))
     except MathError as error:
@@ -25,13 +25,13 @@ def inline(self: HTML5Translator, node: nodes.math) -> None:
 
 
 def display(self: HTML5Translator, node: nodes.math_block) -> None:
-    """Write a formula on a line of its own."""
+    """Write a displayed formula."""
     self.body.append(self.starttag(node, "div", CLASS="formula") + formula(node, as_block=True))
     self.body.append("</div>\n")
     raise nodes.SkipNode
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Make `mathml` a choice of `html_math_renderer`."""
+    """Register `mathml` as an `html_math_renderer`."""
     app.add_html_math_renderer("mathml", (inline, None), (display, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

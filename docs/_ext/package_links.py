@@ -1,4 +1,4 @@
-"""`pg.build_glm(...)` in a page leads to the page of `build_glm` in the reference."""
+"""Link code such as `pg.build_glm(...)` in a page to its entry in the reference."""
 
 import re
 from typing import Any
@@ -10,16 +10,16 @@ from sphinx.transforms import SphinxTransform
 
 NAME = re.compile(r"pg\.([A-Za-z_][\w.]*\w)")
 FIELD = re.compile(r"^Alias for field number \d+$")
-OF_PYMC = {"rv_op", "rv_type"}  # what its distributions are made of
+OF_PYMC = {"rv_op", "rv_type"}  # fields of its distributions
 
 
 class LinkNames(SphinxTransform):
-    """Wrap names of the package that are set as code into cross references."""
+    """Turn names of the package that are set as code into cross references."""
 
     default_priority = 900
 
     def apply(self, **kwargs: Any) -> None:
-        """Wrap those of one page, except where they are links already."""
+        """Turn the names of one page into cross references, except those that are links already."""
         for literal in list(self.document.findall(nodes.literal)):
             found = NAME.match(literal.astext())
             if found is None or isinstance(literal.parent, nodes.reference | addnodes.pending_xref):
@@ -40,13 +40,13 @@ class LinkNames(SphinxTransform):
 def leave_out(
     app: Sphinx, what: str, name: str, thing: object, skip: bool, options: object
 ) -> bool | None:
-    """Leave out PyMC's protocol, and fields of named tuples: docstrings of classes have them."""
+    """Skip PyMC's protocol, and fields of named tuples, which class docstrings describe."""
     hidden = name in OF_PYMC or FIELD.match(getattr(thing, "__doc__", None) or "")
     return True if hidden else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register both."""
+    """Register the transform and the filter."""
     app.add_transform(LinkNames)
     app.connect("autodoc-skip-member", leave_out)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Pages of the documentation, and the Python on them."""
+"""The pages of the documentation, and the Python on them."""
 
 import re
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ def examples(name):
 
 
 def run_examples(name, **known):
-    """Run the Python of a page from top to bottom, given some names; return what it defines."""
+    """Run the Python of a page from top to bottom, given some names; return all names."""
     defined = {"__name__": "example", **known}
     for block in examples(name):
         exec(compile(block, name, "exec"), defined)
@@ -47,7 +47,7 @@ def run_examples(name, **known):
 
 
 def made_up_tree(model):
-    """Draws of the prior, with biases near the recorded rates and weights near zero."""
+    """Return draws of the prior, with biases near the recorded rates and weights near zero."""
     tree = drawn_tree(model, draws=50, seed=1)
     posterior = tree["posterior"].to_dataset()
     rates = tree["constant_data"]["counts"].mean("time").values
@@ -59,10 +59,10 @@ def made_up_tree(model):
 
 
 def sample_hardly(monkeypatch, *, really=0):
-    """Let `pg.sample` and refits return made-up trees: pages show how, not how long.
+    """Let `pg.sample` and refits return made-up trees, which saves time.
 
-    The first calls, as many as ``really`` says, do sample, a few draws. Models with the same
-    variables, such as those of refits, get the same tree.
+    The first ``really`` calls do sample, with few draws. Models with the same variables, such as
+    those of refits, get the same tree.
     """
     left, made = [really], {}
 
@@ -82,7 +82,7 @@ def sample_hardly(monkeypatch, *, really=0):
 
 
 def four_neurons():
-    """Spike times of four neurons in a minute; the first drives the second."""
+    """Return one minute of spike times of four neurons; the first drives the second."""
     basis = pg.basis.raised_cosine(2, window=0.1, bin_width=0.005)
     weights = np.zeros((4, 4, 2))
     weights[range(4), range(4)] = [-2.0, -0.5]
@@ -93,7 +93,7 @@ def four_neurons():
 
 
 def write_recording(path):
-    """Write them as a multielectrode array's file."""
+    """Write the four neurons as an MEA HDF5 file."""
     times = four_neurons()
     with h5py.File(path, "w") as file:
         file["spikes"] = np.concatenate(times)
@@ -104,7 +104,7 @@ def write_recording(path):
 
 
 def write_nwb(path):
-    """Write two units and two trials as a file of DANDI has them."""
+    """Write an NWB file with two units and two trials, as on DANDI."""
     file = NWBFile("two units", "s2", datetime(2020, 1, 1, tzinfo=UTC))
     file.add_unit_column("cell_name", "label")
     file.add_unit_column("quality", "of the sorting")

@@ -1,4 +1,4 @@
-"""Checks of numbers, labels and sizes that users give, and random generators from seeds."""
+"""Checks of the numbers and labels that users pass, and random generators from seeds."""
 
 import difflib
 from collections.abc import Hashable, Iterable
@@ -18,7 +18,7 @@ __all__ = [
 
 
 def random_generator(random_seed: Any) -> np.random.Generator:
-    """Return a generator from a seed, or the generator given.
+    """Return a generator made from a seed, or the generator given.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def random_generator(random_seed: Any) -> np.random.Generator:
     Raises
     ------
     ValueError
-        It is no seed.
+        If it is not a valid seed.
     """
     try:
         return np.random.default_rng(random_seed)
@@ -52,25 +52,28 @@ def as_number(
     Parameters
     ----------
     value : Any
+        A number of any real type, Python's or NumPy's; True and False do not count as numbers.
     name : str
-        The argument's name, for messages.
+        Name of the argument, for messages.
     above, at_least, below : float
-        What is allowed; by default any finite number.
+        Bounds; by default any finite number is allowed.
     unit : str
-        Of the argument, for messages, such as "s".
+        Unit of the argument, such as "s", for messages.
 
     Raises
     ------
     TypeError
-        It is no number. True and False are none.
+        If it is not a number.
     ValueError
-        It is not finite, or out of bounds.
+        If it is not finite or out of bounds.
     """
     bounds = {"above": above, "of at least": at_least, "below": below}
-    limits = [f"{how} {limit:g}" for how, limit in bounds.items() if np.isfinite(limit)]
-    allowed = " ".join(["finite numbers", " and ".join(limits), unit]).rstrip().replace("  ", " ")
-    message = f"{name}: got {value!r}, allowed are {allowed}."
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+    limits = " and ".join(f"{how} {at:g}" for how, at in bounds.items() if np.isfinite(at))
+    if unit and not limits:
+        limits = "in"
+    allowed = " ".join(filter(None, ["finite numbers", limits, unit]))
+    message = f"{name}: got {_shown(value)}, allowed are {allowed}."
+    if not _is_real(value):
         raise TypeError(message)
     number = float(value)
     if not (np.isfinite(number) and above < number < below and number >= at_least):
@@ -84,14 +87,10 @@ def as_probability(value: Any, name: str) -> float:
     Raises
     ------
     ValueError
-        It is none.
+        If it is anything else.
     """
-    if (
-        isinstance(value, bool | np.bool_)
-        or not isinstance(value, Real)
-        or not 0 < float(value) < 1
-    ):
-        raise ValueError(f"{name}: got {value!r}, allowed are numbers above 0 and below 1.")
+    if not _is_real(value) or not 0 < float(value) < 1:
+        raise ValueError(f"{name}: got {_shown(value)}, allowed are numbers above 0 and below 1.")
     return float(value)
 
 
@@ -103,29 +102,37 @@ def as_whole_number(
     Parameters
     ----------
     value : Any
-        Of any integer type, Python's or NumPy's; True and False are no numbers.
+        A number of any integer type, Python's or NumPy's; True and False do not count as numbers.
     name : str
-        The argument's name, for messages.
+        Name of the argument, for messages.
     at_least : int
     at_most : int, optional
     reason : str
-        Why these are the bounds, such as "the number of neurons", for messages.
+        Where the bounds come from, such as "the number of neurons", for messages.
 
     Raises
     ------
     ValueError
-        It is no whole number, or out of bounds.
+        If it is not a whole number or out of bounds.
     """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < at_least or (at_most is not None and value > at_most):
         bounds = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
         because = f" ({reason})" if reason else ""
-        raise ValueError(f"{name}: got {value!r}, allowed are whole numbers {bounds}{because}.")
+        raise ValueError(
+            f"{name}: got {_shown(value)}, allowed are whole numbers {bounds}{because}."
+        )
     return int(value)
 
 
 def as_labels(neurons: Iterable[Hashable], argument: str = "neurons") -> tuple[str, ...]:
-    """Return labels as strings, each once."""
+    """Return labels as strings; they must be unique.
+
+    Raises
+    ------
+    ValueError
+        If a label repeats.
+    """
     if isinstance(neurons, str):
         neurons = (neurons,)
     labels = tuple(str(label) for label in neurons)
@@ -141,20 +148,22 @@ def label_index(
     argument: str = "neurons",
     what: str = "neurons",
 ) -> np.ndarray:
-    """Return the index of every chosen label, all by default.
+    """Return the index of every chosen label, by default of all labels.
 
     Parameters
     ----------
     labels : tuple of str
-        Those to choose from.
+        The labels to choose from.
     chosen : iterable of labels, or None
-    argument, what : str
-        What the messages call the argument, and what is labelled.
+    argument : str
+        Name of the argument, for messages.
+    what : str
+        What the labels name, for messages.
 
     Raises
     ------
     ValueError
-        A label is unknown or occurs twice, or there is none.
+        If a label is unknown or repeats, or none is chosen.
     """
     if chosen is None:
         return np.arange(len(labels))
@@ -170,3 +179,12 @@ def label_index(
     if not names:
         raise ValueError(f"{argument}: it is empty; name at least one, or give None for all.")
     return np.array([where[name] for name in names])
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as messages show it: NumPy's numbers like Python's."""
+    return repr(value.item() if isinstance(value, np.generic) else value)

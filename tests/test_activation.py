@@ -43,7 +43,7 @@ def test_kernels_are_products_with_the_dense_history(sizes):
 @given(SIZES, st.sets(st.integers(1, 29), max_size=6))
 @settings(deadline=None, max_examples=50)
 def test_no_history_goes_over_the_borders_of_segments(sizes, cuts):
-    """The history of all is that of each segment alone."""
+    """The whole history is that of each segment alone."""
     counts, basis, *_ = example(*sizes)
     starts = np.array([0, *sorted(cut for cut in cuts if cut < len(counts))])
     alone = [convolve_history(part, basis) for part in np.split(counts, starts[1:])]

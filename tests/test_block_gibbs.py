@@ -20,8 +20,8 @@ from pymc_glm.kernels.blocks import (
     block_sums,
     list_edges,
     make_tables,
-    own_log_density,
     pair_sums,
+    self_edge_log_density,
     sweep_labels,
 )
 
@@ -91,7 +91,7 @@ class Network:
         return make_tables(self.probability, self.mean, self.whitening)
 
     @property
-    def own(self):
+    def self_edges(self):
         if not self.itself:
             return np.zeros((self.n, self.k))
         i, k = np.arange(self.n), np.arange(self.k)
@@ -99,8 +99,8 @@ class Network:
         if self.weights is not None:
             slab = [self.weights[i, i, None], self.mean[k, k][None], self.whitening[k, k][None]]
         p = None if self.probability is None else self.probability[k, k]
-        own = own_log_density(self.adjacency[i, i, None] == 1, p, *slab)
-        return np.broadcast_to(own, (self.n, self.k)).copy()
+        log_density = self_edge_log_density(self.adjacency[i, i, None] == 1, p, *slab)
+        return np.broadcast_to(log_density, (self.n, self.k)).copy()
 
     def conditional(self, labels, i):
         """The kernel's unnormalised log conditional of neuron i."""
@@ -108,7 +108,8 @@ class Network:
         sizes = np.bincount(np.delete(labels, i), minlength=self.k)
         prior = kernel.log_label_prior(self.concentration, self.n)
         out = np.empty(self.k)
-        kernel._log_conditional(i, sizes, *self.tables, prior, self.own, incoming, outgoing, out)
+        sums = incoming, outgoing
+        kernel._log_conditional(i, sizes, self.tables, prior, self.self_edges, *sums, out)
         return out
 
 
@@ -157,8 +158,8 @@ def test_cached_sums_after_many_moves_are_those_counted_anew():
     for _ in range(2000):
         i, new = rng.integers(12), rng.integers(4)
         if new != labels[i]:
-            kernel._move(i, labels[i], new, from_others, outgoing, kept)
-            kernel._move(i, labels[i], new, to_others, incoming, kept)
+            kernel.move_neuron(i, labels[i], new, from_others, outgoing, kept)
+            kernel.move_neuron(i, labels[i], new, to_others, incoming, kept)
             labels[i] = new
     np.testing.assert_allclose(incoming, block_sums(labels, from_others, 4), atol=1e-11)
     np.testing.assert_allclose(outgoing, block_sums(labels, to_others, 4), atol=1e-11)
@@ -176,7 +177,7 @@ def frequencies_agree(network, n_draws=12_000, seed=0, threshold=4.0, sweeps=1):
     rng = np.random.default_rng(seed)
     labels = states[np.argmax(exact)]
     place = network.k ** np.arange(network.n - 1, -1, -1)
-    arguments = network.edges, network.tables, network.concentration, network.own
+    arguments = network.edges, network.tables, network.concentration, network.self_edges
     visited = np.empty(n_draws, dtype=int)
     for draw in range(n_draws):
         labels, _ = sweep_labels(labels, *arguments, rng, sweeps)
@@ -216,8 +217,8 @@ def _transpose_tables(monkeypatch):
     monkeypatch.setattr("test_block_gibbs.make_tables", swapped)
 
 
-def _forget_own_edge(monkeypatch):
-    monkeypatch.setattr(Network, "own", property(lambda self: np.zeros((self.n, self.k))))
+def _forget_self_edges(monkeypatch):
+    monkeypatch.setattr(Network, "self_edges", property(lambda self: np.zeros((self.n, self.k))))
 
 
 def _uniform_prior(monkeypatch):
@@ -231,7 +232,7 @@ def _count_itself(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "plant", [_transpose_tables, _forget_own_edge, _uniform_prior, _count_itself]
+    "plant", [_transpose_tables, _forget_self_edges, _uniform_prior, _count_itself]
 )
 def test_planted_bugs_are_found(plant, monkeypatch):
     network = Network("both", True, False, 1, 3, n=4)
@@ -241,7 +242,7 @@ def test_planted_bugs_are_found(plant, monkeypatch):
 
 def test_same_seed_same_labels():
     network = Network("both", True, False, 2, 3, n=20)
-    arguments = network.edges, network.tables, network.concentration, network.own
+    arguments = network.edges, network.tables, network.concentration, network.self_edges
     start = np.zeros(20, dtype=int)
     first, again = (sweep_labels(start, *arguments, np.random.default_rng(5), 3) for _ in range(2))
     np.testing.assert_array_equal(first[0], again[0])
@@ -257,7 +258,7 @@ def test_nothing_possible_leaves_the_label_alone():
         network.edges,
         network.tables,
         network.concentration,
-        network.own,
+        network.self_edges,
         np.random.default_rng(0),
     )
     assert moved == 0
@@ -341,9 +342,9 @@ def test_step_has_the_conditional_of_the_model(parts):
             kernel._log_conditional(
                 i,
                 np.bincount(np.delete(start, i), minlength=k),
-                *make_tables(**values.tables),
+                make_tables(**values.tables),
                 prior,
-                values.own_log_density(),
+                values.self_edge_log_density(),
                 incoming,
                 outgoing,
                 got,
@@ -375,7 +376,7 @@ def test_step_runs_and_reports(parts):
         np.testing.assert_array_equal(point[name], value)
 
 
-def test_own_labels_of_the_weights_are_drawn_in_turn():
+def test_separate_labels_of_the_weights_are_drawn_in_turn():
     model = build("labels apart")
     with model:
         step = pg.BlockGibbs()

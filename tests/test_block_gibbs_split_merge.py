@@ -16,7 +16,7 @@ from pymc_glm.kernels import split_merge as kernel
 from pymc_glm.kernels.block_tables import exchange, fit_cells
 from pymc_glm.kernels.blocks import list_edges, pair_sums
 from pymc_glm.kernels.split_merge import StandIn, propose, stand_in
-from pymc_glm.steps import blocks as step_module
+from pymc_glm.steps import block_gibbs as step_module
 
 # --- the stand-in's evidence ---------------------------------------------------------------------
 
@@ -25,14 +25,14 @@ KAPPA, NU, MEAN = 0.6, 4.5, np.array([0.3, -0.2])
 SCATTER = np.array([[1.1, 0.3], [0.3, 0.8]])
 
 
-def law_of(n_blocks, edges=True, slabs=True):
+def stand_in_of(n_blocks, edges=True, slabs=True):
     """A stand-in, the same for all pairs of blocks."""
     one = np.ones((n_blocks, n_blocks))
     empty = stand_in(n_blocks, 0.5 * np.ones((1, n_blocks, n_blocks)))
     zero = 0 * one
-    law = empty._replace(present=zero, absent=zero, edge_constant=zero)
+    prior = empty._replace(present=zero, absent=zero, edge_constant=zero)
     if edges:
-        law = law._replace(present=A * one, absent=B * one, edge_constant=-betaln(A, B) * one)
+        prior = prior._replace(present=A * one, absent=B * one, edge_constant=-betaln(A, B) * one)
     if slabs:
         size = MEAN.size
         constant = (
@@ -40,18 +40,18 @@ def law_of(n_blocks, edges=True, slabs=True):
             + size / 2 * np.log(KAPPA)
             - gammaln((NU - np.arange(size)) / 2).sum()
         )
-        law = law._replace(
+        prior = prior._replace(
             kappa=KAPPA * one,
             nu=NU * one,
             shift=KAPPA * MEAN * one[..., None],
             scatter=(SCATTER + KAPPA * np.outer(MEAN, MEAN)) * one[..., None, None],
             slab_constant=constant * one,
         )
-    return law
+    return prior
 
 
 def log_evidence(n_absent, weights, slabs):
-    """Edges by the beta function, weights one after the other by their predictive t laws."""
+    """Edges by the beta function, weights one after the other by their predictive t."""
     n = len(weights)
     total = betaln(A + n, B + n_absent) - betaln(A, B)
     kappa, nu, mean, scatter = KAPPA, NU, MEAN, SCATTER
@@ -83,15 +83,15 @@ def stand_in_log_posterior(labels, adjacency, weights, concentration, slabs):
 
 
 @pytest.mark.parametrize("slabs", [False, True])
-def test_gain_of_a_proposal_is_that_of_the_predictive_laws(slabs):
+def test_gain_of_a_proposal_is_that_of_the_predictive_distributions(slabs):
     adjacency, weights = random_network(7, 2)
     edges = list_edges(adjacency, weights if slabs else None)
-    law, concentration = law_of(3, slabs=slabs), np.array([0.4, 1.0, 1.7])
+    prior, concentration = stand_in_of(3, slabs=slabs), np.array([0.4, 1.0, 1.7])
     rng = np.random.default_rng(0)
     kinds = set()
     for _ in range(40):
         labels = rng.integers(0, rng.integers(1, 4), 7)
-        proposal = propose(labels, edges, law, concentration, rng)
+        proposal = propose(labels, edges, prior, concentration, rng)
         if proposal is None:
             assert np.unique(labels).size == 3
             continue
@@ -123,9 +123,9 @@ def agree(states, exact, visited, threshold=4.0):
 def proposals_are_reversible(n_draws=30_000):
     """A chain of proposals alone has the stand-in's posterior."""
     adjacency, weights = random_network(4, 2, seed=3)
-    edges, law, concentration = (
+    edges, prior, concentration = (
         list_edges(adjacency, weights),
-        law_of(3),
+        stand_in_of(3),
         np.array([0.4, 1, 1.7]),
     )
     states = np.array(list(itertools.product(range(3), repeat=4)))
@@ -135,7 +135,7 @@ def proposals_are_reversible(n_draws=30_000):
     rng = np.random.default_rng(1)
     labels, visited = states[0], np.empty(n_draws, dtype=int)
     for draw in range(n_draws):
-        proposal = propose(labels, edges, law, concentration, rng, scans=1)
+        proposal = propose(labels, edges, prior, concentration, rng, scans=1)
         ratio = -np.inf if proposal is None else proposal.log_gain - proposal.log_forward
         if np.log(rng.random()) < ratio:
             labels = proposal.labels
@@ -184,28 +184,30 @@ def test_stand_in_is_matched_to_draws():
     variance = invgamma(3.0, scale=0.5).rvs((n, *shape, 2), random_state=rng)
     mean = 0.2 + 0.4 * rng.standard_normal((n, *shape, 2))
     whitening = np.eye(2) / np.sqrt(variance)[..., None]
-    law = stand_in(2, p, mean, whitening)
-    np.testing.assert_allclose(law.present, 1.0, rtol=0.05)
-    np.testing.assert_allclose(law.absent, 4.0, rtol=0.05)
-    np.testing.assert_allclose((law.nu - 1) / 2, 3.0, rtol=0.05)  # shape (nu - B + 1) / 2
-    center = law.shift / law.kappa[..., None]
+    prior = stand_in(2, p, mean, whitening)
+    np.testing.assert_allclose(prior.present, 1.0, rtol=0.05)
+    np.testing.assert_allclose(prior.absent, 4.0, rtol=0.05)
+    np.testing.assert_allclose((prior.nu - 1) / 2, 3.0, rtol=0.05)  # shape (nu - B + 1) / 2
+    center = prior.shift / prior.kappa[..., None]
     np.testing.assert_allclose(center, 0.2, atol=0.02)
-    scatter = law.scatter - law.kappa[..., None, None] * center[..., None] * center[..., None, :]
+    scatter = (
+        prior.scatter - prior.kappa[..., None, None] * center[..., None] * center[..., None, :]
+    )
     np.testing.assert_allclose(np.diagonal(scatter, 0, -2, -1) / 2, 0.5, rtol=0.05)
-    np.testing.assert_allclose(law.kappa * 0.4**2, invgamma(3.0, scale=0.5).median(), rtol=0.1)
+    np.testing.assert_allclose(prior.kappa * 0.4**2, invgamma(3.0, scale=0.5).median(), rtol=0.1)
 
 
 def test_fixed_tables_stand_in_for_themselves():
     """No spread over draws: evidence is the likelihood under the tables."""
     p = np.array([[0.2, 0.9], [0.5, 1.0]])
-    law = stand_in(2, np.broadcast_to(p, (3, 2, 2)))
+    prior = stand_in(2, np.broadcast_to(p, (3, 2, 2)))
     n_pairs, n = 30.0, 20.0
     for k, j in ((0, 0), (0, 1), (1, 0)):
-        got = kernel._log_evidence(n_pairs, np.array([n]), k, j, tuple(law))
+        got = kernel._log_evidence(n_pairs, np.array([n]), k, j, prior)
         expected = n * np.log(p[k, j]) + (n_pairs - n) * np.log(1 - p[k, j])
         np.testing.assert_allclose(got, expected, atol=0.01)
-    assert isinstance(law, StandIn)
-    assert kernel._log_evidence(n_pairs, np.array([n]), 1, 1, tuple(law)) < -50
+    assert isinstance(prior, StandIn)
+    assert kernel._log_evidence(n_pairs, np.array([n]), 1, 1, prior) < -50
 
 
 # --- the tables ----------------------------------------------------------------------------------
@@ -241,8 +243,8 @@ def poor(monkeypatch):
     original = block_tables.fit_cells
 
     def far_off(*args):
-        law = original(*args)
-        return law._replace(mode=law.mode + 0.6)
+        fitted = original(*args)
+        return fitted._replace(mode=fitted.mode + 0.6)
 
     monkeypatch.setattr(block_tables, "fit_cells", far_off)
 
@@ -252,11 +254,11 @@ def poor(monkeypatch):
 def test_fit_finds_mode_and_curvature_of_probabilities(counts):
     absent, present = counts
     sums = np.array([absent, present], dtype=float).reshape(1, 1, 1, 2)
-    law = fit_cells(beta_cells, np.zeros((1, 1, 1)), sums)
+    fitted = fit_cells(beta_cells, np.zeros((1, 1, 1)), sums)
     p = (A + present) / (A + B + absent + present)
-    np.testing.assert_allclose(law.mode, logit(p), atol=1e-3)
+    np.testing.assert_allclose(fitted.mode, logit(p), atol=1e-3)
     # Fisher information of the pairs plus curvature of the prior; both are n p (1 - p).
-    np.testing.assert_allclose(law.factor**2, (A + B + sum(counts)) * p * (1 - p), rtol=1e-3)
+    np.testing.assert_allclose(fitted.factor**2, (A + B + sum(counts)) * p * (1 - p), rtol=1e-3)
 
 
 @pytest.mark.usefixtures("patient")
@@ -264,8 +266,8 @@ def test_fit_finds_the_mode_of_slabs():
     rng = np.random.default_rng(0)
     weights = [0.8 + 0.3 * rng.standard_normal(n) for n in (2, 10, 80)]
     sums = np.array([slab_sums(w) for w in weights]).reshape(3, 1, 1, 4)
-    law = fit_cells(slab_cells, np.zeros((1, 1, 2)), sums)
-    for w, mode in zip(weights, law.mode[:, 0, 0], strict=True):
+    fitted = fit_cells(slab_cells, np.zeros((1, 1, 2)), sums)
+    for w, mode in zip(weights, fitted.mode[:, 0, 0], strict=True):
 
         def cost(x, w=w):
             prior = slab_cells(x)[1]
@@ -313,7 +315,7 @@ SLAB_SIGMA, MEAN_SIGMA = 1.0, 0.9
 
 
 class EdgeProblem:
-    """Learned edge probabilities, alike for self-edges: the tables' law is known by conjugacy."""
+    """Learned edge probabilities, alike for self-edges: their posterior is known by conjugacy."""
 
     def __init__(self, n_blocks):
         self.k, self.concentration = n_blocks, np.linspace(0.6, 1.4, n_blocks)
@@ -433,7 +435,7 @@ def chain_agrees(problem, n_draws, alone=False, seed=0):
     ("problem", "alone"),
     [(EdgeProblem(2), False), (EdgeProblem(3), True), (WeightProblem(2), True)],
 )
-def test_labels_have_their_exact_marginal_law(problem, alone):
+def test_labels_have_their_exact_marginal_distribution(problem, alone):
     assert chain_agrees(problem, 3000, alone)
 
 
@@ -451,13 +453,13 @@ def _ignore_screen(monkeypatch):
 
 
 def _forget_the_determinant(monkeypatch):
-    """Leave the normalisation of the laws of tables out."""
-    original = block_tables.CellLaw.log_density
+    """Leave out the normalisation of the distributions of tables."""
+    original = block_tables.CellPosterior.log_density
 
     def wrong(self, x):
         return original(self, x) - np.log(np.einsum("...ii->...i", self.factor)).sum(axis=-1)
 
-    monkeypatch.setattr(block_tables.CellLaw, "log_density", wrong)
+    monkeypatch.setattr(block_tables.CellPosterior, "log_density", wrong)
 
 
 def _ignore_weights_of_draws(monkeypatch):

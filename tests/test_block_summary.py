@@ -15,7 +15,7 @@ from pymc_glm.criticism.structure.relabelling import (
     relabelling,
 )
 
-TYPES = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])  # numbered by size, as summaries number blocks
+TYPES = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])  # numbered by size, as in summaries
 PROBABILITY = np.array([[0.5, 0.1, 0.05], [0.3, 0.05, 0.6], [0.02, 0.3, 0.2]])
 
 
@@ -28,7 +28,7 @@ def renumber(labels, new):
 
 
 def labels_tree(labels, **more):
-    """A tree of labels (chain, draw, post) alone."""
+    """A tree with labels (chain, draw, post) only."""
     names = [f"n{i}" for i in range(labels.shape[2])]
     dims = {"block_labels": ["post"]} | {name: dims for name, (dims, _) in more.items()}
     posterior = {"block_labels": labels} | {name: values for name, (_, values) in more.items()}
@@ -134,8 +134,8 @@ def test_tables_follow_their_labels():
 
 
 def test_the_network_of_a_draw_is_the_same_after_relabelling():
-    # What a pair's probability is, table[label of post, label of pre], has nothing to do with
-    # numbers; here also with an empty block and a table of three dimensions.
+    # A pair's probability, table[label of post, label of pre], does not depend on the numbering;
+    # here also with an empty block and a table of three dimensions.
     tree = block_tree(TYPES, unsure=range(9), flip=0.4, n_blocks=4)
     before, after = tree["posterior"].to_dataset(), pg.block_summary(tree).posterior
     for name in ("edge_probability", "weight_mean"):
@@ -151,8 +151,8 @@ def test_the_network_of_a_draw_is_the_same_after_relabelling():
 def test_concentrations_follow_their_labels():
     rng = np.random.default_rng(8)
     labels = np.tile(TYPES, (2, 30, 1))
-    own = np.tile([10.0, 20.0, 30.0], (2, 30, 1))
-    labels, tables = renumbered(rng, labels, {"concentration": ((0,), own)})
+    concentration = np.tile([10.0, 20.0, 30.0], (2, 30, 1))
+    labels, tables = renumbered(rng, labels, {"concentration": ((0,), concentration)})
     tree = labels_tree(labels, concentration=(["block"], tables["concentration"]))
     found = pg.block_summary(tree).posterior["concentration"]
     assert (found == [10.0, 20.0, 30.0]).all()
@@ -183,8 +183,8 @@ def test_probabilities_counted_by_hand():
     np.testing.assert_allclose(found.agreement["chain_min"].sel(post="n0", other="n1"), 3 / 4)
     np.testing.assert_allclose(found.agreement["chain_max"].sel(post="n2", other="n1"), 2 / 4)
     np.testing.assert_array_equal(found.labels, [0, 0, 1])
-    # Everybody has label 0 where all are together; in draw 2 of the first chain {n1, n2} is
-    # block 1 or 0, as good as {n0}.
+    # All have label 0 where they share one block; in draw 2 of the first chain {n1, n2} and {n0}
+    # may have either number.
     np.testing.assert_allclose(found.label_probability.sum("block"), 1)
     np.testing.assert_allclose(found.label_probability.sel(post="n0", block="0"), 1)
     assert found.block_size.sum("block").values.tolist() == [[3] * 4] * 2
@@ -213,16 +213,16 @@ def test_monte_carlo_error_is_that_of_a_markov_chain():
 
 def test_chains_that_disagree_are_named():
     labels = np.tile([0, 0, 1, 1], (4, 200, 1))
-    labels[1] = [0, 1, 1, 1]  # frozen elsewhere: no R-hat at all
+    labels[1] = [0, 1, 1, 1]  # frozen at other labels: no R-hat
     found = pg.block_summary(labels_tree(labels))
     status = found.agreement["status"]
     assert str(status.sel(post="n0", other="n1").values) == "chains disagree"
     assert str(status.sel(post="n2", other="n3").values) == "settled"
-    assert "The chains disagree on 3 of 6 pairs" in found.text
-    assert "is 1.00 (n0 & n1)" in found.text.replace("\n  ", " ")
+    assert "disagree on whether neurons share a block for 3 of 6 pairs" in flat(found.text)
+    assert "is 1.00 (n0 & n1)" in flat(found.text)
 
 
-def test_numbers_of_blocks_that_differ_between_chains_are_no_disagreement():
+def test_chains_agree_when_they_only_number_blocks_differently():
     labels = np.tile(TYPES, (4, 100, 1))
     for chain, new in enumerate([[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]):
         labels[chain] = np.array(new)[labels[chain]]
@@ -262,7 +262,7 @@ def test_network_of_edges_and_of_dense_models():
     assert dense.network.name == "weight"
 
 
-def test_labels_of_the_weights_own():
+def test_separate_labels_of_the_weights():
     tree = block_tree(TYPES)
     other = np.tile([0, 1] * 4 + [0], (4, 100, 1))
     tree = with_variables(
@@ -282,9 +282,11 @@ def test_order_of_dimensions_and_files_do_not_matter(tmp_path):
     expected = pg.block_summary(tree)
     groups = {name: group.to_dataset() for name, group in tree.children.items()}
     groups["posterior"] = groups["posterior"].transpose(..., "draw", "chain")
-    turned = pg.block_summary(xr.DataTree.from_dict(groups))
-    xr.testing.assert_allclose(turned.co_assignment, expected.co_assignment)
-    xr.testing.assert_identical(turned.posterior["weight_mean"], expected.posterior["weight_mean"])
+    transposed = pg.block_summary(xr.DataTree.from_dict(groups))
+    xr.testing.assert_allclose(transposed.co_assignment, expected.co_assignment)
+    xr.testing.assert_identical(
+        transposed.posterior["weight_mean"], expected.posterior["weight_mean"]
+    )
     tree.to_netcdf(tmp_path / "posterior.nc", engine="h5netcdf")
     with xr.open_datatree(tmp_path / "posterior.nc", engine="h5netcdf") as saved:
         assert pg.block_summary(saved).text == expected.text
@@ -298,13 +300,13 @@ def test_text_fits_a_terminal_and_says_what_is_unsure():
     assert text in repr(found)
     assert "50 neurons, 4 chains of 100 draws. Blocks used (% of draws): 2 (100.0%)." in text
     assert "and 18 more" in text
-    assert "2 of them have no label in 95% of the draws: n" in text
+    assert "For 2 neurons no label occurs in 95% of the draws: n" in text
     one = pg.block_summary(block_tree(TYPES, n_chains=1))
-    assert "With one chain nothing tells" in one.text
-    assert "Every neuron has one label in at least 95%" in one.text
+    assert "Convergence cannot be judged from one chain" in one.text
+    assert "Every neuron has the same label in at least 95%" in one.text
 
 
-# What cannot be summarised
+# Errors
 
 
 def test_trees_without_blocks():
@@ -369,8 +371,8 @@ def test_chains_that_number_blocks_differently_have_converged():
     assert report.converged, report.text
     assert report == pg.convergence_report(plain)
     assert 1 <= report.worst_r_hat < 1.01
-    assert "not by the labels, whose numbers mean nothing" in flat(report.text)
-    assert "and what is told of blocks and positions have converged" in flat(report.text)
+    assert "not by the labels, whose numbers are arbitrary" in flat(report.text)
+    assert "hyperparameters and latent structure have converged" in flat(report.text)
 
 
 def test_chains_with_other_blocks_have_not_converged():
@@ -379,7 +381,7 @@ def test_chains_with_other_blocks_have_not_converged():
     labels = np.tile(TYPES, (4, 500, 1))
     labels[..., 8] = np.where(rng.random((4, 500)) < 0.5, 2, 1)
     labels[0, :, 3] = 1
-    labels[0, :, 7:] = 1  # two blocks in place of three
+    labels[0, :, 7:] = 1  # two blocks instead of three
     report = pg.convergence_report(with_variables(tree, block_labels=(("post",), labels)))
     assert not report.converged
     assert {"n2 & n3", "n3 & n4", "n4 & n7"} <= set(report.blocks_disagreeing)
@@ -387,7 +389,8 @@ def test_chains_with_other_blocks_have_not_converged():
     assert report.blocks_not_converged[-1] == "number of blocks used"
     assert report.suggested_draws is None
     text = flat(report.text)
-    assert "Pairs of neurons on which the chains disagree whether they share a block" in text
+    n_pairs = len(report.blocks_disagreeing)
+    assert f"disagree on whether {n_pairs} pairs of neurons share a block: n" in text
     assert "tune longer" in text and "the same blocks" in text
     assert np.isfinite(report.worst_r_hat)
 
@@ -409,13 +412,13 @@ def test_tables_of_empty_blocks_are_not_judged():
     for c in range(4):
         for d in range(500):
             empty = (set(range(4)) - set(labels[c, d])).pop()
-            table[c, d, empty] = c  # chains far apart, where it means nothing
+            table[c, d, empty] = c  # chains far apart, but only in empty blocks
     blocks = ("block_post", "block_pre")
     report = pg.convergence_report(with_variables(tree, edge_probability=(blocks, table)))
     assert report.hyperparameters_not_converged == ()
     assert report.converged, report.text
-    assert "but for blocks that are empty in some draws" in flat(report.text)
-    # and that of blocks in use is judged, by its number after relabelling
+    assert "except of blocks that are empty in some draws" in flat(report.text)
+    # Tables of used blocks are judged, under their numbers after relabelling.
     for c in range(4):
         for d in range(500):
             table[c, d, labels[c, d, 0], labels[c, d, 4]] += c

@@ -49,7 +49,7 @@ def test_a_planted_bug_is_found(short, monkeypatch):
 
 
 def test_a_sampler_of_the_prior_is_found(short, monkeypatch):
-    """It does not hear the data: the ranks of parameters alone are uniform."""
+    """It ignores the data: ranks of parameters alone are uniform."""
     rng = np.random.default_rng(1)
     anything = lambda model, point: model.prior_draw(rng.integers(N_SHORT))  # noqa: E731
     monkeypatch.setattr(joint.JointModel, "advance", anything)
@@ -71,7 +71,7 @@ def test_a_sampler_of_the_prior_is_found(short, monkeypatch):
     ],
 )
 def test_short_of_other_builders(edges, weights):
-    """The builders' parts. Draws are few and far between: ranks need nearly independent ones."""
+    """The builders' parts; draws are few and heavily thinned, as ranks need independent ones."""
     n_basis = joint.n_basis_of(edges, weights)
     steps = joint.default_steps(edges == "dense")
     model = joint.make_joint(

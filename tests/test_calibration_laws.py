@@ -1,4 +1,4 @@
-"""Simulation-based calibration of every observation law; see calibration.py for the method."""
+"""Simulation-based calibration of every observation model; see calibration.py for the method."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,18 +15,18 @@ from pymc_glm.steps import noise_gibbs
 
 
 class Case(NamedTuple):
-    """A law, and the small recordings on which it is calibrated."""
+    """An observation model, and the small recordings on which it is calibrated."""
 
-    law: Callable[[], Observation]
+    observation: Callable[[], Observation]
     steps: tuple = joint.DEFAULT
-    pull: float = 1.0  # size of weights
+    pull: float = 1.0  # scale of the weights
     n_bins: int = 100
     n_simulations: int = 60  # eight times as many in the long form
     recording: Callable[[int], dict] = lambda n_bins: {}
 
 
 def two_trials(n_bins):
-    """A covariate over two trials, which acts on one neuron of two."""
+    """A covariate over two trials, which acts on one of two neurons."""
     rng = np.random.default_rng(5)
     return {
         "segment": np.arange(n_bins) >= 0.6 * n_bins,
@@ -52,7 +52,7 @@ CASES = {
     "binomial": Case(lambda: pg.Binomial(3)),
     "binomial, augmented": Case(lambda: pg.Binomial(3), AUGMENTED),
     "negative binomial": Case(negative_binomial, n_simulations=50),
-    # Augmentation costs 100 times as much where shapes are no whole numbers.
+    # Augmentation costs 100 times as much if the dispersion is no whole number.
     "negative binomial, augmented": Case(negative_binomial, AUGMENTED, n_bins=20, n_simulations=30),
     "poisson": Case(pg.Poisson),
     "gaussian": Case(gaussian, pull=0.3),
@@ -69,9 +69,10 @@ default_steps = pytest.mark.parametrize(
 
 
 def ranks_of(case, times=1):
-    """Weights are mostly negative: a network that excites itself runs away under some laws.
+    """Return the ranks, from weights that are mostly negative, and small for traces.
 
-    So does one of traces that inhibits itself strongly.
+    Excitation makes networks run away under some observation models, as does strong inhibition of
+    traces.
     """
     c, n_simulations = case.pull, times * case.n_simulations
     model = joint.make_joint(
@@ -86,7 +87,7 @@ def ranks_of(case, times=1):
         ),
         bias=pm.Normal.dist(-1.0, 0.7),
         network_steps=case.steps,
-        observation=case.law(),
+        observation=case.observation(),
         **case.recording(case.n_bins),
     )
     return calibrate(model, n_simulations, n_draws=19, thin=3, warm_up=50, seed=12)

@@ -345,8 +345,9 @@ def test_the_report_tells_of_blocks_and_positions(recording, structured):
     result, output = fitted(recording, *STRUCTURED, "--no-pictures")
     report = (output / "report.txt").read_text(encoding="utf-8")
     for words in (
-        "Blocks used: 1 in 23% of the draws, 2 in 77% of the draws; the most probable ones hold 2,",
-        "Latent distance against electrode distance: rank correlation 1.00, 90% of draws from 1.00",
+        "1 in 23% of the draws, 2 in 77% of the draws",
+        "probable one: 2, 1 (blocks.csv)",
+        "distances: 1.00, 90% of draws from 1.00 to 1.00 (positions.csv)",
     ):
         assert words in " ".join(report.split())
         assert words in " ".join(result.stdout.split())
@@ -433,11 +434,11 @@ def test_few_spikes_that_share_a_bin_are_merged_and_said(tmp_path, call):
     arguments, words = call(path)
     np.testing.assert_array_equal(arguments["model"]["counts"].get_value(), counts)
     share = 1 / (neurons == spikes["neurons"][0]).sum()
-    assert f"Warning: 1 of {len(times)} spikes ({1 / len(times):.2%}) share a bin" in words
-    assert f"(most: neuron {spikes['neurons'][0]}, {share:.1%} of its spikes)" in words
+    assert f": 1 of {len(times)} ({1 / len(times):.2%}; most of neuron " in words
+    assert f"neuron {spikes['neurons'][0]}, {share:.1%} of its spikes)" in words
     refused, _ = fitted(path, "--max-merged=0")
     assert refused.exit_code == 2
-    assert "Error: counts: 1 of 800 bins hold more than one spike" in said(refused)
+    assert "Error: counts: 1 of 800 bins" in said(refused)
     assert "--max-merged" in said(refused)
     assert f"here {1 / len(times):.2%} of them" in said(refused)
 
@@ -450,7 +451,7 @@ def test_pauses_are_warned_of(tmp_path, call):
     first = np.flatnonzero(counts[:1000].any(axis=1))[-1] + 1
     last = 1600 + np.flatnonzero(counts[1600:].any(axis=1))[0]
     _, words = call(write_npz(tmp_path / "paused.npz", counts))
-    assert "no neuron fires in 2 stretches longer than 1 s" in words
+    assert "2 pauses longer than 1 s in which no neuron fires" in words
     assert f"{first * BIN_WIDTH:.4g} to {last * BIN_WIDTH:.4g} s" in words
 
 
@@ -464,7 +465,7 @@ def test_report_tells_what_was_left_out(first_run):
         )
     text = capture.get()
     assert "left out, below 0.4 Hz: b" in text
-    assert "not counted because they share a bin with another spike of their neuron: 3" in text
+    assert "spikes not counted, in a bin with an earlier spike of the same neuron: 3" in text
     assert "sampling was interrupted" in text
 
 
@@ -477,13 +478,13 @@ def csv(*lines):
 
 BAD_FILES = {
     "cells.csv": (lambda path: path.write_text(""), r"cells\.csv is empty"),
-    "cells.xyz": (lambda path: path.write_bytes(b"abcdef"), "format of .* is not known"),
+    "cells.xyz": (lambda path: path.write_bytes(b"abcdef"), r"suffix '\.xyz' of .*cells\.xyz"),
     "negative.csv": (csv("-0.5,a", "0.5,a"), r"'a'.*-0\.5 s is negative"),
     "nan.csv": (csv("nan,a", "0.5,a"), "nan"),
     "wrong.csv": (lambda path: path.write_text("when,who\n0.5,a\n"), "when"),
     "doubles.csv": (
         csv(*(f"{t},a" for t in (0.001, 0.002, 0.003, 0.5))),
-        r"bins hold more than one spike.*'a', bin 0, 3 spikes.*binomial",
+        "more than one spike.*'a', bin 0, 3 spikes",
     ),
     "bad.h5": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\nrubbish"), r"bad\.h5"),
     "bad.npz": (lambda path: path.write_bytes(b"PKrubbish"), r"bad\.npz.*npz"),
@@ -512,33 +513,33 @@ def test_missing_file_and_folder_get_a_sentence(tmp_path):
 
 
 BAD_OPTIONS = {
-    "--bin-width=0": "bin_width must be positive",
-    "--bin-width=-1": "bin_width must be positive",
-    "--bin-width=nan": "bin_width must be finite",
+    "--bin-width=0": "bin_width: got 0.0, .* above 0 s",
+    "--bin-width=-1": "bin_width: got -1.0, .* above 0 s",
+    "--bin-width=nan": "bin_width: got nan, .* finite numbers",
     "--bin-width=3": "longer than the recording",
-    "--window=3": "not shorter than the recording",
+    "--window=3": "window of 600 bins",
     "--window=0.001": "shorter than one bin",
     "--n-basis=50": "50",
     "--n-basis=0": "n_basis",
-    "--basis=bspline --n-basis=2": "n_basis = 2 is too few",
+    "--basis=bspline --n-basis=2": "n_basis: got 2, too few",
     "--basis=identity --n-basis=2": "--n-basis: got 2 with --basis identity",
-    "--format=mat": "unknown format 'mat'",
-    "--min-rate=500": "no neuron fires at min_rate = 500 Hz",
-    "--min-rate=-1": "min_rate must not be negative",
+    "--format=mat": "format: got 'mat'",
+    "--min-rate=500": "min_rate: no neuron fires at 500 Hz",
+    "--min-rate=-1": "min_rate: got -1.0, .* at least 0 Hz",
     "--neurons=a,d": r"unknown neurons \['d'\]",
     "--neurons=a,a": r"repeat: \['a'\]",
-    "--start=1 --stop=0.5": "start must be smaller than stop",
-    "--stop=9": "stop = 9.0 s lies outside the recording",
-    "--stop=1 --duration=1": "either stop or duration",
+    "--start=1 --stop=0.5": "start, stop: got 1.0 and 0.5 s",
+    "--stop=9": "stop: 9.0 s is outside the recording",
+    "--stop=1 --duration=1": "stop, duration: give one of them",
     "--edges=block": "--n-blocks: --edges block needs the largest number of blocks",
     "--weights=block": "--n-blocks: --weights block needs the largest number",
     "--n-blocks=2": "--n-blocks: got 2 with --edges bernoulli and --weights gaussian.*add --edges",
     "--edges=distance --n-blocks=2": "--n-blocks: got 2 with --edges distance",
-    "--edges=block --n-blocks=4": r"BlockEdges\(n_blocks\): got 4, .*1 to 3 .the number of neurons",
+    "--edges=block --n-blocks=4": r"BlockEdges\(n_blocks\): got 4, .*1 to 3",
     "--weights=block --n-blocks=4": r"BlockWeights\(n_blocks\): got 4",
-    "--n-dims=2": "--n-dims: got 2 with --edges bernoulli .*no latent space; leave it out",
+    "--n-dims=2": "--n-dims: got 2 with --edges bernoulli .*no latent space",
     "--edges=block --n-blocks=2 --n-dims=2": "--n-dims: got 2 with --edges block",
-    "--edges=eigen --n-dims=3": r"EigenEdges\(n_dims\): got 3, .*below the number of neurons",
+    "--edges=eigen --n-dims=3": r"EigenEdges\(n_dims\): got 3",
     "--edges=distance --n-dims=3": r"DistanceEdges\(n_dims\): got 3",
     "--weights=distance --n-dims=3": r"DistanceWeights\(n_dims\): got 3",
 }
@@ -578,14 +579,14 @@ def test_options_out_of_range_name_the_option(recording, option):
     assert not (recording.parent / "out").exists()
 
 
-@pytest.mark.filterwarnings("default:counts. 1 neurons never fire")
+@pytest.mark.filterwarnings("default:counts. 1 neuron")
 def test_a_silent_neuron_is_kept_with_a_warning_when_asked_for(tmp_path, call):
     counts = np.zeros((400, 2))
     counts[::20, 0] = 1
     path = write_npz(tmp_path / "cells.npz", counts, labels=["loud", "silent"])
     arguments, words = call(path, "--min-rate=0")
     assert list(arguments["model"].coords["post"]) == ["loud", "silent"]
-    assert "Warning: counts: 1 neurons never fire (silent)" in words
+    assert re.search(r"Warning: counts: 1 neuron.* fires? \(silent\)", words)
     _, words = call(path)
     assert "left out 1 of 2 neurons, below 0.4 Hz: silent" in words
 
@@ -906,7 +907,8 @@ def test_demo_compares_both_networks_with_the_truth(tmp_path):
         assert (edges.loc[~edges["true_edge"], "true_peak"] == 0).all()
         report = (output / name / "report.txt").read_text(encoding="utf-8")
         assert "Edges between neurons: 1 of 1 found, 0 missed" in report
-        assert f"false alarms among {n * (n - 1) - 1} pairs without one" in report
+        n_absent = n * (n - 1) - 1
+        assert re.search(rf"false alarms? among {n_absent} pairs? without one", report)
         assert "Convergence" in report and report.rstrip() in result.stdout
 
 
@@ -977,8 +979,8 @@ def test_truth_report_counts_hits_misses_and_false_alarms():
     with session.results.capture() as capture:
         session.results.print(truth_report(posterior, edges, "title"))
     text = capture.get()
-    assert "Edges between neurons: 1 of 2 found, 1 missed, 1 false alarms among 4" in text
-    assert "Self-edges: 0 of 1 found, 1 missed, 1 false alarms among 2" in text
+    assert "Edges between neurons: 1 of 2 found, 1 missed, 1 false alarm among 4 pairs" in text
+    assert "Self-edges: 0 of 1 found, 1 missed, 1 false alarm among 2 neurons" in text
     assert text.count("no: false alarm") == 2 and text.count("yes, missed") == 2
 
 
@@ -1023,5 +1025,5 @@ def test_python_dash_m_with_a_bad_file(tmp_path):
         capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
     )  # fmt: skip
     assert result.returncode == 2
-    assert result.stderr.splitlines()[-1] == "Error: there is no file none.npz"
+    assert result.stderr.splitlines()[-1] == "Error: path: there is no file none.npz."
     assert visible_and_hidden(tmp_path) == []

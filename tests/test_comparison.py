@@ -1,4 +1,4 @@
-"""Several models of one recording: the table, its picture and the command."""
+"""Comparison of several models of the same data: the table, its plot and the command."""
 
 import functools
 
@@ -20,7 +20,7 @@ from pymc_glm.criticism.scores.heldout import _score, bits_between
 WIDTH = 0.02
 BASIS = pg.basis.raised_cosine(1, window=0.1, bin_width=WIDTH)
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:compare_models. observations with a Pareto k"),
+    pytest.mark.filterwarnings("ignore:compare_models. LOO is unreliable"),
     pytest.mark.filterwarnings("ignore:loo. .*Pareto k"),
 ]
 MODELS = ("coupled", "uncoupled")
@@ -36,7 +36,7 @@ def counts():
 
 @pytest.fixture(scope="module")
 def trees(counts):
-    """Draws around the truth, and the same without the coupling."""
+    """Draws around the truth, with and without the coupling."""
     train, made = counts.isel(time=slice(0, 4000)), {}
     rng = np.random.default_rng(1)
     for name, weight, bias in (("coupled", 2.5, -3.0), ("uncoupled", 0.0, -2.6)):
@@ -57,7 +57,7 @@ def table(trees, counts):
     return pg.compare_models(trees, counts, start=80.0, random_seed=1)
 
 
-def test_each_criterion_is_that_of_its_function(table, trees, counts):
+def test_columns_equal_the_results_of_the_functions(table, trees, counts):
     assert list(table.index) == list(MODELS)
     for name in MODELS:
         row, loo = table.loc[name], pg.loo(trees[name])
@@ -77,18 +77,18 @@ def test_each_criterion_is_that_of_its_function(table, trees, counts):
 
 
 def heldout_blocks(tree, counts, first):
-    """Log densities of blocks of 5 s of all neurons, bin by bin, draw by draw."""
+    """Log densities of all neurons in blocks of 5 s, computed bin by bin, draw by draw."""
     posterior = tree["posterior"].dataset.stack(sample=("chain", "draw")).transpose("sample", ...)
     values, functions = counts.values, BASIS.values[:, 0]
     past = [values[max(t - 5, 0) : t][::-1] for t in range(len(values))]
-    heard = np.array([functions[: len(one)] @ one for one in past])  # (time, pre)
+    history = np.array([functions[: len(one)] @ one for one in past])  # (time, pre)
     found = []
     for begin in range(first, len(values), 250):
         of_block = 0.0
         for post in range(2):
             by_draw = []
             for bias, weights in zip(posterior["bias"], posterior["weights"], strict=True):
-                psi = float(bias[post]) + heard[begin : begin + 250] @ weights.values[post, :, 0]
+                psi = float(bias[post]) + history[begin : begin + 250] @ weights.values[post, :, 0]
                 spikes = values[begin : begin + 250, post]
                 by_draw.append(bernoulli.logpmf(spikes, expit(psi)).sum())
             of_block += logsumexp(by_draw) - np.log(len(by_draw))
@@ -111,14 +111,14 @@ def test_differences_of_held_out_scores_against_scipy(table, trees, counts):
 
 
 def test_the_errors_of_differences_are_paired():
-    """Over replications differences vary as they say, and less than scores on their own."""
+    """Differences vary over replications as their errors say, and less than single scores."""
     rng = np.random.default_rng(4)
     n, n_blocks = 200, 40
     empty = xr.Dataset(coords={"post": ["a", "b"]})
     found, alone = [], []
     for _ in range(n):
         spikes = rng.poisson(20, (n_blocks, 2)).astype(float)
-        shared = -50 + 0.4 * spikes + rng.normal(0, 3, (n_blocks, 1))  # hard times are so for both
+        shared = -50 + 0.4 * spikes + rng.normal(0, 3, (n_blocks, 1))  # shared by both models
         scores = []
         for better in (0.3, 0.0):
             elpd = shared + better + rng.normal(0, 0.5, spikes.shape)
@@ -126,12 +126,12 @@ def test_the_errors_of_differences_are_paired():
             scores.append(_score(empty.assign(arrays), elpd, np.full(elpd.shape, -52.0), spikes))
         found.append(bits_between(scores[1], scores[0]))
         alone.append(scores[0].bits_per_spike_se)
-    values, said = np.array(found).T
+    values, errors = np.array(found).T
     # relative error of a variance from n values, and bias of the delta method
-    assert np.mean(said**2) / values.var() == pytest.approx(1, abs=4 * np.sqrt(2 / n) + 0.02)
+    assert np.mean(errors**2) / values.var() == pytest.approx(1, abs=4 * np.sqrt(2 / n) + 0.02)
     expected = -0.3 / 20 / np.log(2)
     assert values.mean() == pytest.approx(expected, abs=4 * values.std() / np.sqrt(n))
-    assert np.mean(alone) > 2 * np.mean(said)
+    assert np.mean(alone) > 2 * np.mean(errors)
 
 
 def test_scores_of_traces_have_no_spikes():
@@ -158,18 +158,16 @@ def test_without_held_out_counts(trees):
     assert table["elpd"].is_monotonic_decreasing
 
 
-def test_models_of_other_data(trees, counts):
+def test_models_of_different_data_are_refused(trees, counts):
     other = drawn_tree(pg.build_glm(counts.isel(time=slice(0, 3000)), BASIS), draws=50)
-    with pytest.raises(
-        ValueError, match=r"'x' and 'coupled' are of different counts \(3000 and 40"
-    ):
+    with pytest.raises(ValueError, match=r"'x' and 'coupled' have different counts \(3000 and 40"):
         pg.compare_models({"coupled": trees["coupled"], "x": other})
     some = counts.isel(time=slice(0, 4000))
     part = drawn_tree(pg.build_glm(some, BASIS, exclude=np.arange(4000) < 9), draws=50)
-    with pytest.raises(ValueError, match="different bins that are data"):
+    with pytest.raises(ValueError, match="have different excluded bins"):
         pg.compare_models({"coupled": trees["coupled"], "x": part})
     with pytest.raises(
-        ValueError, match="trees: got 1 models; give a dict of names to two or more"
+        ValueError, match="trees: got 1 model; give a dict from names to two or more"
     ):
         pg.compare_models({"coupled": trees["coupled"]})
 
@@ -177,7 +175,7 @@ def test_models_of_other_data(trees, counts):
 def test_too_few_draws_are_named(trees):
     few = trees["uncoupled"].copy()
     few["posterior"] = few["posterior"].to_dataset().isel(draw=slice(0, 9))
-    with pytest.raises(ValueError, match=r"trees: 'few' has 18 draws .* at least 25; sample more"):
+    with pytest.raises(ValueError, match=r"trees: 'few' has 18 draws .* at least 25; draw several"):
         pg.compare_models({"coupled": trees["coupled"], "few": few})
 
 
@@ -203,16 +201,16 @@ def test_models_of_different_covariates(trees, counts):
         coords={"covariate": ["speed", "light"]},
     )
     train, models = counts.isel(time=slice(0, 4000)), {"coupled": trees["coupled"]}
-    own = {"both": every, "one": every.sel(covariate=["light"])}
-    for name, columns in own.items():
+    by_model = {"both": every, "one": every.sel(covariate=["light"])}
+    for name, columns in by_model.items():
         fitted = columns.isel(time=slice(0, 4000))
         models[name] = drawn_tree(pg.build_glm(train, BASIS, covariates=fitted), draws=50)
     scores = {
         name: pg.heldout_score(models[name], None, counts, covariates=columns, start=80.0)
-        for name, columns in own.items()
+        for name, columns in by_model.items()
     }
     turned = every.sel(covariate=["light", "speed"])
-    for given in (turned, own, {"one": own["one"], "both": turned}):
+    for given in (turned, by_model, {"one": by_model["one"], "both": turned}):
         table = pg.compare_models(models, counts, covariates=given, start=80.0, random_seed=1)
         for name, score in scores.items():
             assert table.loc[name, "bits_per_spike"] == score.bits_per_spike
@@ -221,35 +219,34 @@ def test_models_of_different_covariates(trees, counts):
         with pytest.raises(ValueError, match=message):
             pg.compare_models(models, held_out, covariates=given, start=80.0)
 
-    refused(None, r"covariates: model 'both' has \['speed', 'light'\]; give them for the counts")
-    refused(own["one"], r"got \['light'\], and model 'both' has \['speed'\] too")
-    refused(
-        {"both": every}, r"for \['both'\], .* are \['both', 'one'\] \(\['one'\] are in one only"
-    )
-    refused(own | {"coupled": every}, r"\['coupled'\] are in one only")
-    refused(every, "covariates: they go with counts=", held_out=None)
+    refused(None, r"covariates: model 'both' has \['speed', 'light'\]; give them along with")
+    refused(by_model["one"], r"got \['light'\], but model 'both' also has \['speed'\]")
+    refused({"both": every}, r"of \['both'\], .* \['both', 'one'\] \(in only one .*: \['one'\]\)")
+    refused(by_model | {"coupled": every}, r"in only one of the two lists: \['coupled'\]")
+    refused(every, "covariates: they belong to counts=", held_out=None)
     third = every.isel(covariate=[0]).assign_coords(covariate=["place"])
     refused(xr.concat([every, third], "covariate"), r"no model has \['place'\]; leave them out")
     refused(every.isel(covariate=[0, 1, 1]), "labels must be unique")
-    with pytest.raises(ValueError, match=r"the window 80 to 200 s; .* 0 to 100 s of the counts"):
+    with pytest.raises(ValueError, match=r"the window 80 to 200 s, .* 0 to 100 s of the counts"):
         pg.heldout_score(models["coupled"], None, counts, start=80.0, stop=200.0)
 
 
-def test_unlabelled_covariates_are_not_taken_apart(trees, counts):
+def test_unlabelled_covariates_are_not_split(trees, counts):
     time = np.arange(5000) / 50
     values = np.stack([np.cos(time), np.sin(time)], axis=1)
     train, models = counts.isel(time=slice(0, 4000)), {}
-    own = {"both": values, "second": values[:, 1:]}
-    for name, columns in own.items():
+    by_model = {"both": values, "second": values[:, 1:]}
+    for name, columns in by_model.items():
         models[name] = drawn_tree(pg.build_glm(train, BASIS, covariates=columns[:4000]), draws=50)
-    with pytest.raises(ValueError, match="got 2 without labels, and model 'second' has 1"):
+    with pytest.raises(ValueError, match="got 2 without labels, but model 'second' has 1"):
         pg.compare_models(models, counts, covariates=values, start=80.0)
-    table = pg.compare_models(models, counts, covariates=own, start=80.0, random_seed=1)
-    score = pg.heldout_score(models["second"], None, counts, covariates=own["second"], start=80.0)
+    table = pg.compare_models(models, counts, covariates=by_model, start=80.0, random_seed=1)
+    second = by_model["second"]
+    score = pg.heldout_score(models["second"], None, counts, covariates=second, start=80.0)
     assert table.loc["second", "bits_per_spike"] == score.bits_per_spike
 
 
-# --- the picture ---------------------------------------------------------------------------------
+# --- the plot ------------------------------------------------------------------------------------
 
 
 def test_one_panel_for_each_criterion(table):
@@ -274,8 +271,8 @@ def test_one_panel_for_each_criterion(table):
     assert error[1] > 0
     np.testing.assert_allclose(np.diff(ends)[:, 0], 2 * error)
     best = table.loc["coupled"]
-    said = f"the best: {best['bits_per_spike']:.3g} ± {best['bits_per_spike_se']:.2g}"
-    assert axes[2].get_title(loc="left").startswith(said)
+    title = f"best model: {best['bits_per_spike']:.3g} ± {best['bits_per_spike_se']:.2g}"
+    assert axes[2].get_title(loc="left").startswith(title)
     assert axes[1].get_xlim() == pytest.approx((-0.05, 1.05))
     assert axes[3].get_xlim() == pytest.approx((-5, 105))
     assert axes[3].get_title(loc="left") == "of 2 neurons"
@@ -290,9 +287,9 @@ def test_models_with_high_k_are_marked(table):
     lines = {line.get_label(): line for line in axes[0].lines}
     assert lines["high Pareto k"].get_ydata().tolist() == [1]
     assert "Pareto k too high" in axes[0].get_title(loc="left")
-    _, own = plt.subplots(1, 2)
+    _, two = plt.subplots(1, 2)
     with pytest.raises(ValueError, match="got 2 axes, but 4 panels"):
-        pg.plot_comparison(table, ax=own)
+        pg.plot_comparison(table, ax=two)
     with pytest.raises(TypeError, match="table: got dict"):
         pg.plot_comparison({})
     plt.close("all")
@@ -303,7 +300,7 @@ def test_models_with_high_k_are_marked(table):
 
 @pytest.fixture(scope="module")
 def fits(tmp_path_factory, counts):
-    """Two fits of one recording by the command line, the last 20 s held out."""
+    """Two fits of one recording by the command line, with the last 20 s held out."""
     folder = tmp_path_factory.mktemp("fits")
     time, neuron = np.nonzero(counts.values)
     table = pd.DataFrame({"time": (time + 0.5) * WIDTH, "neuron": neuron})
@@ -338,7 +335,7 @@ def test_the_command_compares_fits(fits, counts):
     assert table.loc["coupled", "bits_per_spike"] > table.loc["uncoupled", "bits_per_spike"]
     below, error = table.loc["uncoupled", ["bits_per_spike_diff", "bits_per_spike_dse"]]
     assert f"{-below:.4f} ± {error:.4f}" in said
-    assert "0.0000" not in said  # nothing is said of the best below itself
+    assert "0.0000" not in said  # the best has no difference from itself
     tree = xr.open_datatree(fits / "coupled" / "posterior.nc", engine="h5netcdf")
     assert "start" not in tree.attrs
     assert tree["observed_data"].sizes["time"] == tree["constant_data"].sizes["time"]
@@ -365,7 +362,7 @@ FIVE = {
 }
 
 
-def test_the_command_compares_five_priors_of_one_recording(tmp_path):
+def test_the_command_compares_five_priors(tmp_path):
     weights = np.zeros((4, 4, 1))
     weights[1, 0, 0] = weights[3, 2, 0] = 2.5
     network = pg.NetworkParameters(np.array([-2.0, -3.0, -2.0, -3.0]), weights, BASIS)
@@ -390,7 +387,7 @@ def test_the_command_compares_five_priors_of_one_recording(tmp_path):
         score = pg.heldout_score(tree, None, counts, start=20.0)
         assert row["bits_per_spike"] == pytest.approx(score.bits_per_spike)
     size = plt.imread(tmp_path / "all" / "comparison.png").shape
-    assert size[1] > 2 * size[0]  # four panels beside each other
+    assert size[1] > 2 * size[0]  # four panels next to each other
 
 
 def test_the_uncoupled_model_has_no_couplings(fits):
@@ -399,7 +396,7 @@ def test_the_uncoupled_model_has_no_couplings(fits):
     assert not present[~np.eye(2, dtype=bool)].any()
 
 
-def test_what_cannot_be_compared(fits):
+def test_what_cannot_be_compared_is_refused(fits):
     out = ("--output", fits / "none")
     assert "give two or more" in run("compare", fits / "coupled", *out, code=2)
     said = run("compare", fits / "coupled", fits, *out, code=2)

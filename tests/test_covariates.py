@@ -102,7 +102,7 @@ def _with(value, index=(7, 1)):
     ("given", "message"),
     [
         (covariates_of(199), "got 199 bins, the counts have 200"),
-        (_with(np.nan), r"nan in bin 7 of '1' \(1 such values\)"),
+        (_with(np.nan), r"nan in bin 7 of '1' \(1 in total\)"),
         (_with(np.inf), r"inf in bin 7 of '1'"),
         (np.zeros((200, 2, 2)), "got 3 dimensions"),
         (np.full((200, 1), "a"), "values of type <U1"),
@@ -118,7 +118,7 @@ def _with(value, index=(7, 1)):
             xr.DataArray(covariates_of(), dims=("time", "covariate")).assign_coords(
                 time=np.arange(200) * 0.01
             ),
-            r"bin 199 is at 1.99 s, that of the counts at 0.995 s; align",
+            r"bin 199 is at 1.99 s, but at 0.995 s in the counts; align",
         ),
     ],
 )
@@ -133,7 +133,7 @@ def test_covariates_far_from_zero():
 
 
 def dependent_warnings(covariates, mask=None, **kwargs):
-    """What a build says of linear dependence."""
+    """The warnings of a build about linear dependence."""
     prior = pg.CovariatePrior(mask=mask)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -147,24 +147,24 @@ def test_covariates_that_no_data_can_tell_apart():
         xr.DataArray(np.linspace(0, 6.2, 200), dims="time", name="angle"),
         pg.basis.bumps(4, 0, 2 * np.pi, cyclic=True),
     )
-    (said,) = dependent_warnings(np.stack([x, y, 3 * x, z], axis=1))
-    assert said.startswith("covariates: '0', '2' are linearly dependent: ")
-    assert said.endswith("leave out one covariate of each set.")
-    (said,) = dependent_warnings(np.stack([x, y, 3 * x - 1, z], axis=1))
-    assert said.startswith("covariates: '0', '2' and the biases are linearly dependent: ")
+    (warning,) = dependent_warnings(np.stack([x, y, 3 * x, z], axis=1))
+    assert warning.startswith("covariates: '0', '2' are linearly dependent: ")
+    assert warning.endswith("leave out one covariate of each set.")
+    (warning,) = dependent_warnings(np.stack([x, y, 3 * x - 1, z], axis=1))
+    assert warning.startswith("covariates: '0', '2' and the biases are linearly dependent: ")
     bumps = "'angle[0]', 'angle[1]', 'angle[2]', 'angle[3]' and the biases are linearly dependent"
     for given in (angle, angle.astype("float32")):
-        (said,) = dependent_warnings(given)
-        assert said.startswith(f"covariates: {bumps}: ")
+        (warning,) = dependent_warnings(given)
+        assert warning.startswith(f"covariates: {bumps}: ")
     speed = xr.DataArray(np.stack([x, 2 * x], axis=1), dims=("time", "covariate"))
     both = xr.concat([speed.assign_coords(covariate=["v", "w"]), angle], dim="covariate")
-    (said,) = dependent_warnings(both)  # one warning
-    assert bumps in said
-    assert "'v', 'w' are linearly dependent" in said
-    (said,) = dependent_warnings(np.stack([x, y, x + y, x - y, x + z, z], axis=1))
-    assert said.count("are linearly dependent") == 3
-    (said,) = dependent_warnings(np.stack([x] * 6, axis=1))
-    assert "(2 more such sets)" in said
+    (warning,) = dependent_warnings(both)  # one warning
+    assert bumps in warning
+    assert "'v', 'w' are linearly dependent" in warning
+    (warning,) = dependent_warnings(np.stack([x, y, x + y, x - y, x + z, z], axis=1))
+    assert warning.count("are linearly dependent") == 3
+    (warning,) = dependent_warnings(np.stack([x] * 6, axis=1))
+    assert "(2 more such sets)" in warning
 
 
 def test_covariates_that_the_data_tell_apart():
@@ -184,21 +184,21 @@ def test_covariates_that_the_data_tell_apart():
 
 
 def test_dependence_is_of_each_neuron_and_of_the_data():
-    """The same stimulus with priors of its own for two groups; bins that are left out."""
+    """The same stimulus with separate priors for two groups; bins that are left out."""
     x, y, _ = covariates_of().T
     twice = np.stack([x, x, y], axis=1)
     apart = np.array([[True, False, True], [False, True, True], [False, True, True]])
     assert dependent_warnings(twice, apart) == []
-    (said,) = dependent_warnings(twice, apart | [[False], [False], [True]])
-    assert "'0', '1' are" in said
+    (warning,) = dependent_warnings(twice, apart | [[False], [False], [True]])
+    assert "'0', '1' are" in warning
     differs = twice.copy()
     differs[150:, 0] = y[150:]
     assert dependent_warnings(differs) == []
     assert len(dependent_warnings(differs, exclude=np.arange(200) >= 150)) == 1
     drug = np.where(np.arange(200) < 150, 0.0, 1.0)
     assert dependent_warnings(drug) == []
-    (said,) = dependent_warnings(drug, exclude=np.arange(200) >= 150)
-    assert said.startswith("covariates: 'covariates' and the biases are")
+    (warning,) = dependent_warnings(drug, exclude=np.arange(200) >= 150)
+    assert warning.startswith("covariates: 'covariates' and the biases are")
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_scales_are_those_of_a_standard_deviation():
 
 
 def test_layout():
-    """Covariates 0 and 2 act on the same neurons; the others have groups of their own."""
+    """Covariates 0 and 2 act on the same neurons; the others have separate groups."""
     layout = CovariateLayout.of(MASK, 2)
     assert layout.n_groups == 3
     assert layout.group[0] == layout.group[2]
@@ -305,16 +305,16 @@ def test_steps_see_the_same_activation():
     history = spike_data(model, network).value.history
     psi = np.zeros((200, 3))
     for m in range(history.n_pre):
-        own = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
+        patterns = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
         stored = slice(history.start[m], history.start[m + 1])
         for n in np.flatnonzero(adjacency[:, m]):
-            psi[history.bins[stored], n] += (own @ joined[n, m])[history.pattern[stored]]
+            psi[history.bins[stored], n] += (patterns @ joined[n, m])[history.pattern[stored]]
     expected = np.einsum("tmb,nmb->tn", pg.history_design(counts, BASIS).values, weights)
     expected += covariates @ point["covariate_weights"].T
     np.testing.assert_allclose(psi, expected, atol=1e-12)
-    back, own = terms.split(joined)
-    np.testing.assert_array_equal(back, weights)
-    np.testing.assert_array_equal(own, point["covariate_weights"])
+    coupling, of_covariates = terms.split(joined)
+    np.testing.assert_array_equal(coupling, weights)
+    np.testing.assert_array_equal(of_covariates, point["covariate_weights"])
 
 
 def joint_of(steps):
@@ -473,18 +473,26 @@ def test_masks_are_read_by_their_labels():
         prior = pg.CovariatePrior(mask=mask)
         return pg.build_glm(counts, BASIS, covariates=labelled(), covariate_prior=prior)
 
-    told = xr.DataArray(
+    labelled_mask = xr.DataArray(
         acts, dims=("neuron", "covariate"), coords={"neuron": list("abc"), "covariate": ["x", "y"]}
     )
-    turned = told.sel(neuron=list("cab"), covariate=["y", "x"]).transpose("covariate", "neuron")
-    for mask in (acts, told, turned, turned.rename(neuron="post"), told.drop_vars("neuron")):
+    turned = labelled_mask.sel(neuron=list("cab"), covariate=["y", "x"]).transpose(
+        "covariate", "neuron"
+    )
+    for mask in (
+        acts,
+        labelled_mask,
+        turned,
+        turned.rename(neuron="post"),
+        labelled_mask.drop_vars("neuron"),
+    ):
         np.testing.assert_array_equal(mask_of(built(mask)), acts)
     with pytest.raises(
-        ValueError, match=r"mask: the labels of post .*\['c', 'd'\] are in one only"
+        ValueError, match=r"mask: got the labels .* of post.*\['c', 'd'\] are in only one"
     ):
-        built(told.assign_coords(neuron=list("abd")))
+        built(labelled_mask.assign_coords(neuron=list("abd")))
     with pytest.raises(ValueError, match=r"mask: got the dims \('n', 'covariate'\)"):
-        built(told.rename(neuron="n"))
+        built(labelled_mask.rename(neuron="n"))
 
 
 def test_a_table_is_read_by_its_columns():
@@ -498,7 +506,7 @@ def test_a_table_is_read_by_its_columns():
 
 
 def test_designs_end_with_the_segments_of_their_variable():
-    """By label, by a gap in time, or as told; a stimulus may be told to go on."""
+    """By label, by a gap in time, or by argument; a stimulus may also be taken as one segment."""
     stimulus = np.random.default_rng(0).normal(size=50)
     time = np.arange(50) * 0.005
     expected = pg.covariate_design(stimulus, BASIS, segment_start=[0, 20]).values
@@ -514,7 +522,7 @@ def test_designs_end_with_the_segments_of_their_variable():
         )
     np.testing.assert_array_equal(pg.covariate_design(variable, BASIS), whole)
     for wrong in ([5], [0, 50], [0, 20, 10], [0, 2.5], []):
-        with pytest.raises(ValueError, match=r"segment_start: got \[.*rising and below 50"):
+        with pytest.raises(ValueError, match=r"segment_start: got \[.*increasing .*below 50"):
             pg.covariate_design(variable, BASIS, segment_start=wrong)
     with pytest.raises(ValueError, match=r"basis: it is for bins of 0.005 s, .* every 0.01 s"):
         pg.covariate_design(variable.assign_coords(time=2 * time), BASIS)

@@ -1,4 +1,4 @@
-"""Cross-validation by refits: what is left out, scored by whom, against doing it by hand."""
+"""Cross-validation by refits, against the same computed by hand."""
 
 import functools
 
@@ -30,7 +30,7 @@ def tree():
 
 @pytest.fixture
 def by_prior(monkeypatch):
-    """Draws from the prior in place of refits; collects the models and options."""
+    """Replace refits by draws from the prior; collect the models and options."""
     seen = []
 
     def sample(model, random_seed, **options):
@@ -42,14 +42,14 @@ def by_prior(monkeypatch):
 
 
 def joint_log_density(model, fit):
-    """All neurons and blocks of 2 s, from PyMC's log likelihoods of all bins, (sample, block)."""
+    """Joint log density of all neurons in blocks of 2 s, (sample, block), from PyMC."""
     with model:
         full = pm.compute_log_likelihood(fit, progressbar=False, extend_inferencedata=False)
     drawn = full["spikes"].stack(sample=("chain", "draw")).transpose("sample", "time", "post")
     return drawn.values.reshape(len(drawn), 5, 100, 2).sum(axis=(2, 3))
 
 
-def test_folds_against_doing_it_by_hand(tree, by_prior):
+def test_folds_against_a_computation_by_hand(tree, by_prior):
     result = pg.kfold(tree, BUILD, k=2, block_width=2.0, random_seed=3, draws=7, tune=5)
     assert len(by_prior) == 2
     full, expected, left_out = BUILD(), np.full(5, np.nan), np.zeros(500, int)
@@ -85,7 +85,7 @@ def test_trials_are_left_out_as_a_whole(by_prior):
     assert result.elpd_i.dims == ("trial",)
 
 
-def test_bins_that_are_no_data_stay_out(by_prior):
+def test_excluded_bins_stay_excluded(by_prior):
     gone = np.arange(500) < 130
 
     def build(exclude):
@@ -94,7 +94,7 @@ def test_bins_that_are_no_data_stay_out(by_prior):
     tree = drawn_tree(build(np.zeros(500, bool)))
     pg.kfold(tree, build, k=4, block_width=2.0, random_seed=1)
     assert all(model["data_bins"].get_value().min() >= 130 for model, _ in by_prior)
-    with pytest.raises(ValueError, match=r"build: of 370 bins .*joined with what is"):
+    with pytest.raises(ValueError, match=r"build: \d+ of 370 bins .*combined with the"):
         pg.kfold(tree, BUILD, k=2, block_width=2.0, random_seed=1)
 
 
@@ -114,14 +114,14 @@ def test_the_future_is_left_out(tree, by_prior):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # few draws
 def test_real_refits():
-    """Coupling that is there pays in blocks that were left out; seeds repeat."""
+    """True coupling improves the score of blocks left out; the same seed, the same score."""
     weights = np.zeros((2, 2, 1))
     weights[1, 0, 0] = 2.5
     network = pg.NetworkParameters(np.array([-2.0, -3.0]), weights, BASIS)
     counts = pg.simulate(network, 4000, random_seed=5)
     options = {"draws": 100, "tune": 100, "chains": 2, "cores": 1}
     scores = {}
-    slab = pg.GaussianWeights(0.0, 1.0, None, None)  # nothing is learned: no density to compile
+    slab = pg.GaussianWeights(0.0, 1.0, None, None)  # no hyperparameters, so no density to compile
     for name, edge_probability in (("coupled", 0.5), ("apart", 0.0)):
         edges = pg.BernoulliEdges(edge_probability, edge_probability)
         build = functools.partial(pg.build_glm, counts, BASIS, edges=edges, weights=slab)
@@ -134,30 +134,30 @@ def test_real_refits():
     assert again.elpd == scores["apart"].elpd
 
 
-def test_bad_input(tree):
+def test_arguments_out_of_range_are_refused(tree):
     for options, message in (
-        ({"k": 1}, r"k: got 1, allowed are whole numbers from 2 to 5, the number of blocks"),
+        ({"k": 1}, r"k: got 1, allowed are whole numbers from 2 to 5 \(the number of blocks"),
         ({"k": 6}, "k: got 6"),
         ({"unit": "bin"}, "unit: got 'bin', allowed are 'block' and 'trial'"),
         ({"unit": "trial"}, "without trials"),
     ):
         with pytest.raises(ValueError, match=message):
             pg.kfold(tree, BUILD, **({"block_width": 2.0} | options))
-    with pytest.raises(ValueError, match=r"sample_kwargs: got random_seed; .* of its own"):
+    with pytest.raises(ValueError, match=r"sample_kwargs: got random_seed; .* a separate argument"):
         pg.BlockRefits(tree, BUILD, block_width=2.0, sample_kwargs={"random_seed": 1})
     with pytest.raises(TypeError, match="build: got Model; give a function of exclude="):
         pg.kfold(tree, BUILD())
     with pytest.raises(ValueError, match=r"build: .* it returned no model"):
         pg.kfold(tree, lambda exclude: None, block_width=2.0)
-    with pytest.raises(ValueError, match=r"build: .* it returned all bins; hand exclude= on"):
+    with pytest.raises(ValueError, match=r"build: .* a model of all bins; pass exclude= on"):
         pg.BlockRefits(tree, lambda exclude: BUILD(), block_width=2.0).sample(np.arange(500) < 100)
     for start in (0.0, 9.0):
-        with pytest.raises(ValueError, match=r"start: got \d s, and blocks begin from 0 to 8 s"):
+        with pytest.raises(ValueError, match=r"start: got \d s, but blocks begin from 0 to 8 s"):
             pg.leave_future_out(tree, BUILD, start, block_width=2.0)
     with pytest.raises(ValueError, match="method: got 'psis', allowed are 'approx' and 'exact'"):
         pg.leave_future_out(tree, BUILD, 4.0, block_width=2.0, method="psis")
     for horizon in (0, 4, 1.0):
         with pytest.raises(ValueError, match=r"horizon: got .*, allowed are .* from 1 to 3"):
             pg.leave_future_out(tree, BUILD, 4.0, block_width=2.0, horizon=horizon)
-    with pytest.raises(ValueError, match=r"there is one block.*give shorter blocks by block_width"):
+    with pytest.raises(ValueError, match=r"there is one block.*lower block_width"):
         pg.kfold(tree, BUILD, block_width=10.0)

@@ -78,7 +78,7 @@ def small(tmp_path, monkeypatch):
         file["epos"] = [[0.0, 100.0], [0.0, 50.0]]
         file["names"] = np.array(["a", "b"], dtype="S")
         file["summary/duration"] = [2.0]
-    known = recordings.Recording(
+    known = recordings.DatasetEntry(
         "Group/Small.h5",
         hashlib.sha256(path.read_bytes()).hexdigest(),
         "two units",
@@ -132,13 +132,13 @@ def test_missing_in_the_folder(tmp_path, small):
     with pytest.raises(FileNotFoundError) as caught:
         fetch_retina("Small", folder=tmp_path / "nothing")
     message = str(caught.value)
-    assert f"no Small.h5 in the folder {tmp_path / 'nothing'}" in message
+    assert f"no Small.h5 in {tmp_path / 'nothing'}" in message
     assert "PYMC_GLM_DATA" in message and "hdf5/Group/Small.h5" in message
 
 
 def test_a_changed_file_in_the_folder(small, capsys):
     small.write_bytes(small.read_bytes()[:-1] + b"x")
-    with pytest.raises(ValueError, match=r"Small\.h5 in the folder .*made is not the file that it"):
+    with pytest.raises(ValueError, match=r"Small\.h5 in .*made is not the published file"):
         fetch_retina("Small", folder=small.parent)
     assert capsys.readouterr().out == ""
 
@@ -176,7 +176,9 @@ def test_where_a_file_comes_from(server, cache, small, monkeypatch, tmp_path):
 def test_what_is_downloaded_has_another_checksum(server, cache, small):
     publish(server, small)
     (server.folder / "Group" / "Small.h5").write_bytes(b"something else")
-    with pytest.raises(ValueError, match=r"what http://127.*/Group/Small\.h5 has is not the file"):
+    with pytest.raises(
+        ValueError, match=r"at http://127.*/Group/Small\.h5 is not the published one"
+    ):
         fetch_retina("Small", address=server.address)
     assert not [path for path in cache.rglob("*") if path.is_file()]
 

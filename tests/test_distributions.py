@@ -189,7 +189,7 @@ def test_dims_give_the_shape():
 # --- Baseline ------------------------------------------------------------------------------------
 
 
-def test_baseline_is_a_normal_of_its_own_type():
+def test_baseline_is_a_normal_with_a_distinct_type():
     mu, sigma, value = RNG.normal(size=3), np.array([0.5, 1.0, 2.0]), RNG.normal(size=3)
     variable = pg.Baseline.dist(mu, sigma)
     assert type(variable.owner.op) is BaselineRV
@@ -197,7 +197,7 @@ def test_baseline_is_a_normal_of_its_own_type():
     assert_mean(pm.draw(variable, 4000, random_seed=1), mu, sigma)
 
 
-# --- models of them ------------------------------------------------------------------------------
+# --- in models -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,11 @@ from pymc_glm.kernels.prior import BiasPrior, NetworkPrior, edge_prior
 from pymc_glm.kernels.sparse_history import spike_history
 
 T, N, M, B = 300, 2, 5, 2
-LAWS = {"Bernoulli": (1.0, 0.0, 1), "binomial": (4.0, 0.0, 4), "negative binomial": (2.5, 1.0, 9)}
+FAMILIES = {
+    "Bernoulli": (1.0, 0.0, 1),
+    "binomial": (4.0, 0.0, 4),
+    "negative binomial": (2.5, 1.0, 9),
+}
 CHOSEN = np.array([[True] * M, [True, True, False, True, True]])
 CERTAIN = ((0, 4), (1, 0))  # present and absent for certain
 
@@ -20,12 +24,12 @@ CERTAIN = ((0, 4), (1, 0))  # present and absent for certain
 class Slow:
     """One post neuron: everything is a density of all coefficients, (bias, weights)."""
 
-    def __init__(self, x, counts, law, log_odds, slabs, bias_prior, center, chosen):
+    def __init__(self, x, counts, family, log_odds, slabs, bias_prior, center, chosen):
         self.x = np.column_stack([np.ones(len(x)), x.reshape(len(x), -1)])
-        self.counts, (self.shape, self.slope, _) = counts, law
+        self.counts, (self.dispersion, self.slope, _) = counts, family
         self.log_odds, (self.mean, self.precision) = log_odds, slabs
         self.bias_mean, self.bias_precision = bias_prior
-        trials = self.shape + self.slope * counts
+        trials = self.dispersion + self.slope * counts
         p = expit(self.x @ center)
         known = np.append(True, np.repeat(chosen, B))
         self.fisher = (self.x.T * trials * p * (1 - p)) @ self.x * np.outer(known, known)
@@ -34,7 +38,7 @@ class Slow:
 
     def log_likelihood(self, beta):
         psi = self.x @ beta
-        trials = self.shape + self.slope * self.counts
+        trials = self.dispersion + self.slope * self.counts
         return (self.counts * psi - trials * np.logaddexp(0, psi)).sum()
 
     def surrogate(self, beta):
@@ -62,7 +66,7 @@ class Slow:
         return log_z, mean, covariance
 
     def odds(self, beta, present, j):
-        """Log odds of j, and the law of its weights, under the surrogate."""
+        """Log odds of j, and mean and covariance of its weights, under the surrogate."""
         log_with, mean, covariance = self.evidence(beta, with_edge(present, j, 1), j)
         log_without = self.evidence(beta, with_edge(present, j, 0), j)[0]
         return log_with - log_without, mean[1:], covariance[1:, 1:]
@@ -141,9 +145,9 @@ def slow_swap(slow, beta, present, pre, uniforms, normals):
     return beta, present
 
 
-def example(law, seed=0):
+def example(family, seed=0):
     rng = np.random.default_rng(seed)
-    shape, slope, most = LAWS[law]
+    dispersion, slope, most = FAMILIES[family]
     spikes, basis = rng.random((T, M)) < 0.2, rng.normal(size=(6, B))
     counts = rng.integers(0, most + 1, (N, T)).astype(np.int8)
     log_odds = 2.0 * rng.normal(size=(N, M))
@@ -158,13 +162,13 @@ def example(law, seed=0):
         rng.normal(size=N),
         rng.gamma(2, size=N),
     )
-    law_of_counts = likelihood.Likelihood(likelihood.LOGISTIC, counts, np.full(N, shape), slope)
-    return convolve_history(spikes, basis), spike_history(spikes, basis), prior, law_of_counts
+    given = likelihood.Likelihood(likelihood.LOGISTIC, counts, np.full(N, dispersion), slope)
+    return convolve_history(spikes, basis), spike_history(spikes, basis), prior, given
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_flips_and_swaps_are_those_of_dense_algebra(law):
-    dense, sparse, prior, counts = example(law)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_flips_and_swaps_are_those_of_dense_algebra(family):
+    dense, sparse, prior, counts = example(family)
     rng = np.random.default_rng(7)
     center_bias, center = 0.3 * rng.normal(size=N), 0.2 * rng.normal(size=(N, M, B))
     metric = fisher.empty_metric(N, M, B, M)
@@ -178,7 +182,7 @@ def test_flips_and_swaps_are_those_of_dense_algebra(law):
         Slow(
             dense,
             counts.counts[n],
-            LAWS[law],
+            FAMILIES[family],
             prior.log_odds[n],
             (prior.mean[n], prior.precision[n]),
             (prior.bias_mean[n], prior.bias_precision[n]),
@@ -224,6 +228,6 @@ def test_a_proposed_edge_has_the_weights_of_the_surrogates_posterior():
     mean, covariance = np.array([0.3, -1.0]), np.array([[1.0, 0.4], [0.4, 0.5]])
     slow = object.__new__(Slow)
     draws = np.array([slow.weights(mean, covariance, z) for z in rng.normal(size=(20_000, 2))])
-    law = multivariate_normal(mean, covariance)
-    z = np.linalg.solve(np.linalg.cholesky(law.cov), (draws - law.mean).T)
+    exact = multivariate_normal(mean, covariance)
+    z = np.linalg.solve(np.linalg.cholesky(exact.cov), (draws - exact.mean).T)
     np.testing.assert_allclose(z @ z.T / z.shape[1], np.eye(2), atol=4.2 * np.sqrt(2 / 20_000))

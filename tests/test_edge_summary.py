@@ -64,7 +64,7 @@ def test_chains_that_disagree_are_named_in_the_log(caplog):
         table = edge_summary(tree_of(adjacency.astype(float)))
     wrong = table[table["status"] == "chains disagree"]
     assert wrong[["post", "pre"]].values.tolist() == [["n2", "n0"]]
-    assert "disagree about 1 of 9 edges (n0 -> n2)" in caplog.text
+    assert "disagree on 1 of 9 edges (n0 -> n2)" in caplog.text
     caplog.clear()
     adjacency[:, :, 2, 0] = rng.random((4, 400)) < 0.5
     with caplog.at_level(logging.WARNING, logger="pymc_glm"):
@@ -82,7 +82,7 @@ def test_frequencies_and_flips_counted_by_hand():
     assert (row["chain_min"], row["chain_max"]) == (0.5, 0.75)
 
 
-def test_mcse_is_that_of_a_markov_chain():
+def test_mcse_of_a_markov_chain():
     # The mean of S draws of a chain with autocorrelation m^lag has variance
     # p (1 - p) (1 + m) / ((1 - m) S), up to terms of order 1/S^2.
     probability, memory, n = 0.3, 0.6, 12
@@ -120,7 +120,7 @@ def test_edges_that_never_flip():
     assert frozen["status"] == "chains disagree"
     assert (frozen["chain_min"], frozen["chain_max"], frozen["flips"]) == (0, 1, 0)
     assert np.isnan(frozen["r_hat"])
-    assert frozen["mcse"] > 0.1  # one of four chains: the fraction 1/4 is next to unknown
+    assert frozen["mcse"] > 0.1  # one of four chains: the probability is hardly known
     assert np.isnan(absent["peak_mean"])
     assert present["peak_mean"] == 1
 
@@ -140,7 +140,9 @@ def test_status_of_disagreeing_slow_and_good_edges():
     adjacency[:, :, 0, 1] = markov_indicator(rng, 0.4, 0.98, 4, 1000)
     adjacency[:3, :, 1, 0] = markov_indicator(rng, 0.3, 0.3, 3, 1000)
     adjacency[3:, :, 1, 0] = markov_indicator(rng, 0.6, 0.3, 1, 1000)
-    adjacency[0, :, 1, 1] = markov_indicator(rng, 0.5, 0.3, 1, 1000)[0]  # the others never flip
+    adjacency[0, :, 1, 1] = markov_indicator(rng, 0.5, 0.3, 1, 1000)[
+        0
+    ]  # the other chains never flip
     table = rows(edge_summary(tree_of(adjacency)))["status"]
     assert table[("n0", "n0")] == "ok"
     assert table[("n0", "n1")] == "too few draws"
@@ -149,7 +151,7 @@ def test_status_of_disagreeing_slow_and_good_edges():
 
 
 @pytest.mark.parametrize("probability", [0.02, 0.5])
-def test_converged_chains_are_not_said_to_disagree(probability):
+def test_converged_chains_are_not_reported_to_disagree(probability):
     # The family-wise level is 1%; of these 4 networks of 400 edges none should raise an alarm.
     rng = np.random.default_rng(11)
     for memory in (0.0, 0.8):
@@ -208,11 +210,11 @@ def test_network_matrix_agrees_with_the_summary(network):
 def test_order_of_dimensions_does_not_matter(network):
     posterior = network.tree["posterior"].to_dataset().transpose(..., "draw", "chain")
     groups = {name: group.to_dataset() for name, group in network.tree.children.items()}
-    turned = xr.DataTree.from_dict(groups | {"posterior": posterior})
-    assert edge_summary(turned).equals(edge_summary(network.tree))
-    xr.testing.assert_allclose(filter_bands(turned), filter_bands(network.tree))
+    transposed = xr.DataTree.from_dict(groups | {"posterior": posterior})
+    assert edge_summary(transposed).equals(edge_summary(network.tree))
+    xr.testing.assert_allclose(filter_bands(transposed), filter_bands(network.tree))
     xr.testing.assert_allclose(
-        predicted_rates(turned, stop=1.0, random_seed=1),
+        predicted_rates(transposed, stop=1.0, random_seed=1),
         predicted_rates(network.tree, stop=1.0, random_seed=1),
     )
 
@@ -307,7 +309,7 @@ def test_report_of_one_chain_and_of_a_dense_model():
     weights = rng.normal(size=(4, 500, 2, 2, 1))
     one = convergence_report(tree_of(weights=weights[:1]))
     assert np.isnan(one.worst_r_hat)
-    assert "one chain" in one.text
+    assert "cannot be judged from one chain" in one.text
     weights[0, :, 0, 1] += 2
     dense = convergence_report(tree_of(weights=weights))
     assert dense.edges_not_converged == ()
@@ -320,8 +322,8 @@ def test_one_chain_or_too_few_draws_are_not_converged():
     weights = np.random.default_rng(7).normal(size=(4, 500, 2, 2, 1))
     one = convergence_report(tree_of(weights=weights[:1]))
     assert not (one.weights_not_converged or one.biases_not_converged or one.converged)
-    assert "With one chain nothing tells" in one.text
-    assert "not to be trusted" not in one.text and "have converged." not in one.text
+    assert "Convergence cannot be judged from one chain" in one.text
+    assert "Do not trust" not in one.text and "have converged." not in one.text
     few = convergence_report(tree_of(weights=weights[:, :2]))
     assert not few.converged and few.worst == ""
     enough = ConvergenceReport(4, 500, 2, 0, (), (), (), (), (), 1.001, "bias a", None)
@@ -353,7 +355,7 @@ def test_report_from_a_table_at_hand(network, monkeypatch):
     assert edges.equals(kept)
     with pytest.raises(ValueError, match=r"edges: its 12 pairs .* 4 neurons"):
         convergence_report(network.tree, edge_summary(network.tree, include_self=False))
-    with pytest.raises(ValueError, match=r"edges: it has no columns \['status'\]"):
+    with pytest.raises(ValueError, match=r"edges: it lacks the columns \['status'\]"):
         convergence_report(network.tree, edges.drop(columns="status"))
 
 
@@ -466,7 +468,7 @@ def test_the_largest_set_at_the_rate_by_trying_all():
 
 
 def test_decisions_keep_their_rates():
-    """Edges drawn with the probabilities that the table tells: false ones are as rare as asked."""
+    """If edges are drawn with the probabilities in the table, false ones are as rare as asked."""
     rng = np.random.default_rng(5)
     n = 60
     probability = rng.beta(0.5, 0.8, (n, n))
@@ -478,18 +480,18 @@ def test_decisions_keep_their_rates():
     true_sign = np.where(rng.random((n, n)) < positive, "excitatory", "inhibitory")
     where = [label.str[1:].astype(int) for label in (table["post"], table["pre"])]
     present, sign = true[*where], true_sign[*where]
-    own = table["pre"] == table["post"]
-    for said, wrong in (
-        (table["discovered"] & ~own, ~present),
-        ((table["sign"] != "open") & ~own, ~present | (table["sign"] != sign)),
+    is_self = table["pre"] == table["post"]
+    for decided, wrong in (
+        (table["discovered"] & ~is_self, ~present),
+        ((table["sign"] != "open") & ~is_self, ~present | (table["sign"] != sign)),
     ):
-        assert said.sum() > 100
-        assert abs(wrong[said].mean() - 0.1) < 4 * np.sqrt(0.09 / said.sum())
+        assert decided.sum() > 100
+        assert abs(wrong[decided].mean() - 0.1) < 4 * np.sqrt(0.09 / decided.sum())
     half = table[["excitatory", "inhibitory"]].sum(axis=1)
     np.testing.assert_allclose(half, table["probability"], atol=1e-12)
 
 
-def test_couplings_do_not_profit_from_sure_self_edges():
+def test_certain_self_edges_do_not_help_couplings():
     rng = np.random.default_rng(6)
     adjacency = rng.random((1, 2000, 6, 6)) < 0.8
     adjacency[..., np.arange(6), np.arange(6)] = True
@@ -545,11 +547,11 @@ def test_rates_of_some_draws_depend_on_the_seed_alone(network):
     [
         ({"start": 11.0}, "start, stop: got the window 11 to 10 s"),
         ({"stop": 99.0}, "start, stop.*within the 0 to 10 s"),
-        ({"start": 0.001, "stop": 0.002}, "no beginning of a bin"),
+        ({"start": 0.001, "stop": 0.002}, "no bin begins in the window 0.001 to 0.002 s"),
         ({"neurons": ["x"]}, r"unknown neurons \['x'\]"),
         ({"n_draws": 0}, "n_draws: got 0"),
         ({"n_draws": 2.5}, "n_draws: got 2.5"),
-        ({"hdi_prob": 94}, "hdi_prob: got 94.*between 0 and 1"),
+        ({"hdi_prob": 94}, "hdi_prob: got 94.*above 0 and below 1"),
     ],
 )
 def test_wrong_options_of_rates(network, options, message):

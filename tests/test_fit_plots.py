@@ -1,38 +1,27 @@
-"""What the pictures of goodness of fit show, against the numbers in the results."""
+"""Plots of the goodness of fit, against the numbers in the results."""
 
 from itertools import pairwise
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from helpers.known_tree import known_tree, refractory
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
-
 import pymc_glm as pg
+from helpers.known_tree import known_tree, refractory
 from pymc_glm.plots.panels import BLUE, VERMILION
 
-
-@pytest.fixture(autouse=True)
-def close_figures_and_keep_settings():
-    settings = dict(mpl.rcParams)
-    yield
-    plt.close("all")
-    assert dict(mpl.rcParams) == settings
+pytestmark = pytest.mark.usefixtures("settings_stay")
 
 
 @pytest.fixture(scope="module")
 def tree():
-    """The truth, but for the last neuron, whose bias is far off."""
+    """A posterior at the truth, except for the bias of the last neuron."""
     network = refractory(bias=(-2.0, -2.0, -2.0))
     counts = pg.simulate(network, 4000, random_seed=1).values
-    made = known_tree(network, counts, n_draws=40)
+    posterior = known_tree(network, counts, n_draws=40)
     rng = np.random.default_rng(2)
-    made["posterior"]["bias"].values[:] += rng.normal([0.0, 0.0, 1.0], 0.05, (1, 40, 3))
-    return made
+    posterior["posterior"]["bias"].values[:] += rng.normal([0.0, 0.0, 1.0], 0.05, (1, 40, 3))
+    return posterior
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +89,9 @@ def test_ks_plot(rescaled, difference):
     assert axes[2].get_title().replace("\n", " ") == "neuron n2, p < 0.001"
     assert key_of(figure) == [
         "mean intensity",
-        "same, beyond 95%",
+        "mean intensity, beyond 95%",
         "94% of draws",
-        "95%, right model",
+        "95% if the model is right",
         "99%",
     ]
     assert figure.get_supxlabel() == "fraction of intervals, expected"
@@ -128,7 +117,7 @@ def test_many_neurons_are_the_farthest_off(rescaled):
     figure = drawn(axes)
     names = [ax.get_title().split()[1].rstrip(",") for ax in axes]
     assert names == [f"{i}" for i in range(6, 30)]
-    assert figure.get_suptitle() == "24 neurons farthest off of 30"
+    assert figure.get_suptitle() == "24 of 30 neurons, those farthest from the diagonal"
     with pytest.raises(ValueError, match="neurons: '4' has too few spikes"):
         pg.plot_time_rescaling(many.assign(ks_mean=("neuron", far)), neurons=["4"])
 
@@ -155,8 +144,8 @@ def test_residual_plot(residuals):
         assert low < -20
         assert high > 20
     assert axes[1].get_title().replace("\n", " ") == "n2 then n0"
-    assert key_of(figure) == ["95%, right model", "within", "outside"]
-    assert figure.get_supxlabel() == "lag (ms), the second neuron later"
+    assert key_of(figure) == ["95% if the model is right", "within", "outside"]
+    assert figure.get_supxlabel() == "lag (ms) of the second neuron"
     assert figure.get_supylabel() == "correlation of residuals"
     _, given = plt.subplots()
     assert pg.plot_residual_correlograms(residuals, pairs=[("n0", "n1")], ax=given)[0] is given
@@ -185,7 +174,7 @@ def test_rows_of_neurons(checks, name):
     for label in ("observed", "outside 95%"):
         points |= dict(zip(lines[label].get_ydata(), lines[label].get_xdata(), strict=True))
     np.testing.assert_allclose([points[n] for n in range(3)], check["observed"])
-    if name == "rate":  # the last neuron's model is far off
+    if name == "rate":  # the last neuron's bias is wrong
         assert 2 in lines["outside 95%"].get_ydata()
         assert ax.get_xlabel() == "firing rate (Hz)"
     assert lines["observed"].get_markerfacecolor() != lines["outside 95%"].get_markerfacecolor()
@@ -198,7 +187,7 @@ def test_rows_of_neurons(checks, name):
     ("name", "dim", "label", "unit"),
     [
         ("autocorrelogram", "lag", "lag (ms)", 1e3),
-        ("crosscorrelogram", "lag", "lag (ms), the second neuron later", 1e3),
+        ("crosscorrelogram", "lag", "lag (ms) of the second neuron", 1e3),
         ("isi_histogram", "interval", "inter-spike interval (ms)", 1e3),
         ("isi", "probability", "quantile", 1.0),
     ],
@@ -260,7 +249,7 @@ def test_synchrony_on_a_logarithmic_axis(checks):
     np.testing.assert_allclose(shown[values > 0], values[values > 0])
     assert (shown > 0).all()
     assert ax.get_yscale() == "log"
-    assert ax.get_xlabel() == "neurons that fire in one bin"
+    assert ax.get_xlabel() == "neurons that fire in the same bin"
     assert {t.get_text() for t in ax.get_legend().get_texts()} == {
         "replicates, 95%",
         "median",
@@ -274,11 +263,11 @@ def test_one_number(checks):
     assert sum(patch.get_height() for patch in ax.patches) == 40
     assert ax.lines[0].get_xdata()[0] == float(checks["total"]["observed"])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("total", "replicates")
-    with pytest.raises(ValueError, match="select: the statistic is not one of neurons"):
+    with pytest.raises(ValueError, match="select: the statistic has no neurons"):
         pg.plot_predictive_check(checks["total"], select=["n0"])
 
 
-def test_nothing_but_run_aways(tree):
+def test_replicates_that_all_run_away(tree):
     away = tree.copy(deep=True)
     away["posterior"]["bias"].values[:] = 5.0
     away["posterior"]["weights"].values[:] = 0.0
@@ -290,7 +279,7 @@ def test_nothing_but_run_aways(tree):
         assert any("running freely, all 3 replicates ran away" in text for text in texts)
 
 
-def test_what_is_no_result(rescaled, residuals, checks):
+def test_wrong_results(rescaled, residuals, checks):
     for plot, argument in (
         (pg.plot_time_rescaling, "result"),
         (pg.plot_residual_correlograms, "residuals"),

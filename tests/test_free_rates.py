@@ -1,4 +1,4 @@
-"""Rates of networks drawn from prior and posterior that run freely, and their picture."""
+"""Rates of freely running networks drawn from prior and posterior, and their plot."""
 
 import logging
 
@@ -26,20 +26,20 @@ def close_figures():
     plt.close("all")
 
 
-def model_of(law="bernoulli", self_weight=0.0, n_bins=1500, psi=PSI):
-    """A prior that is all but one point: uncoupled but for the self-edges."""
+def model_of(observation="bernoulli", self_weight=0.0, n_bins=1500, psi=PSI):
+    """A model with a very narrow prior of weights: no coupling except self-edges."""
     counts = np.random.default_rng(1).integers(0, 2, (n_bins, 3))
     return pg.dense_glm(
         counts,
         BASIS,
-        observation=law,
+        observation=observation,
         weights=pg.GaussianWeights(0.0, 1e-12, self_mean=self_weight, self_cov=1e-12),
         bias=pm.Normal.dist(psi, 1e-6),
     )
 
 
 def tree_at(psi=PSI, self_weight=0.0, n_draws=60, spikes=None):
-    """Two chains that stand still."""
+    """A posterior of two chains with constant draws."""
     weights = np.zeros((2, n_draws, 3, 3, 1))
     weights[..., range(3), range(3), 0] = self_weight
     bias = np.broadcast_to(psi, (2, n_draws, 3)).copy()
@@ -49,7 +49,7 @@ def tree_at(psi=PSI, self_weight=0.0, n_draws=60, spikes=None):
 
 
 @pytest.mark.parametrize(
-    ("law", "mean", "variance"),
+    ("observation", "mean", "variance"),
     [
         ("bernoulli", expit(PSI), expit(PSI) * expit(-PSI)),
         (pg.Binomial(3), 3 * expit(PSI), 3 * expit(PSI) * expit(-PSI)),
@@ -57,9 +57,9 @@ def tree_at(psi=PSI, self_weight=0.0, n_draws=60, spikes=None):
         (pg.NegativeBinomial(2.0), 2 * np.exp(PSI), 2 * np.exp(PSI) * (1 + np.exp(PSI))),
     ],
 )
-def test_prior_rates_of_independent_bins(law, mean, variance):
+def test_prior_rates_of_independent_bins(observation, mean, variance):
     """Mean and variance over draws of the mean of 1000 independent bins."""
-    rates = pg.prior_rates(model_of(law), draws=200, n_bins=1000, random_seed=1)
+    rates = pg.prior_rates(model_of(observation), draws=200, n_bins=1000, random_seed=1)
     counts = rates["rate"].values * 0.005
     error = np.sqrt(variance / 1000)
     assert (np.abs(counts.mean(axis=0) - mean) < 4.5 * error / np.sqrt(200)).all()
@@ -70,10 +70,10 @@ def test_prior_rates_of_independent_bins(law, mean, variance):
     assert rates.attrs["n_bins"] == 1000
 
 
-def test_prior_rates_know_learned_parameters():
-    """Of a dispersion near 3 and of biases, mean r exp(psi)."""
-    law = pg.NegativeBinomial(pm.Gamma.dist(mu=3.0, sigma=1e-4))
-    rates = pg.prior_rates(model_of(law), draws=100, random_seed=1)
+def test_prior_rates_use_learned_parameters():
+    """With a dispersion r near 3 the mean is r exp(psi)."""
+    observation = pg.NegativeBinomial(pm.Gamma.dist(mu=3.0, sigma=1e-4))
+    rates = pg.prior_rates(model_of(observation), draws=100, random_seed=1)
     mean, variance = 3 * np.exp(PSI), 3 * np.exp(PSI) * (1 + np.exp(PSI))
     error = np.sqrt(variance / 1500 / 100)
     assert (np.abs(rates["rate"].mean("sample") * 0.005 - mean) < 4.5 * error).all()
@@ -103,18 +103,18 @@ def test_posterior_rates_of_a_known_network():
 
 
 def test_what_is_observed_does_not_move_free_rates():
-    """That is what tells them from pg.predicted_rates."""
+    """Unlike pg.predicted_rates."""
     busy, quiet = np.ones((900, 3), dtype=int), np.zeros((900, 3), dtype=int)
     one, other = (tree_at(self_weight=-2.0, spikes=spikes) for spikes in (busy, quiet))
     found = [pg.posterior_rates(tree, draws=5, random_seed=1)["rate"] for tree in (one, other)]
     np.testing.assert_array_equal(*found)
-    told = [float(pg.predicted_rates(tree)["mean"].mean()) for tree in (one, other)]
-    assert told[0] < 0.5 * told[1]
+    predicted = [float(pg.predicted_rates(tree)["mean"].mean()) for tree in (one, other)]
+    assert predicted[0] < 0.5 * predicted[1]
 
 
 @pytest.mark.parametrize("source", ["prior", "posterior"])
 def test_run_aways_are_counted_and_not_hidden(source, caplog):
-    """One neuron of three fires ever more; with no guard its rate is told."""
+    """One of three neurons excites itself; without a guard, its rate is reported."""
 
     def run(**kwargs):
         if source == "prior":
@@ -160,13 +160,13 @@ def test_one_draw():
         ({"random_seed": "x"}, "random_seed: got 'x'"),
     ],
 )
-def test_wrong_options(kwargs, message):
+def test_options_out_of_range_are_refused(kwargs, message):
     for function, source in ((pg.prior_rates, model_of()), (pg.posterior_rates, tree_at())):
         with pytest.raises(ValueError, match=message):
             function(source, **kwargs)
 
 
-def test_what_is_no_model_and_no_tree():
+def test_other_objects_than_models_and_trees_are_refused():
     with pytest.raises(TypeError, match=r"model: got DataTree.*pymc\.Model"):
         pg.prior_rates(tree_at())
     with pytest.raises(ValueError, match="model: it has no variable 'bias'"):
@@ -179,7 +179,7 @@ def test_what_is_no_model_and_no_tree():
         pg.plot_rate_check(tree_at()["posterior"].to_dataset())
 
 
-def test_the_picture_shows_the_numbers():
+def test_the_plot_shows_the_numbers():
     rates = pg.posterior_rates(tree_at(), draws=40, random_seed=1)
     settings = dict(mpl.rcParams)
     ax = pg.plot_rate_check(rates)
@@ -212,7 +212,7 @@ def test_traces_that_run_away(caplog):
     assert "ran away: a neuron beyond 1e+06 in one bin on average" in caplog.text
 
 
-def test_the_picture_of_traces():
+def test_the_plot_of_traces():
     traces = np.random.default_rng(1).normal(-0.2, 1.0, (400, 2))
     basis = pg.basis.raised_cosine(1, window=0.1, bin_width=0.02)
     weights = pg.GaussianWeights(0.0, 0.01)
@@ -230,7 +230,7 @@ def test_the_picture_of_traces():
     assert low < expected.min() < expected.max() < high
 
 
-def test_silent_neurons_stand_at_half_a_spike():
+def test_silent_neurons_are_drawn_at_half_a_spike():
     spikes = np.zeros((1500, 3), dtype=int)
     spikes[::10, 1:] = 1
     ax = pg.plot_rate_check(pg.posterior_rates(tree_at(spikes=spikes), draws=5, random_seed=1))

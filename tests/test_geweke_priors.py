@@ -1,4 +1,4 @@
-"""Geweke's joint distribution test (2004) of every combination of priors, and that it has teeth.
+"""Geweke's joint distribution test (2004) of every combination of priors, and of planted bugs.
 
 As in test_geweke_polya_gamma. With up to 50 functions, many of them correlated, and a threshold of
 4.5 standard errors a right sampler fails in fewer than 1 of 1000 seeds. Draws of a chain are
@@ -30,7 +30,7 @@ def combination(edges, weights, share=True, **steps):
     return make(parts, joint.n_basis_of(edges, weights), seed, **steps)
 
 
-def assert_same_law(model, n_iterations, seed=2):
+def assert_same_distribution(model, n_iterations, seed=2):
     independent = joint.marginal_conditional(model, seed)
     chain = joint.successive_conditional(model, n_iterations, seed + 1)
     slowest, n_effective = joint.fewest_effective(chain)
@@ -43,34 +43,34 @@ def assert_same_law(model, n_iterations, seed=2):
     ("edges", "weights"), [("bernoulli", "distance"), ("distance", "distance")]
 )
 def test_two_combinations(edges, weights):
-    assert_same_law(combination(edges, weights), 3000)
+    assert_same_distribution(combination(edges, weights), 3000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("edges", "weights"), joint.COMBINATIONS)
 def test_combination(edges, weights):
     slowly_mixing = edges in ("dense", "feature") or (edges, weights) == ("block", "block")
-    assert_same_law(combination(edges, weights), 20_000 if slowly_mixing else 10_000)
+    assert_same_distribution(combination(edges, weights), 20_000 if slowly_mixing else 10_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("edges", "weights"), joint.COVERING)
 def test_covering_by_the_default_samplers(edges, weights):
     steps = joint.default_steps(edges == "dense")
-    assert_same_law(combination(edges, weights, steps=steps), 20_000)
+    assert_same_distribution(combination(edges, weights, steps=steps), 20_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["block", "distance"])
 def test_structure_that_is_not_shared(kind):
-    assert_same_law(combination(kind, kind, share=False), 10_000)
+    assert_same_distribution(combination(kind, kind, share=False), 10_000)
 
 
 # --- planted bugs --------------------------------------------------------------------------------
 
 
 class Planted:
-    """A model, what is independent of its samplers, and how they do with a bug."""
+    """A model, independent draws from it, and a check that a planted bug is found."""
 
     def __init__(self, model):
         self.model = model
@@ -84,7 +84,7 @@ class Planted:
 
 @pytest.fixture(scope="module")
 def with_blocks():
-    """Known tables that say much about labels, self-edges and unequal concentrations as well."""
+    """Known tables, informative about labels, with self-edges and unequal concentrations."""
     mean, cov = np.array([[0.5, -0.7], [0.0, -0.3]])[..., None], 0.4
     edges = pg.BlockEdges(2, [[0.7, 0.3], [0.6, 0.3]], None, concentration=[1.5, 4.0])
     return Planted(make((edges, pg.BlockWeights(None, mean, cov, None, None))))
@@ -97,11 +97,11 @@ def with_positions():
 
 def test_known_tables(with_blocks):
     """Without a bug the model of the planted ones passes."""
-    assert_same_law(with_blocks.model, 2500)
+    assert_same_distribution(with_blocks.model, 2500)
 
 
 def _change_network(monkeypatch, model, change):
-    """Let sweeps over labels see another network."""
+    """Give sweeps over labels another network."""
     step = model.step_of(pg.BlockGibbs)
     monkeypatch.setattr(step, "_split_merges", 0)
     (labels,) = step._labels
@@ -170,7 +170,7 @@ def test_bugs_planted_in_block_gibbs_are_found(with_blocks, monkeypatch, plant):
 
 
 def _tilted_positions(monkeypatch, model):
-    """The density that NetworkNUTS sees takes positions for Normal(0.3, 1)."""
+    """In the density of NetworkNUTS, positions are Normal(0.3, 1) a priori."""
     n = model.prior["latent_positions"][0].size
     tilt = np.zeros(model.step_of(pg.NetworkNUTS).integrator._potential._n)
     tilt[:n] = 0.3
@@ -178,7 +178,7 @@ def _tilted_positions(monkeypatch, model):
 
 
 def _wide_positions(monkeypatch, model):
-    """... or for a quarter wider than they are."""
+    """In the density of NetworkNUTS, positions have a prior that is a quarter wider."""
     n = model.prior["latent_positions"][0].size
 
     def extra(q):
@@ -201,7 +201,7 @@ def _add_to_density(monkeypatch, model, extra):
 
 
 def _stale_network(monkeypatch, model):
-    """NetworkNUTS goes on with edges and weights of long ago."""
+    """NetworkNUTS keeps using old edges and weights."""
     step = model.step_of(pg.NetworkNUTS)
     original = step.step
     stale = {name: model.prior_draw(0)[name] for name in ("adjacency", "weights")}

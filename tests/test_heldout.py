@@ -1,4 +1,4 @@
-"""Scores of held-out counts against PyMC's log likelihoods and SciPy's laws."""
+"""Scores of held-out counts against PyMC's log likelihoods and SciPy's distributions."""
 
 import numpy as np
 import pymc as pm
@@ -13,7 +13,7 @@ from pymc_glm.criticism.scores.heldout import _score
 
 WIDTH = 0.02
 BASIS = pg.basis.raised_cosine(2, window=0.1, bin_width=WIDTH)
-LAWS = {
+OBSERVATIONS = {
     "bernoulli": pg.Bernoulli(),
     "binomial": pg.Binomial(4),
     "negative binomial": pg.NegativeBinomial(),
@@ -22,10 +22,10 @@ LAWS = {
 }
 
 
-def counts_of(law, n_bins=300, n=3, seed=0, **along):
+def counts_of(observation, n_bins=300, n=3, seed=0, **along):
     rng = np.random.default_rng(seed)
-    if law.whole:
-        values = rng.negative_binomial(0.5, 0.6, (n_bins, n)).clip(0, law.most).astype(int)
+    if observation.whole:
+        values = rng.negative_binomial(0.5, 0.6, (n_bins, n)).clip(0, observation.most).astype(int)
     else:
         values = rng.normal(0.1, 1.3, (n_bins, n))
     return xr.DataArray(
@@ -36,28 +36,28 @@ def counts_of(law, n_bins=300, n=3, seed=0, **along):
     )
 
 
-def constant_log_density(law, train, test):
-    """A neuron's log density of counts under the law of a constant mean, by SciPy."""
+def constant_log_density(observation, train, test):
+    """Log density of the counts of one neuron with a constant mean, from SciPy."""
     mean = (train.sum() + 0.5) / (train.size + 1)
-    if isinstance(law, pg.Gaussian):
+    if isinstance(observation, pg.Gaussian):
         return stats.norm.logpdf(test, train.mean(), train.std())
-    if isinstance(law, pg.NegativeBinomial):
+    if isinstance(observation, pg.NegativeBinomial):
         r = train.mean() ** 2 / (train.var() - train.mean())
         return stats.nbinom.logpmf(test, r, r / (r + mean))
-    if isinstance(law, pg.Poisson):
+    if isinstance(observation, pg.Poisson):
         return stats.poisson.logpmf(test, mean)
-    n = int(law.most)
+    n = int(observation.most)
     return stats.binom.logpmf(test, n, mean / n)
 
 
-@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
-def test_against_the_log_likelihoods_of_pymc(law):
-    train, test = counts_of(law), counts_of(law, 130, seed=1)
-    model = pg.build_glm(train, BASIS, observation=law)
+@pytest.mark.parametrize("observation", OBSERVATIONS.values(), ids=OBSERVATIONS)
+def test_against_the_log_likelihoods_of_pymc(observation):
+    train, test = counts_of(observation), counts_of(observation, 130, seed=1)
+    model = pg.build_glm(train, BASIS, observation=observation)
     tree = drawn_tree(model)
     score = pg.heldout_score(tree, model, test, block_width=1.0)
     assert isinstance(score, pg.HeldoutScore)
-    pointwise = by_pymc(tree, pg.build_glm(test, BASIS, observation=law))
+    pointwise = by_pymc(tree, pg.build_glm(test, BASIS, observation=observation))
     draws = pointwise.stack(sample=("chain", "draw")).transpose("sample", "time", "post").values
     edges = [(0, 50), (50, 100), (100, 130)]
     blocks = np.array([logsumexp(draws[:, a:b].sum(axis=1), axis=0) for a, b in edges])
@@ -66,12 +66,16 @@ def test_against_the_log_likelihoods_of_pymc(law):
     assert score.elpd == pytest.approx(blocks.sum())
     assert score.elpd_se == pytest.approx(np.sqrt(3) * blocks.sum(axis=1).std(ddof=1))
     constant = np.stack(
-        [constant_log_density(law, train.values[:, n], test.values[:, n]) for n in range(3)], axis=1
+        [
+            constant_log_density(observation, train.values[:, n], test.values[:, n])
+            for n in range(3)
+        ],
+        axis=1,
     )
     known = score.neurons["elpd_constant"]
     np.testing.assert_allclose(known, constant.sum(axis=0), rtol=1e-6)
     gain = (blocks.sum(axis=0) - constant.sum(axis=0)) / np.log(2)
-    if law.whole:
+    if observation.whole:
         spikes = test.values.sum(axis=0)
         np.testing.assert_array_equal(score.neurons["n_spikes"], spikes)
         np.testing.assert_allclose(score.neurons["bits_per_spike"], gain / spikes, rtol=1e-6)
@@ -82,9 +86,9 @@ def test_against_the_log_likelihoods_of_pymc(law):
         assert "bits per spike" not in str(score)
 
 
-def test_history_before_the_start_is_heard():
-    law = LAWS["bernoulli"]
-    train, test = counts_of(law), counts_of(law, 200, seed=2)
+def test_counts_before_the_start_are_history():
+    observation = OBSERVATIONS["bernoulli"]
+    train, test = counts_of(observation), counts_of(observation, 200, seed=2)
     tree = drawn_tree(pg.build_glm(train, BASIS))
     late = pg.heldout_score(tree, None, test, start=2.0, block_width=1.0)
     whole = pg.heldout_score(tree, None, test, block_width=1.0)
@@ -92,7 +96,7 @@ def test_history_before_the_start_is_heard():
     cut = pg.heldout_score(tree, None, test.isel(time=slice(100, None)), block_width=1.0)
     assert (cut.blocks["elpd"][0] != late.blocks["elpd"][0]).all()
     np.testing.assert_allclose(cut.blocks["elpd"][1], late.blocks["elpd"][1], rtol=1e-12)
-    # Blocks are as long as they should be wherever the counts begin.
+    # Blocks have the right length wherever the counts begin.
     later = pg.heldout_score(tree, None, test, start=2.5, block_width=0.5)
     np.testing.assert_allclose(later.blocks["block_start"], [2.5, 3.0, 3.5])
     history = test.isel(time=slice(120, None))
@@ -101,20 +105,20 @@ def test_history_before_the_start_is_heard():
 
 
 def test_neurons_in_another_order_and_segments():
-    law = LAWS["bernoulli"]
-    tree = drawn_tree(pg.build_glm(counts_of(law), BASIS))
-    test = counts_of(law, 200, seed=3, trial=np.repeat([0, 1], [120, 80]))
+    observation = OBSERVATIONS["bernoulli"]
+    tree = drawn_tree(pg.build_glm(counts_of(observation), BASIS))
+    test = counts_of(observation, 200, seed=3, trial=np.repeat([0, 1], [120, 80]))
     score = pg.heldout_score(tree, None, test, block_width=1.0)
     assert score.blocks.sizes["block"] == 3 + 2
     turned = pg.heldout_score(tree, None, test.isel(neuron=[2, 0, 1]), block_width=1.0)
     xr.testing.assert_identical(turned.blocks, score.blocks)
 
 
-def test_bins_that_are_no_data_make_no_rate():
-    counts = counts_of(LAWS["bernoulli"])
+def test_excluded_bins_do_not_affect_the_constant_rate():
+    counts = counts_of(OBSERVATIONS["bernoulli"])
     exclude = np.arange(300) < 150
     model = pg.build_glm(counts, BASIS, exclude=exclude)
-    test = counts_of(LAWS["bernoulli"], 200, seed=3)
+    test = counts_of(OBSERVATIONS["bernoulli"], 200, seed=3)
     score = pg.heldout_score(drawn_tree(model), model, test, block_width=1.0)
     expected = [
         constant_log_density(pg.Bernoulli(), counts.values[150:, n], test.values[:, n]).sum()
@@ -124,9 +128,9 @@ def test_bins_that_are_no_data_make_no_rate():
 
 
 def test_a_neuron_without_spikes():
-    law = LAWS["bernoulli"]
-    tree = drawn_tree(pg.build_glm(counts_of(law), BASIS))
-    test = counts_of(law, 200, seed=3)
+    observation = OBSERVATIONS["bernoulli"]
+    tree = drawn_tree(pg.build_glm(counts_of(observation), BASIS))
+    test = counts_of(observation, 200, seed=3)
     test[:, 1] = 0
     score = pg.heldout_score(tree, None, test, block_width=1.0)
     assert score.neurons["bits_per_spike"].isna().tolist() == [False, True, False]
@@ -134,7 +138,7 @@ def test_a_neuron_without_spikes():
 
 
 def test_standard_errors():
-    """Over replications scores vary as much as they say."""
+    """Scores vary over replications as their standard errors say."""
     rng = np.random.default_rng(4)
     n, n_blocks = 500, 40
     blocks = xr.Dataset(coords={"post": ["a", "b"]})
@@ -145,13 +149,13 @@ def test_standard_errors():
         found.append(_score(blocks, elpd, np.full(elpd.shape, -52.0), spikes))
     for name in ("elpd", "bits_per_spike"):
         values = np.array([getattr(score, name) for score in found])
-        said = np.array([getattr(score, f"{name}_se") for score in found])
+        errors = np.array([getattr(score, f"{name}_se") for score in found])
         # relative error of a variance from n values, and bias of the delta method
-        assert np.mean(said**2) / values.var() == pytest.approx(1, abs=4 * np.sqrt(2 / n) + 0.02)
+        assert np.mean(errors**2) / values.var() == pytest.approx(1, abs=4 * np.sqrt(2 / n) + 0.02)
 
 
-def test_coupling_pays():
-    """Where one neuron drives another, the coupled model gains on that one and on no other."""
+def test_coupling_improves_the_score():
+    """If one neuron drives another, the coupled model predicts only that one better."""
     weights = np.zeros((2, 2, 2))
     weights[1, 0, 0] = 2.5
     network = pg.NetworkParameters(np.array([-2.0, -3.0]), weights, BASIS)
@@ -168,15 +172,15 @@ def test_coupling_pays():
     assert abs(neurons.loc["0", "bits_per_spike"]) < 0.02
 
 
-def test_bad_input():
-    law = LAWS["bernoulli"]
-    model = pg.build_glm(counts_of(law), BASIS)
-    tree, test = drawn_tree(model), counts_of(law, 200, seed=3)
-    other = pg.build_glm(counts_of(law, seed=9), BASIS)
+def test_arguments_out_of_range_are_refused():
+    observation = OBSERVATIONS["bernoulli"]
+    model = pg.build_glm(counts_of(observation), BASIS)
+    tree, test = drawn_tree(model), counts_of(observation, 200, seed=3)
+    other = pg.build_glm(counts_of(observation, seed=9), BASIS)
     for arguments, message in (
-        ((other, test), r"model: it is not the one that the tree is of, by its counts"),
-        ((None, test.isel(time=slice(0, 5))), r"5 bins are held out, and the window .* has 5"),
-        ((None, test.isel(time=slice(0, 60))), "blocks of 5 s make one of the 60 bins held out"),
+        ((other, test), r"model: it differs from the one that was sampled in its counts"),
+        ((None, test.isel(time=slice(0, 5))), r"got 5 held-out bins, .* more than the 5 bins"),
+        ((None, test.isel(time=slice(0, 60))), "block_width: got 5 s, one block of 60 held-out"),
         ((None, test.isel(neuron=[0, 1])), "of the neurons of the model .'c'. are missing"),
     ):
         with pytest.raises(ValueError, match=message):

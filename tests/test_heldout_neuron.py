@@ -16,16 +16,16 @@ from pymc_glm.kernels.likelihood import log_likelihood, neuron_likelihood, score
 WIDTH = 0.02
 BASIS = pg.basis.raised_cosine(1, window=0.06, bin_width=WIDTH)
 BIAS = (-1.0, 1.0)
-P, OWN_P = 0.4, 0.6
-MEAN, VARIANCE, OWN_MEAN, OWN_VARIANCE = 0.5, 0.8, -1.0, 0.5
-EDGES = pg.BernoulliEdges(P, OWN_P)
-WEIGHTS = pg.GaussianWeights(MEAN, VARIANCE, OWN_MEAN, OWN_VARIANCE)
+P, SELF_P = 0.4, 0.6
+MEAN, VARIANCE, SELF_MEAN, SELF_VARIANCE = 0.5, 0.8, -1.0, 0.5
+EDGES = pg.BernoulliEdges(P, SELF_P)
+WEIGHTS = pg.GaussianWeights(MEAN, VARIANCE, SELF_MEAN, SELF_VARIANCE)
 
 
-def counts_of(law, n, n_bins=80, seed=0):
+def counts_of(observation, n, n_bins=80, seed=0):
     rng = np.random.default_rng(seed)
-    if law.whole:
-        values = rng.negative_binomial(1.0, 0.65, (n_bins, n)).clip(0, law.most).astype(int)
+    if observation.whole:
+        values = rng.negative_binomial(1.0, 0.65, (n_bins, n)).clip(0, observation.most).astype(int)
     else:
         values = rng.normal(0.0, 1.0, (n_bins, n))
     return xr.DataArray(
@@ -36,18 +36,18 @@ def counts_of(law, n, n_bins=80, seed=0):
     )
 
 
-def build(counts, law="bernoulli", edges=EDGES, weights=WEIGHTS, **kwargs):
-    known = {"observation": law, "bias": pm.Normal.dist(*BIAS)} | kwargs
+def build(counts, observation="bernoulli", edges=EDGES, weights=WEIGHTS, **kwargs):
+    known = {"observation": observation, "bias": pm.Normal.dist(*BIAS)} | kwargs
     return pg.build_glm(counts, BASIS, edges=edges, weights=weights, **known)
 
 
 def fit_without(neuron, counts, draws=60, **kwargs):
-    """A fit of the others, its draws from the prior."""
+    """A fit of the other neurons, with draws from the prior."""
     return drawn_tree(build(counts.drop_sel(neuron=neuron), **kwargs), draws=draws)
 
 
 def history(counts):
-    """What each neuron's past adds up to in a bin, (time, pre)."""
+    """The filtered past of each neuron in every bin, (time, pre)."""
     lags = np.concatenate([[0.0], BASIS.values[:, 0]])
     return np.array([np.convolve(lags, one)[: len(one)] for one in counts.values.T]).T
 
@@ -73,12 +73,12 @@ class Exact:
     def __init__(self, counts, neuron, log_pmf=bernoulli, log_prior=None):
         self.x = history(counts)
         self.y = counts.sel(neuron=neuron).values
-        self.own = counts["neuron"].values == neuron
+        self.is_self = counts["neuron"].values == neuron
         self.log_pmf, self.log_prior = log_pmf, log_prior
 
     def given(self, active, means, variances):
         def log_density(theta):
-            own = theta[:, -1:] if self.log_prior else None
+            log_parameter = theta[:, -1:] if self.log_prior else None
             w = theta[:, 1 : 1 + active.size]
             psi = theta[:, :1] + w @ self.x[:, active].T
             prior = stats.norm.logpdf(theta[:, 0], *BIAS)
@@ -87,22 +87,22 @@ class Exact:
             )
             if self.log_prior:
                 prior = prior + self.log_prior(theta[:, -1])
-            return prior + self.log_pmf(self.y, psi, own).sum(axis=1)
+            return prior + self.log_pmf(self.y, psi, log_parameter).sum(axis=1)
 
         return integral(log_density, 1 + active.size + (self.log_prior is not None))
 
     def each(self, mean=MEAN, variance=VARIANCE):
         """Evidences by adjacency."""
-        means = np.where(self.own, OWN_MEAN, mean)
-        variances = np.where(self.own, OWN_VARIANCE, variance)
+        means = np.where(self.is_self, SELF_MEAN, mean)
+        variances = np.where(self.is_self, SELF_VARIANCE, variance)
         return {
             edges: self.given(np.flatnonzero(edges), means, variances)
-            for edges in product([0, 1], repeat=self.own.size)
+            for edges in product([0, 1], repeat=self.is_self.size)
         }
 
     def evidence(self, p=P, each=None):
         """The evidence under edge probabilities p (scalar or (pre,))."""
-        p = np.where(self.own, OWN_P, p)
+        p = np.where(self.is_self, SELF_P, p)
         each = each or self.each()
         return special.logsumexp(
             [z + np.log(np.where(edges, p, 1 - p)).sum() for edges, z in each.items()]
@@ -110,18 +110,18 @@ class Exact:
 
 
 def agrees(estimates, exact, most_se):
-    """Whether unbiased estimates, given by their logarithms, have a mean; false 1 in 10 000."""
+    """Return whether estimates, given as logarithms, have this mean; false 1 time in 10 000."""
     ratio = np.exp(np.asarray(estimates) - exact)
     se = ratio.std(ddof=1) / np.sqrt(ratio.size)
     assert se < most_se
-    return abs(ratio.mean() - 1) < 4 * se + 1e-4  # and the error of the quadrature
+    return abs(ratio.mean() - 1) < 4 * se + 1e-4  # plus the error of the quadrature
 
 
 def nbinom(y, psi, log_r):
     return stats.nbinom.logpmf(y, np.exp(log_r), special.expit(-psi))
 
 
-LAWS = {
+OBSERVATIONS = {
     "bernoulli": (pg.Bernoulli(), bernoulli, None),
     "binomial": (pg.Binomial(3), lambda y, s, _: stats.binom.logpmf(y, 3, special.expit(s)), None),
     "poisson": (pg.Poisson(), lambda y, s, _: stats.poisson.logpmf(y, np.exp(s)), None),
@@ -143,12 +143,12 @@ LAWS = {
 }
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", OBSERVATIONS)
 def test_against_enumeration_and_quadrature(name):
-    law, log_pmf, log_prior = LAWS[name]
-    counts = counts_of(law, 2)
-    tree = fit_without("a", counts, law=law)
-    model = build(counts, law)
+    observation, log_pmf, log_prior = OBSERVATIONS[name]
+    counts = counts_of(observation, 2)
+    tree = fit_without("a", counts, observation=observation)
+    model = build(counts, observation)
     found = pg.heldout_neuron(tree, model, "a", draws=100, temperatures=15, random_seed=1)
     exact = Exact(counts, "a", log_pmf, log_prior)
     each = exact.each()
@@ -158,7 +158,7 @@ def test_against_enumeration_and_quadrature(name):
         special.logsumexp(found.draws["log_evidence"]) - np.log(100)
     )
     assert found.ess > 50
-    if law.whole:
+    if observation.whole:
         bits = (found.log_evidence - found.log_evidence_constant) / np.log(2)
         assert found.bits_per_spike == pytest.approx(bits / counts.sel(neuron="a").sum().item())
     else:
@@ -166,12 +166,12 @@ def test_against_enumeration_and_quadrature(name):
 
 
 def test_draws_of_the_hyperparameters():
-    """Every draw's estimate is of the evidence at its hyperparameters."""
+    """Each draw gives an estimate of the evidence at its hyperparameters."""
     counts = counts_of(pg.Bernoulli(), 2)
     learned = {
-        "edges": pg.BernoulliEdges(pm.Beta.dist(1, 1), OWN_P),
+        "edges": pg.BernoulliEdges(pm.Beta.dist(1, 1), SELF_P),
         "weights": pg.GaussianWeights(
-            pm.Normal.dist(0, 2), pm.Exponential.dist(1.0), OWN_MEAN, OWN_VARIANCE
+            pm.Normal.dist(0, 2), pm.Exponential.dist(1.0), SELF_MEAN, SELF_VARIANCE
         ),
     }
     tree = fit_without("b", counts, draws=20, **learned)
@@ -198,7 +198,7 @@ def traces():
     counts[:, 1] = 0.8 * speed + 0.5 * np.roll(counts[:, 0], 1) + 0.7 * counts[:, 1]
     variance = 0.6
     options = {
-        "law": pg.Gaussian(variance),
+        "observation": pg.Gaussian(variance),
         "edges": pg.DenseEdges(),
         "covariates": xr.DataArray(speed[:, None], dims=("time", "covariate")),
         "covariate_prior": pg.CovariatePrior(0.3, 0.5),
@@ -207,8 +207,8 @@ def traces():
     tree = fit_without("b", counts, draws=50, **options)
     x = history(counts)
     design = np.column_stack([np.ones(300), x, speed / speed.std()])
-    mean = np.array([BIAS[0], MEAN, OWN_MEAN, MEAN, 0.3])
-    prior = np.diag([BIAS[1] ** 2, VARIANCE, OWN_VARIANCE, VARIANCE, 0.25])
+    mean = np.array([BIAS[0], MEAN, SELF_MEAN, MEAN, 0.3])
+    prior = np.diag([BIAS[1] ** 2, VARIANCE, SELF_VARIANCE, VARIANCE, 0.25])
     covariance = design @ prior @ design.T + variance * np.eye(300)
     exact = stats.multivariate_normal.logpdf(counts[:, 1].values, design @ mean, covariance)
     return tree, model, exact
@@ -221,7 +221,7 @@ def test_traces_against_the_closed_form(traces):
     assert abs(found.log_evidence - exact) < 4 * found.log_evidence_se
 
 
-def test_the_same_seed_makes_the_same_estimates(traces):
+def test_the_same_seed_gives_the_same_estimates(traces):
     tree, model, _ = traces
     one, two = (
         pg.heldout_neuron(tree, model, "b", draws=5, temperatures=3, random_seed=3, threads=n)
@@ -231,7 +231,7 @@ def test_the_same_seed_makes_the_same_estimates(traces):
 
 
 @pytest.mark.parametrize("bug", ["moves at another temperature", "a step too few"])
-def test_the_closed_form_finds_bugs(bug, traces, monkeypatch):
+def test_the_closed_form_detects_bugs(bug, traces, monkeypatch):
     tree, model, exact = traces
     if bug == "a step too few":
         anneal = row_annealing.anneal
@@ -240,7 +240,7 @@ def test_the_closed_form_finds_bugs(bug, traces, monkeypatch):
             module, "anneal", lambda path, values, betas, rng: anneal(path, values, betas[:-1], rng)
         )
     else:
-        monkeypatch.setattr(row_annealing, "tempered", lambda law, beta: tempered(law, beta / 4))
+        monkeypatch.setattr(row_annealing, "tempered", lambda one, beta: tempered(one, beta / 4))
     found = pg.heldout_neuron(tree, model, "b", draws=40, temperatures=20, random_seed=3)
     assert not agrees(found.draws["log_evidence"], exact, np.inf)
 
@@ -248,7 +248,7 @@ def test_the_closed_form_finds_bugs(bug, traces, monkeypatch):
 def test_the_block_of_the_neuron_is_summed_over():
     counts = counts_of(pg.Bernoulli(), 3, n_bins=150)
     table = np.array([[0.95, 0.3], [0.1, 0.05]])
-    options = {"edges": pg.BlockEdges(2, table, OWN_P, concentration=0.7)}
+    options = {"edges": pg.BlockEdges(2, table, SELF_P, concentration=0.7)}
     tree = fit_without("b", counts, draws=50, **options)
     found = pg.heldout_neuron(
         tree, build(counts, **options), "b", draws=100, temperatures=15, random_seed=4
@@ -260,17 +260,17 @@ def test_the_block_of_the_neuron_is_summed_over():
     for chain, draw in found.draws[["chain", "draw"]].to_numpy():
         others = labels[chain, draw]
         log_z = []
-        for own in (0, 1):
-            share = (0.7 + (others == own).sum()) / (1.4 + 2)
-            p = table[own, np.insert(others, 1, own)]
+        for block in (0, 1):
+            share = (0.7 + (others == block).sum()) / (1.4 + 2)
+            p = table[block, np.insert(others, 1, block)]
             log_z.append(np.log(share) + exact.evidence(p, each))
         expected.append(special.logsumexp(log_z))
     assert agrees(found.draws["log_evidence"], np.array(expected), 0.15)
 
 
-def test_the_place_of_the_neuron_is_integrated_over():
+def test_the_position_of_the_neuron_is_integrated_over():
     counts = counts_of(pg.Bernoulli(), 3, n_bins=150)
-    options = {"edges": pg.DistanceEdges(1, 1.0, 0.5, self_probability=OWN_P)}
+    options = {"edges": pg.DistanceEdges(1, 1.0, 0.5, self_probability=SELF_P)}
     tree = fit_without("c", counts, draws=50, **options)
     found = pg.heldout_neuron(
         tree, build(counts, **options), "c", draws=100, temperatures=15, random_seed=5
@@ -292,7 +292,7 @@ def test_the_place_of_the_neuron_is_integrated_over():
 
 
 def test_a_driven_neuron_is_predicted():
-    """The others' spikes tell of a neuron that they drive, and nothing of one that they do not."""
+    """Spikes of the others predict a neuron that they drive, but not one that they do not."""
     weights = np.zeros((3, 3, 1))
     weights[1, 0], weights[1, 2] = 2.5, -2.5
     network = pg.NetworkParameters(np.array([-2.0, -2.5, -2.0]), weights, BASIS)
@@ -307,26 +307,29 @@ def test_a_driven_neuron_is_predicted():
     assert "bits per spike over a constant rate" in str(score["1"])
 
 
-@pytest.mark.parametrize("law", [law for law, *_ in LAWS.values()], ids=LAWS)
-def test_powers_of_laws(law):
-    """Derivatives of a power are the power times derivatives, and differences of logs too."""
-    counts = counts_of(law, 1).values.T
-    whole = law.with_parameter(3).likelihood(counts)
+@pytest.mark.parametrize(
+    "observation", [one for one, *_ in OBSERVATIONS.values()], ids=OBSERVATIONS
+)
+def test_powers_of_likelihoods(observation):
+    """A power multiplies differences of the log likelihood and its derivatives."""
+    counts = counts_of(observation, 1).values.T
+    whole = observation.with_parameter(3).likelihood(counts)
     part = tempered(whole, 0.3)
     psi = np.random.default_rng(1).normal(size=(2, 80))
     buffer, found = np.empty(80), []
-    for known in (whole, part):
-        at = neuron_likelihood(known, 0)
+    for likelihood in (whole, part):
+        of_neuron = neuron_likelihood(likelihood, 0)
         slope, curvature = np.empty(80), np.empty(80)
-        score(at, known.counts[0], psi[0], slope, curvature)
-        change = [log_likelihood(at, known.counts[0], one, buffer) for one in psi]
+        score(of_neuron, likelihood.counts[0], psi[0], slope, curvature)
+        change = [log_likelihood(of_neuron, likelihood.counts[0], one, buffer) for one in psi]
         found.append(np.concatenate([slope, curvature, [change[1] - change[0]]]))
     np.testing.assert_allclose(found[1], 0.3 * found[0], rtol=1e-9)
 
 
-def test_few_effective_draws_are_told():
+def test_few_effective_draws_are_reported():
     known = pg.HeldoutNeuron("a", 1.0, -9.0, 0.9, 1.2, -9.0, 0.1, -9.0, 0.0, 0.9, 0.0, None)
-    assert "do not believe the standard error" in str(known)
+    assert "1 effective draw)" in str(known)
+    assert "do not trust the standard error" in str(known)
 
 
 def test_bad_input():
@@ -338,24 +341,28 @@ def test_bad_input():
     learned = build(counts, edges=pg.BernoulliEdges())
     for arguments, message in (
         ((tree, model, "x"), "neuron: got 'x', the model has 3 neurons"),
-        ((tree, model, "a"), "neuron: 'a' is in the fit"),
-        ((tree, build(other), "b"), r"by its neurons .beside 'b' 2 neurons .'a', 'x'."),
-        ((tree, build(counts, "poisson"), "b"), "by its law .'poisson' against 'bernoulli'"),
-        ((tree, pg.build_glm(counts, wide, **known), "b"), "by its basis_functions"),
+        ((tree, model, "a"), "neuron: 'a' was in the fit"),
+        ((tree, build(other), "b"), r"in its neurons .2 neurons .'a', 'x'. besides 'b'; "),
+        ((tree, build(counts, "poisson"), "b"),
+         "in its observation model .'poisson'; the tree has 'bernoulli'"),
+        ((tree, pg.build_glm(counts, wide, **known), "b"), "in its basis_functions"),
         ((tree, learned, "b"), "tree: the group 'posterior' has no variable 'edge_probability'"),
         ((fit_without("b", counts, draws=3, edges=pg.BernoulliEdges()), model, "b"),
-         r"by its variables .it has none of the tree's"),
-        ((tree, pg.build_glm({"m": counts, "n": counts}, BASIS), "b"), "of the sessions"),
+         r"in its variables .it lacks .* of the tree"),
+        ((tree, pg.build_glm({"m": counts, "n": counts}, BASIS), "b"),
+         "it has the sessions .*, but the tree only one"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             pg.heldout_neuron(*arguments)
     with pytest.raises(TypeError, match=r"model: got NoneType, allowed is a pymc\.Model"):
         pg.heldout_neuron(tree, None, "b")
     for name in ("draws", "temperatures"):
-        with pytest.raises(ValueError, match=f"{name}: got 0, allowed are whole numbers from 1"):
+        with pytest.raises(
+            ValueError, match=f"{name}: got 0, allowed are whole numbers of at least 1"
+        ):
             pg.heldout_neuron(tree, model, "b", **{name: 0})
-    matrix = {"edges": pg.BernoulliEdges(pm.Beta.dist(1, 1, shape=(3, 3)), OWN_P)}
-    fewer = {"edges": pg.BernoulliEdges(pm.Beta.dist(1, 1, shape=(2, 2)), OWN_P)}
+    matrix = {"edges": pg.BernoulliEdges(pm.Beta.dist(1, 1, shape=(3, 3)), SELF_P)}
+    fewer = {"edges": pg.BernoulliEdges(pm.Beta.dist(1, 1, shape=(2, 2)), SELF_P)}
     tree = drawn_tree(build(counts.drop_sel(neuron="b"), **fewer), draws=3)
-    with pytest.raises(ValueError, match="'edge_probability' has values of its own for each"):
+    with pytest.raises(ValueError, match="'edge_probability' has a separate value for each neuron"):
         pg.heldout_neuron(tree, build(counts, **matrix), "b")

@@ -187,7 +187,7 @@ def test_syrk_with_beta_zero_ignores_what_was_there():
 @pytest.mark.parametrize("b", [1.0, 4.0, 0.3, 2.7])
 @pytest.mark.parametrize("as_array", [False, True])
 @pytest.mark.parametrize("z", [0.0, 0.3, -2.0, -5.0, 12.0])
-def test_polya_gamma_draws_in_place_have_the_right_law(z, b, as_array):
+def test_polya_gamma_draws_in_place_have_the_right_distribution(z, b, as_array):
     """Mean, variance and Laplace transform (Polson, Scott & Windle 2013, section 2)."""
     n = 40_000
     draws = np.full(n, z)
@@ -210,11 +210,11 @@ def example(b="one", dense=False, n=5, n_bins=160, group_size=2, seed=8):
     x = sparse_rows(rng, n_bins, n, group_size, 0.15)
     psi = -1.0 + rng.normal(size=(n, n_bins))
     if b == "one":
-        law = Likelihood(LOGISTIC, rng.binomial(1, expit(psi)), np.ones(n), 0.0)
+        likelihood = Likelihood(LOGISTIC, rng.binomial(1, expit(psi)), np.ones(n), 0.0)
     else:  # negative binomial
-        shape = rng.gamma(4.0, size=n)
-        y = rng.negative_binomial(shape[:, None], expit(-psi))
-        law = Likelihood(LOGISTIC, y, shape, 1.0)
+        dispersion = rng.gamma(4.0, size=n)
+        y = rng.negative_binomial(dispersion[:, None], expit(-psi))
+        likelihood = Likelihood(LOGISTIC, y, dispersion, 1.0)
     root = rng.normal(size=(n, n, group_size, group_size + 1))
     prior = NetworkPrior(
         log_odds=None if dense else rng.normal(size=(n, n)),
@@ -228,22 +228,22 @@ def example(b="one", dense=False, n=5, n_bins=160, group_size=2, seed=8):
     adjacency = np.ones((n, n), np.int8) if dense else rng.integers(0, 2, (n, n)).astype(np.int8)
     weights = rng.normal(size=(n, n, group_size)) * adjacency[:, :, None]
     coefficients = np.column_stack([rng.normal(size=n), weights.reshape(n, -1)])
-    return x, law, prior, adjacency, coefficients
+    return x, likelihood, prior, adjacency, coefficients
 
 
-def slow_sweep(x, law, prior, adjacency, coefficients, rng):
+def slow_sweep(x, likelihood, prior, adjacency, coefficients, rng):
     """The algorithm as written, one new factorisation per edge and value, in plain NumPy."""
     order = pack_dense(x).order  # the random numbers are drawn in this order
     dense, group_size = with_constant(x)[order], x.shape[2]
     n = len(adjacency)
-    y = law.counts[:, order]
-    b = law.shape[:, None] + law.slope * y
+    y = likelihood.counts[:, order]
+    b = likelihood.dispersion[:, None] + likelihood.slope * y
     new_adjacency, draws = adjacency.copy(), np.zeros_like(coefficients)
     psi = coefficients @ dense.T
     for post, seed in enumerate(rng.integers(2**63, size=n)):
-        own = np.random.Generator(np.random.SFC64(seed))
+        neuron_rng = np.random.Generator(np.random.SFC64(seed))
         omega = psi[post].copy()
-        draw_omega(b[post] if law.slope else 1.0, omega, own)
+        draw_omega(b[post] if likelihood.slope else 1.0, omega, neuron_rng)
         p = block_diag(prior.bias_precision[post], *prior.precision[post])
         m = np.append(prior.bias_mean[post], prior.mean[post].ravel())
         j = dense.T @ (omega[:, None] * dense) + p
@@ -257,7 +257,7 @@ def slow_sweep(x, law, prior, adjacency, coefficients, rng):
 
         edges = new_adjacency[post]
         if prior.log_odds is not None:
-            for pre, uniform in zip(own.permutation(n), own.random(n), strict=True):
+            for pre, uniform in zip(neuron_rng.permutation(n), neuron_rng.random(n), strict=True):
                 other = edges.copy()
                 other[pre] ^= 1
                 log_prior = (other[pre] - edges[pre]) * prior.log_odds[post, pre]
@@ -266,7 +266,7 @@ def slow_sweep(x, law, prior, adjacency, coefficients, rng):
                     edges[:] = other
         a = np.append(0, 1 + np.flatnonzero(np.repeat(edges, group_size)))
         root = np.linalg.cholesky(j[np.ix_(a, a)])
-        noise = solve_triangular(root.T, own.standard_normal(a.size))
+        noise = solve_triangular(root.T, neuron_rng.standard_normal(a.size))
         draws[post, a] = cho_solve((root, True), h[a]) + noise
     return new_adjacency, draws
 
@@ -275,13 +275,13 @@ def slow_sweep(x, law, prior, adjacency, coefficients, rng):
 @pytest.mark.parametrize("b", ["one", "array"])
 @pytest.mark.parametrize("block_size", [None, 50])
 def test_a_sweep_is_the_slow_sweep(b, dense, block_size):
-    x, law, prior, adjacency, coefficients = example(b, dense)
-    data = augment(pack_dense(x, block_size), law, x.shape[2])
+    x, likelihood, prior, adjacency, coefficients = example(b, dense)
+    data = augment(pack_dense(x, block_size), likelihood, x.shape[2])
     fast_rng, slow_rng = np.random.default_rng(9), np.random.default_rng(9)
     total = 0
     for _ in range(5):
         result = sweep(data, prior, adjacency, coefficients, fast_rng)
-        slow = slow_sweep(x, law, prior, adjacency, coefficients, slow_rng)
+        slow = slow_sweep(x, likelihood, prior, adjacency, coefficients, slow_rng)
         np.testing.assert_array_equal(result.adjacency, slow[0])
         np.testing.assert_allclose(result.coefficients, slow[1], rtol=1e-8, atol=1e-10)
         assert result.flips >= np.sum(adjacency != result.adjacency)
@@ -300,9 +300,9 @@ def test_a_sweep_is_the_slow_sweep(b, dense, block_size):
 
 @pytest.mark.parametrize("b", ["one", "array"])
 def test_draws_do_not_depend_on_threads_and_arguments_stay(b):
-    x, law, prior, adjacency, coefficients = example(b, n=11, n_bins=400)
-    data = augment(pack_dense(x, 32), law, x.shape[2])
-    given_arrays = [*data.rows[:5], *data[1:3], data.shape, *prior, adjacency, coefficients]
+    x, likelihood, prior, adjacency, coefficients = example(b, n=11, n_bins=400)
+    data = augment(pack_dense(x, 32), likelihood, x.shape[2])
+    given_arrays = [*data.rows[:5], *data[1:3], data.dispersion, *prior, adjacency, coefficients]
     before = [array.copy() for array in given_arrays]
     outcomes = []
     with threadpool_limits(1, "blas"):

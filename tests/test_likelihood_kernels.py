@@ -8,37 +8,53 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import multivariate_normal, multivariate_t
 
-from pymc_glm.kernels import edge_moves, fisher, hmc, likelihood
+from pymc_glm.kernels import (
+    count_draws,
+    edge_moves,
+    fisher,
+    hmc,
+    likelihood,
+    pointwise,
+    simulate,
+)
 from pymc_glm.kernels import edge_proposal as proposal
 from pymc_glm.kernels import sparse_history as sparse
 from pymc_glm.kernels.edge_proposal import FREEDOM
 from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.prior import BiasPrior, NetworkPrior, edge_prior
+from pymc_glm.kernels.rescaling import rescaled_intervals
 
 N, M, B, T = 3, 5, 2, 300
 SILENT = 3  # the pre neuron that never fires
 CHOSEN = np.array([[True, False, True, True, False], [False] * M, [True] * M])
 LOG_HALF = np.log(0.5)
-LAWS = {"Bernoulli": (1.0, 0.0, 1), "binomial": (4.0, 0.0, 4), "negative binomial": (2.5, 1.0, 9)}
-each_law = pytest.mark.parametrize("law", LAWS)
+UNKNOWN = 7
+FAMILIES = {
+    "Bernoulli": (1.0, 0.0, 1),
+    "binomial": (4.0, 0.0, 4),
+    "negative binomial": (2.5, 1.0, 9),
+}
+each_family = pytest.mark.parametrize("family", FAMILIES)
 
 
-def log_density(shape, slope, counts, psi):
-    return counts * psi - (shape + slope * counts) * np.logaddexp(0.0, psi)
+def log_density(dispersion, slope, counts, psi):
+    return counts * psi - (dispersion + slope * counts) * np.logaddexp(0.0, psi)
 
 
 class Posterior:
     """The posterior of some coefficients of post neuron n, those of other columns given."""
 
     def __init__(self, net, n, x, offset, mean, precision):
-        self.law, self.counts = (net.shape[n], net.slope), net.counts[n]
-        self.trials = net.shape[n] + net.slope * self.counts
+        self.constants, self.counts = (net.dispersion[n], net.slope), net.counts[n]
+        self.trials = net.dispersion[n] + net.slope * self.counts
         self.x, self.offset, self.mean, self.precision = x, offset, mean, precision
 
     def log_density(self, q):
         slab = multivariate_normal(self.mean, np.linalg.inv(self.precision))
-        return log_density(*self.law, self.counts, self.offset + self.x @ q).sum() + slab.logpdf(q)
+        return log_density(
+            *self.constants, self.counts, self.offset + self.x @ q
+        ).sum() + slab.logpdf(q)
 
     def gradient(self, q):
         residual = self.counts - self.trials * expit(self.offset + self.x @ q)
@@ -67,16 +83,16 @@ class Posterior:
 class Network:
     """Counts, dense and sparse history, priors and a state."""
 
-    def __init__(self, law="Bernoulli", n_bins=T):
+    def __init__(self, family="Bernoulli", n_bins=T):
         rng = np.random.default_rng(0)
         spikes = rng.random((n_bins, M)) < 0.1
         spikes[:, SILENT] = False
         self.dense = convolve_history(spikes, rng.normal(size=(6, B)))
         self.sparse = sparse.sparse_history(self.dense.transpose(1, 0, 2))
-        shape, self.slope, most = LAWS[law]
-        self.shape = shape * (1.0 + np.arange(N))
+        dispersion, self.slope, most = FAMILIES[family]
+        self.dispersion = dispersion * (1.0 + np.arange(N))
         self.counts = rng.integers(0, most + 1, (N, n_bins)).astype(np.int8)
-        arrays = self.counts, self.shape, self.slope
+        arrays = self.counts, self.dispersion, self.slope
         self.likelihood = likelihood.Likelihood(likelihood.LOGISTIC, *arrays)
         self.log_odds, self.mean = rng.normal(size=(N, M)), 0.5 * rng.normal(size=(N, M, B))
         roots = rng.normal(size=(N, M, B, B + 1))
@@ -90,8 +106,8 @@ class Network:
         arrays = self.log_odds, self.mean, self.precision
         return edge_prior(NetworkPrior(*arrays, *self.bias_prior))
 
-    def law(self, n):
-        return likelihood.LOGISTIC, self.shape[n], self.slope, None
+    def likelihood_of(self, n):
+        return likelihood.LOGISTIC, self.dispersion[n], self.slope, None
 
     def edge(self, n, m, weights=None):
         """The posterior of an edge's weights."""
@@ -111,16 +127,16 @@ class Network:
 
     def find_mode(self, n, m, start, most_steps, weights=None):
         bins = self.sparse.bins[self.sparse.start[m] : self.sparse.start[m + 1]]
-        base, own = self.edge(n, m, weights).offset[bins], self.counts[n, bins].astype(float)
+        base, counts = self.edge(n, m, weights).offset[bins], self.counts[n, bins].astype(float)
         mode, lower = np.array(start), np.zeros((B, B))
-        edge = self.sparse, m, self.law(n), base, own, self.prior(), n
-        room = likelihood.workspace(sparse.longest(self.sparse))
-        proposal.find_mode(*edge, most_steps, room, mode, lower)
+        edge = self.sparse, m, self.likelihood_of(n), base, counts, self.prior(), n
+        work = likelihood.workspace(sparse.longest(self.sparse))
+        proposal.find_mode(*edge, most_steps, work, mode, lower)
         return mode, lower
 
     def metric(self, most_bins=10**9):
         metric = fisher.empty_metric(N, M, B, M)
-        metric.joint[:] = metric.own[:] = np.nan
+        metric.joint[:] = metric.edge_information[:] = np.nan
         given = self.sparse, self.likelihood, self.bias, self.weights, CHOSEN
         for posts in ((0, 1), (1, N)):
             fisher.fisher_information(posts, *given, most_bins, metric)
@@ -137,32 +153,73 @@ def test_exponential_over_its_whole_range():
     np.testing.assert_allclose(compiled(x), np.exp(x), rtol=1e-13, atol=0.0)
 
 
-@each_law
+@each_family
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 1000])
-def test_log_likelihood_at_moderate_and_extreme_psi(law, size):
+def test_log_likelihood_at_moderate_and_extreme_psi(family, size):
     rng = np.random.default_rng(size)
-    shape, slope, most = LAWS[law]
+    dispersion, slope, most = FAMILIES[family]
     extreme = rng.choice([-800.0, -50.0, -40.0, 40.0, 50.0, 800.0], size)
     for psi in (3 * rng.normal(size=size), np.full(size, 39.9), np.full(size, -800.0), extreme):
         counts = rng.integers(0, most + 1, size).astype(np.int8)
-        expected = log_density(shape, slope, counts, psi).sum()
-        magnitude = np.sum(1.0 + (shape + counts) * np.abs(psi))  # terms cancel, rounding does not
-        value = likelihood.log_likelihood((0, shape, slope, None), counts, psi, np.empty(size))
+        expected = log_density(dispersion, slope, counts, psi).sum()
+        magnitude = np.sum(
+            1.0 + (dispersion + counts) * np.abs(psi)
+        )  # terms cancel, rounding does not
+        value = likelihood.log_likelihood((0, dispersion, slope, None), counts, psi, np.empty(size))
         np.testing.assert_allclose(value, expected, rtol=0.0, atol=1e-14 * magnitude)
 
 
-@each_law
-def test_score_is_the_first_and_minus_the_second_derivative(law):
-    shape, slope, most = LAWS[law]
+@each_family
+def test_score_is_the_first_and_minus_the_second_derivative(family):
+    dispersion, slope, most = FAMILIES[family]
     h, psi = 1e-3, np.append(np.linspace(-8.0, 8.0, 101), [-800.0, -50.0, 50.0, 800.0])
     counts = np.random.default_rng(1).integers(0, most + 1, psi.size).astype(np.int8)
     first, second = np.empty(psi.size), np.empty(psi.size)
-    likelihood.score((0, shape, slope, None), counts, psi, first, second)
-    below, at, above = (log_density(shape, slope, counts, psi + d) for d in (-h, 0.0, h))
+    likelihood.score((0, dispersion, slope, None), counts, psi, first, second)
+    below, at, above = (log_density(dispersion, slope, counts, psi + d) for d in (-h, 0.0, h))
     np.testing.assert_allclose(first, (above - below) / (2 * h), atol=1e-5)
     np.testing.assert_allclose(second, (2 * at - above - below) / h**2, atol=1e-5)
-    exact = (shape + slope * counts) * expit(psi) * expit(-psi)
+    exact = (dispersion + slope * counts) * expit(psi) * expit(-psi)
     np.testing.assert_allclose(second, exact, rtol=1e-12, atol=1e-15)
+
+
+def pointwise_of_unknown(write_loo):
+    counts, starts = np.zeros((3, 1), dtype=int), np.zeros(1, dtype=int)
+    events = pointwise.events_of(counts, np.ones((1, 1)), starts)
+    coupling = pointwise.coupling_of(np.zeros(30), np.zeros((30, 1, 1)), None)
+    constant = np.zeros(1), np.zeros((1, 1))
+    drawn = pointwise.DrawnLikelihood(UNKNOWN, np.ones(30), 0.0, None, *constant)
+    groups = pointwise.Groups(np.arange(3), np.arange(4))
+    given = events, coupling, drawn, counts[:, 0], np.zeros((3, 0)), groups, (0, 3)
+    if write_loo:
+        pointwise.write_loo(*given, 6, False, np.empty((3, 3)))
+    else:
+        pointwise.write_log_densities(*given, np.empty((3, 30)))
+
+
+def simulation_of_unknown(one):
+    process = simulate.Process(UNKNOWN, 0.0, one, one, np.ones((1, 1, 1)), np.ones((0, 1)), 1, 9.0)
+    state = simulate.state_after(process.filters, np.zeros((1, 1)))
+    simulate.run(process, state, 0, one[None], np.ones((1, 0)), one[None])
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda one: likelihood.score((UNKNOWN, 1.0, 0.0, None), one, one, one, one),
+        lambda one: likelihood.log_likelihood((UNKNOWN, 1.0, 0.0, None), one, one, one),
+        lambda _: pointwise_of_unknown(write_loo=False),
+        lambda _: pointwise_of_unknown(write_loo=True),
+        lambda one: count_draws.mean_counts(UNKNOWN, 0.0, one, one, one),
+        lambda _: count_draws.draw_count(UNKNOWN, 0.0, 1.0, 0.0, 0.5),
+        lambda one: simulate.draw_given(UNKNOWN, 0.0, one, one[None], one[None], one[None]),
+        simulation_of_unknown,
+        lambda one: rescaled_intervals(UNKNOWN, 0.0, 1.0, one, one, one),
+    ],
+)
+def test_an_unknown_family_is_refused(use):
+    with pytest.raises(ValueError, match=r"^family: .*allowed are LOGISTIC"):
+        use(np.ones(1))
 
 
 # --- sparse history ------------------------------------------------------------------------------
@@ -180,11 +237,11 @@ def test_sparse_history_holds_the_dense_one(n_basis, density):
     assert sparse.longest(history) == active.sum(axis=0).max()
     unpacked = np.zeros_like(dense)
     for m in range(4):
-        own = slice(history.start[m], history.start[m + 1])
-        np.testing.assert_array_equal(history.bins[own], np.flatnonzero(active[:, m]))
+        stored = slice(history.start[m], history.start[m + 1])
+        np.testing.assert_array_equal(history.bins[stored], np.flatnonzero(active[:, m]))
         rows = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
         assert len(rows) == len(np.unique(dense[active[:, m], m], axis=0))
-        unpacked[history.bins[own], m] = rows[history.pattern[own]]
+        unpacked[history.bins[stored], m] = rows[history.pattern[stored]]
         w, psi = rng.normal(size=n_basis), rng.normal(size=T)
         np.testing.assert_allclose(sparse.pattern_values(history, m, w), rows @ w, atol=1e-15)
         expected = psi - 1.5 * dense[:, m] @ w
@@ -218,10 +275,10 @@ def test_spike_history_is_that_of_the_convolution():
 # --- proposals -----------------------------------------------------------------------------------
 
 
-@each_law
+@each_family
 @pytest.mark.parametrize("m", [0, SILENT])
-def test_newton_steps_lead_to_the_mode_and_its_precision(law, m):
-    net = Network(law)
+def test_newton_steps_lead_to_the_mode_and_its_precision(family, m):
+    net = Network(family)
     for n in range(N):
         edge = net.edge(n, m)
         for start in (np.full(B, 0.2), np.full(B, -30.0)):  # from far off steps are shortened
@@ -242,11 +299,11 @@ def test_newton_steps_lead_to_the_mode_and_its_precision(law, m):
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
-def test_proposals_are_a_t_law(size):
+def test_proposals_are_a_t_distribution(size):
     rng = np.random.default_rng(size)
     root = rng.normal(size=(size, size + 2))
     precision, mode, n = 5 * root @ root.T, rng.normal(size=size), 40_000
-    lower, law = np.linalg.cholesky(precision), multivariate_t(mode, np.linalg.inv(precision), 8)
+    lower, exact = np.linalg.cholesky(precision), multivariate_t(mode, np.linalg.inv(precision), 8)
     w, white = np.empty(size), np.empty((n, size))
     for i in range(n):
         normals, stretch = rng.normal(size=size), np.sqrt(FREEDOM / rng.chisquare(FREEDOM))
@@ -255,7 +312,7 @@ def test_proposals_are_a_t_law(size):
         if i < 50:
             np.testing.assert_allclose(white[i], stretch * normals, rtol=1e-9, atol=1e-9)
             log_q = proposal.log_proposal(w, mode, lower)
-            np.testing.assert_allclose(log_q, law.logpdf(w), rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(log_q, exact.logpdf(w), rtol=1e-9, atol=1e-9)
     variance, kurtosis = FREEDOM / (FREEDOM - 2), 3 * (FREEDOM - 2) / (FREEDOM - 4)
     error = variance * np.sqrt((kurtosis - 1) / n)
     np.testing.assert_allclose(np.cov(white.T), variance * np.eye(size), atol=5 * error)
@@ -281,9 +338,9 @@ def test_prior_of_edges():
 
 
 @pytest.mark.parametrize("n_bins", [T, 4096, 9000])
-@each_law
-def test_fisher_information_of_chosen_and_other_pre_neurons(law, n_bins):
-    net = Network(law, n_bins)
+@each_family
+def test_fisher_information_of_chosen_and_other_pre_neurons(family, n_bins):
+    net = Network(family, n_bins)
     metric = net.metric()
     for n in range(N):
         pre = np.flatnonzero(CHOSEN[n])
@@ -294,8 +351,10 @@ def test_fisher_information_of_chosen_and_other_pre_neurons(law, n_bins):
         joint[: q.size, : q.size] = posterior.information(q)
         np.testing.assert_allclose(metric.joint[n], joint, rtol=1e-10, atol=1e-9)
         for m in range(M):
-            own = net.edge(n, m).information(net.weights[n, m])
-            np.testing.assert_allclose(metric.own[n, m], own, rtol=1e-10, atol=1e-9)
+            expected_block = net.edge(n, m).information(net.weights[n, m])
+            np.testing.assert_allclose(
+                metric.edge_information[n, m], expected_block, rtol=1e-10, atol=1e-9
+            )
 
 
 @pytest.mark.parametrize(("most_bins", "every"), [(3 * 4096, 2), (1, 6), (5 * 4096 + 100, 1)])
@@ -312,8 +371,10 @@ def test_some_blocks_of_bins_stand_for_a_long_recording(most_bins, every):
         ours = metric.joint[n, : q.size, : q.size]
         np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-9)
         for j, m in enumerate(pre):
-            own = expected[1 + j * B : 1 + (j + 1) * B, 1 + j * B : 1 + (j + 1) * B]
-            np.testing.assert_allclose(metric.own[n, m], own, rtol=1e-10, atol=1e-9)
+            expected_block = expected[1 + j * B : 1 + (j + 1) * B, 1 + j * B : 1 + (j + 1) * B]
+            np.testing.assert_allclose(
+                metric.edge_information[n, m], expected_block, rtol=1e-10, atol=1e-9
+            )
 
 
 def parts(net, n):
@@ -328,10 +389,10 @@ def parts(net, n):
     return posterior, q, problem, mass
 
 
-@each_law
+@each_family
 @pytest.mark.parametrize("n", range(N))
-def test_problem_mass_and_gradient(law, n):
-    net = Network(law)
+def test_problem_mass_and_gradient(family, n):
+    net = Network(family)
     posterior, q, problem, mass = parts(net, n)
     np.testing.assert_array_equal(problem.active, np.flatnonzero(net.adjacency[n]))
     np.testing.assert_array_equal(problem.mean, posterior.mean)
@@ -340,17 +401,17 @@ def test_problem_mass_and_gradient(law, n):
     np.testing.assert_array_equal(precision, posterior.precision)
     np.testing.assert_allclose(hmc._mass(n, net.metric(), problem), mass, rtol=1e-10, atol=1e-9)
     gradient, h, steps = np.empty(q.size), 1e-4, 1e-4 * np.eye(q.size)
-    given = net.sparse, net.law(n), net.counts[n], problem, q, posterior.x @ q
+    given = net.sparse, net.likelihood_of(n), net.counts[n], problem, q, posterior.x @ q
     hmc._gradient(*given, np.empty(T), np.empty(T), gradient)
     slow = [posterior.log_density(q + s) - posterior.log_density(q - s) for s in steps]
-    third = (net.shape[n] + 9) / 10 * (np.abs(posterior.x) ** 3).sum(axis=0).max()
+    third = (net.dispersion[n] + 9) / 10 * (np.abs(posterior.x) ** 3).sum(axis=0).max()
     np.testing.assert_allclose(gradient, np.divide(slow, 2 * h), atol=h**2 / 6 * third + 1e-8)
 
 
-@each_law
+@each_family
 @pytest.mark.parametrize("n", range(N))
-def test_trajectories_lead_back_and_keep_the_energy(law, n):
-    net = Network(law)
+def test_trajectories_lead_back_and_keep_the_energy(family, n):
+    net = Network(family)
     posterior, q, problem, mass = parts(net, n)
     lower = np.linalg.cholesky(mass)
     momentum = np.random.default_rng(n).normal(size=q.size)
@@ -359,7 +420,7 @@ def test_trajectories_lead_back_and_keep_the_energy(law, n):
         end, psi, normals = start.copy(), posterior.x @ start, np.full((N, 1 + M * B), np.nan)
         normals[n, : q.size] = momentum
         path = normals, np.zeros(N), np.full(N, step_size), np.full(N, n_steps)
-        given = n, net.sparse, net.law(n), net.counts[n], problem, lower
+        given = n, net.sparse, net.likelihood_of(n), net.counts[n], problem, lower
         change = hmc._travel(*given, hmc.Trajectories(*path), end, psi)
         np.testing.assert_allclose(psi, posterior.x @ end, atol=1e-11)
         return end, change
@@ -386,9 +447,9 @@ def sweep_weights(net, uniform, step_size):
     return normals, bias, weights, acceptance
 
 
-@each_law
-def test_weights_move_to_the_ends_of_trajectories(law):
-    net = Network(law)
+@each_family
+def test_weights_move_to_the_ends_of_trajectories(family):
+    net = Network(family)
     normals, bias, weights, acceptance = sweep_weights(net, 0.0, 0.3)
     for n in range(N):
         posterior, q, _, mass = parts(net, n)
@@ -445,9 +506,9 @@ def test_without_visits_and_swaps_nothing_changes():
     assert (counted == 0).all()
 
 
-@each_law
-def test_posts_can_be_done_in_any_pieces(law):
-    net = Network(law)
+@each_family
+def test_posts_can_be_done_in_any_pieces(family):
+    net = Network(family)
     plan, draws = plan_and_draws(np.random.default_rng(2), 1.0, 5)
     whole = sweep_edges(net, plan, draws)
     assert (whole[3] > 0).all()  # something was proposed, accepted and swapped
@@ -473,14 +534,14 @@ def log_joint(net, n, weights):
     prior, psi = net.prior(), net.bias[n] + np.einsum("tmb,mb->t", net.dense, weights)
     present = np.flatnonzero(weights.any(axis=1))
     slabs = [proposal.log_slab(weights[m], prior, n, m) for m in present]
-    return log_density(net.shape[n], net.slope, net.counts[n], psi).sum() + sum(slabs)
+    return log_density(net.dispersion[n], net.slope, net.counts[n], psi).sum() + sum(slabs)
 
 
-def t_law(net, n, m, plan, weights):
-    """The law that weights are proposed from, and how normals become weights."""
+def t_distribution(net, n, m, plan, weights):
+    """The proposal distribution of weights, and the map from normals to weights."""
     mode, lower = net.find_mode(n, m, plan.start[n, m], plan.newton, weights)
-    law = multivariate_t(mode, np.linalg.inv(lower @ lower.T), FREEDOM)
-    return law, lambda normals: mode + np.linalg.solve(lower.T, normals)
+    t = multivariate_t(mode, np.linalg.inv(lower @ lower.T), FREEDOM)
+    return t, lambda normals: mode + np.linalg.solve(lower.T, normals)
 
 
 def check_threshold(net, n, plan, draws, uniforms, log_ratio, weights):
@@ -492,16 +553,16 @@ def check_threshold(net, n, plan, draws, uniforms, log_ratio, weights):
         np.testing.assert_allclose(moved[n], expected, rtol=1e-9)
 
 
-@each_law
+@each_family
 @pytest.mark.parametrize(("n", "m"), list(np.ndindex(2, M)))
 @pytest.mark.parametrize("proposed", [0, 1])
-def test_an_edge_changes_exactly_below_the_ratio_of_posterior_to_proposal(law, n, m, proposed):
-    net = Network(law)
+def test_an_edge_changes_exactly_below_the_ratio_of_posterior_to_proposal(family, n, m, proposed):
+    net = Network(family)
     plan, draws = plan_and_draws(np.random.default_rng(m), 0.0, 0)
     plan.visit[n, m] = 1.0
     draws.uniforms[n, m, 1] = 0.4 - 1e-9 if proposed else 0.4
     draws.normals[n, m], draws.stretches[n, m] = [2.0, -2.0], 1.5
-    t, place = t_law(net, n, m, plan, net.weights[n])
+    t, place = t_distribution(net, n, m, plan, net.weights[n])
     present = net.adjacency[n, m]
     net.weights[n, m] = place([0.1, 0.1]) if present else 0.0  # more likely than what is proposed
     weights = net.weights[n].copy()
@@ -516,10 +577,10 @@ def test_an_edge_changes_exactly_below_the_ratio_of_posterior_to_proposal(law, n
         check_threshold(net, n, plan, draws, draws.uniforms[n, m], log_ratio, weights)
 
 
-@each_law
+@each_family
 @pytest.mark.parametrize(("out", "into"), [(1, 0), (4, 0), (1, SILENT), (4, SILENT)])
-def test_edges_swap_exactly_below_the_ratio_of_posterior_to_proposal(law, out, into):
-    n, net = 1, Network(law)
+def test_edges_swap_exactly_below_the_ratio_of_posterior_to_proposal(family, out, into):
+    n, net = 1, Network(family)
     net.log_odds[n, 2] = np.inf  # present and never taken out, so that 1 and 4 are left
     plan, draws = plan_and_draws(np.random.default_rng(out), 0.0, 1)
     uniforms, cumulative = draws.swap_uniforms[n, 0], np.append(0.0, plan.partner[out])
@@ -527,7 +588,7 @@ def test_edges_swap_exactly_below_the_ratio_of_posterior_to_proposal(law, out, i
     uniforms[1] = cumulative[into : into + 2].mean() / cumulative[-1]
     weights = net.weights[n].copy()
     weights[out] = 0.0
-    (t_out, _), (t_into, place) = (t_law(net, n, m, plan, weights) for m in (out, into))
+    (t_out, _), (t_into, place) = (t_distribution(net, n, m, plan, weights) for m in (out, into))
     weights[into] = place(draws.swap_stretches[n, 0] * draws.swap_normals[n, 0])
     log_ratio = log_joint(net, n, weights) - log_joint(net, n, net.weights[n])
     log_ratio += t_out.logpdf(net.weights[n, out]) - t_into.logpdf(weights[into])

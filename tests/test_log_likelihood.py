@@ -1,4 +1,4 @@
-"""Log likelihoods against PyMC's, of every law and kind of data."""
+"""Log likelihoods against PyMC, for every observation model and kind of data."""
 
 import tracemalloc
 
@@ -14,7 +14,7 @@ from pymc_glm.criticism.one_step import observed_data, observed_data_like
 from pymc_glm.observations import Observation
 
 BASIS = pg.basis.raised_cosine(2, window=0.1, bin_width=0.02)
-LAWS = {
+OBSERVATIONS = {
     "bernoulli": pg.Bernoulli(),
     "binomial": pg.Binomial(4),
     "negative binomial": pg.NegativeBinomial(),
@@ -26,19 +26,19 @@ LAWS = {
 
 
 @pytest.fixture
-def own_law():
-    """The law is known while a test runs."""
-    with softplus_observation() as law:
-        yield law()
+def custom():
+    """A custom observation model, defined while a test runs."""
+    with softplus_observation() as observation:
+        yield observation()
 
 
-def counts_of(law=None, n_bins=120, n=3, seed=0, **along):
+def counts_of(observation=None, n_bins=120, n=3, seed=0, **along):
     rng = np.random.default_rng(seed)
-    values = rng.poisson(0.2, (n_bins, n)).clip(0, getattr(law, "most", 1))
-    if isinstance(law, pg.Gaussian):
+    values = rng.poisson(0.2, (n_bins, n)).clip(0, getattr(observation, "most", 1))
+    if isinstance(observation, pg.Gaussian):
         values = rng.normal(size=(n_bins, n))
-    elif law is not None and law.most > 1:
-        values = rng.poisson(0.8, (n_bins, n)).clip(0, law.most).astype(int)
+    elif observation is not None and observation.most > 1:
+        values = rng.poisson(0.8, (n_bins, n)).clip(0, observation.most).astype(int)
     values[n_bins // 2 : n_bins // 2 + 20] = 0  # silence
     return xr.DataArray(
         values,
@@ -62,24 +62,24 @@ def same(tree, model, **options):
     return ours
 
 
-@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("observation", OBSERVATIONS.values(), ids=OBSERVATIONS)
 @pytest.mark.parametrize("edges", [pg.BernoulliEdges(0.5, 0.9), pg.BernoulliEdges(0.1, 0.5)])
-def test_as_pymc_has_it(law, edges):
-    """Edges common and rare, so that weights are stored either way; every law."""
-    model = pg.build_glm(counts_of(law), BASIS, observation=law, edges=edges)
+def test_log_likelihood_against_pymc(observation, edges):
+    """With many and with few edges, as weights are then stored in different ways."""
+    model = pg.build_glm(counts_of(observation), BASIS, observation=observation, edges=edges)
     same(drawn_tree(model), model)
 
 
-def test_a_law_of_ones_own_is_normalised(own_law):
-    model = pg.build_glm(counts_of(own_law), BASIS, observation=own_law)
+def test_a_custom_observation_model_is_normalised(custom):
+    model = pg.build_glm(counts_of(custom), BASIS, observation=custom)
     same(drawn_tree(model), model)
 
 
-def test_constants_are_no_part_of_the_users_model(own_law):
+def test_constants_leave_the_model_in_context_alone(custom):
     with pm.Model(coords={"post": ["x"]}) as model:
-        inside = type(own_law).log_constant(np.arange(3.0), 1.0)
+        inside = type(custom).log_constant(np.arange(3.0), 1.0)
     assert not model.named_vars
-    np.testing.assert_array_equal(inside, type(own_law).log_constant(np.arange(3.0), 1.0))
+    np.testing.assert_array_equal(inside, type(custom).log_constant(np.arange(3.0), 1.0))
 
 
 def everything(**options):
@@ -100,7 +100,7 @@ def test_covariates_trials_and_excluded_bins():
     assert "observed_time" in found.dims
 
 
-def test_a_session_of_several():
+def test_one_of_several_sessions():
     sessions = {"mon": counts_of(n=3), "tue": counts_of(n_bins=90, n=2, seed=5)}
     model = pg.build_glm(sessions, BASIS)
     tree = drawn_tree(model)
@@ -109,23 +109,23 @@ def test_a_session_of_several():
     full = full if "tue::spikes" in full else full["log_likelihood"]
     ours = pg.log_likelihood(pg.session(tree, "tue"))
     np.testing.assert_allclose(ours, full["tue::spikes"], rtol=1e-10, atol=1e-10)
-    with pytest.raises(ValueError, match="it is of the sessions"):
+    with pytest.raises(ValueError, match="it has the sessions"):
         pg.log_likelihood(tree)
-    with pytest.raises(ValueError, match=r"of the sessions \['mon', 'tue'\], and the tree of one"):
+    with pytest.raises(ValueError, match=r"sessions \['mon', 'tue'\], but the tree only one"):
         pg.log_likelihood(pg.session(tree, "tue"), model)
 
 
 @pytest.mark.parametrize(
-    "law", [pg.NegativeBinomial(), pg.Gaussian(), pg.Binomial(4), pg.Poisson()]
+    "observation", [pg.NegativeBinomial(), pg.Gaussian(), pg.Binomial(4), pg.Poisson()]
 )
-def test_constants_against_pymc(law):
-    """The default for laws of one's own, through PyMC's density, and the formulas."""
-    counts = np.arange(4.0) if law.whole else np.array([0.0])
-    parameter = 4.0 if isinstance(law, pg.Binomial) else np.array([0.3, 1.0, 8.0])
-    if isinstance(law, pg.Poisson):
+def test_constants_against_pymc(observation):
+    """The default of custom observation models, from PyMC's density, against the formulas."""
+    counts = np.arange(4.0) if observation.whole else np.array([0.0])
+    parameter = 4.0 if isinstance(observation, pg.Binomial) else np.array([0.3, 1.0, 8.0])
+    if isinstance(observation, pg.Poisson):
         parameter = 1.0
-    formula = type(law).log_constant(counts, parameter)
-    general = Observation.log_constant.__func__(type(law), counts, parameter)
+    formula = type(observation).log_constant(counts, parameter)
+    general = Observation.log_constant.__func__(type(observation), counts, parameter)
     np.testing.assert_allclose(np.broadcast_to(formula, general.shape), general, rtol=1e-12,
                                atol=1e-12)  # fmt: skip
 
@@ -176,7 +176,7 @@ def test_windows_float32_and_threads():
 
 
 def test_held_out_counts():
-    """As a model of the held-out counts has it, given the same draws; neurons in another order."""
+    """Like those of a model of the held-out counts with the same draws, in any order of neurons."""
     counts, covariates, _ = everything()
     model = pg.build_glm(counts, BASIS, covariates=covariates)
     tree = drawn_tree(model)
@@ -199,7 +199,7 @@ def test_held_out_counts():
 
 
 def test_sums_need_little_memory():
-    """Far less than draws x bins x neurons numbers, which would be 96 MB."""
+    """Far less than the 96 MB of draws x bins x neurons numbers."""
     model = pg.build_glm(counts_of(n_bins=20_000), BASIS)
     tree = drawn_tree(model, 100)
     pg.log_likelihood(tree, sum_over="neuron", stop=0.1)  # compiled
@@ -233,7 +233,7 @@ def of(**changes):
         (np.zeros((5, 4), int), "are missing"),
     ],
 )
-def test_counts_that_are_not_like_those_of_the_model(fitted, counts, message):
+def test_counts_that_do_not_fit_the_model_are_refused(fitted, counts, message):
     with pytest.raises(ValueError, match=message):
         pg.log_likelihood(fitted[1], None, counts)
 
@@ -241,47 +241,56 @@ def test_counts_that_are_not_like_those_of_the_model(fitted, counts, message):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (lambda: pg.build_glm(counts_of(seed=1), BASIS), r"by its counts \(neuron '.', bin \d+: "),
-        (lambda: pg.build_glm(counts_of(n_bins=60), BASIS), r"by its bins \(60 against 120"),
-        (lambda: pg.build_glm(counts_of(n=2), BASIS), r"by its neurons \(2 neurons \['a', 'b'\]"),
-        (lambda: pg.build_glm(counts_of(), BASIS, observation="poisson"), "by its law"),
+        (
+            lambda: pg.build_glm(counts_of(seed=1), BASIS),
+            r"in its counts \(\d for neuron '.' in bin \d+; ",
+        ),
+        (
+            lambda: pg.build_glm(counts_of(n_bins=60), BASIS),
+            r"in its number of bins \(60; the tree has 120",
+        ),
+        (lambda: pg.build_glm(counts_of(n=2), BASIS), r"in its neurons \(2 neurons \['a', 'b'\]"),
+        (
+            lambda: pg.build_glm(counts_of(), BASIS, observation="poisson"),
+            "in its observation model",
+        ),
         (
             lambda: pg.build_glm(counts_of(), BASIS, edges=pg.DenseEdges()),
-            r"by its variables \(it has none of the tree's \[.*'edge_probability'",
+            r"in its variables \(it lacks \[.*'edge_probability'.*\] of the tree",
         ),
         (
             lambda: pg.build_glm(counts_of(), BASIS, edges=pg.BlockEdges(2)),
-            r"by its variables \(the tree has none of its \[.*'block_labels'",
+            r"in its variables \(the tree lacks its \[.*'block_labels'",
         ),
-        (lambda: pg.build_glm(counts_of(), 2 * BASIS.isel(basis=[0])), "by its basis_functions"),
-        (lambda: pg.build_glm(counts_of(), BASIS, exclude=[[0, 1]]), "by its data_bins"),
-        (lambda: pm.Model(), "no model of build_glm"),
+        (lambda: pg.build_glm(counts_of(), 2 * BASIS.isel(basis=[0])), "in its basis_functions"),
+        (lambda: pg.build_glm(counts_of(), BASIS, exclude=[[0, 1]]), "in its data_bins"),
+        (lambda: pm.Model(), "no data container 'counts'.*build_glm"),
     ],
 )
-def test_another_model(fitted, other, message):
+def test_another_model_is_refused(fitted, other, message):
     with pytest.raises(ValueError, match=message):
         pg.log_likelihood(fitted[1], other())
 
 
-def test_other_bad_input(fitted):
+def test_arguments_out_of_range_are_refused(fitted):
     model, tree = fitted
     with pytest.raises(TypeError, match=r"model: got DataArray.*other counts are given by counts="):
         pg.log_likelihood(tree, counts_of())
     with pytest.raises(ValueError, match="sum_over: got 'bins', allowed are None and"):
         pg.log_likelihood(tree, sum_over="bins")
-    with pytest.raises(ValueError, match="the recording is one segment, without trials"):
+    with pytest.raises(ValueError, match="unit: got 'trial', but the data are one segment"):
         pg.log_likelihood(tree, sum_over="trial")
-    with pytest.raises(ValueError, match=r"blocks of at least one bin, 0.02 s"):
+    with pytest.raises(ValueError, match=r"got 0.001 s, allowed is at least one bin of 0.02 s"):
         pg.log_likelihood(tree, sum_over="block", block_width=0.001)
     with pytest.raises(ValueError, match="dtype: got int64"):
         pg.log_likelihood(tree, dtype=int)
-    with pytest.raises(ValueError, match="covariates: they go with counts="):
+    with pytest.raises(ValueError, match="covariates: they belong to counts="):
         pg.log_likelihood(tree, covariates=np.zeros(120))
     with pytest.raises(ValueError, match="covariates: the model has none"):
         pg.log_likelihood(tree, None, counts_of(), covariates=np.zeros(120))
     counts, covariates, _ = everything()
     with_them = drawn_tree(pg.build_glm(counts, BASIS, covariates=covariates), 2)
-    with pytest.raises(ValueError, match=r"the model has \['x', 'y'\]; give them for the counts"):
+    with pytest.raises(ValueError, match=r"the model has \['x', 'y'\]; give them along with"):
         pg.log_likelihood(with_them, None, counts)
     renamed = covariates.assign_coords(covariate=["x", "z"])
     with pytest.raises(ValueError, match=r"got \['x', 'z'\], those of the model are \['x', 'y'\]"):

@@ -2,22 +2,19 @@ import subprocess
 import sys
 from itertools import pairwise
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
 
+import pymc_glm as pg
 from helpers.drawn_tree import drawn_tree
 from helpers.synthetic_tree import BIN_WIDTH, example
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
-
-import pymc_glm as pg
 from pymc_glm.criticism import filter_bands, network_matrix, predicted_rates
 from pymc_glm.plots import plot_filters, plot_network, plot_raster, plot_rates
 from pymc_glm.spikes import SpikeTrains, bin_spikes
+
+pytestmark = pytest.mark.usefixtures("settings_stay")
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +25,6 @@ def small():
 @pytest.fixture(scope="module")
 def middle():
     return example(9, 1, n_draws=100, n_bins=1000)
-
-
-@pytest.fixture(autouse=True)
-def close_figures_and_keep_settings():
-    settings = dict(mpl.rcParams)
-    yield
-    plt.close("all")
-    assert dict(mpl.rcParams) == settings
 
 
 def drawn(ax):
@@ -76,7 +65,7 @@ def test_network_shows_the_matrix_with_post_in_rows(small, quantity):
         assert "log-odds" in bar.get_ylabel()
 
 
-def test_network_beside_the_truth_on_one_scale(small):
+def test_network_and_truth_on_one_scale(small):
     true, inferred = plot_network(small.tree, truth=small.adjacency)
     drawn(true)
     np.testing.assert_array_equal(true.images[0].get_array(), small.adjacency)
@@ -84,14 +73,14 @@ def test_network_beside_the_truth_on_one_scale(small):
     assert true.images[0].get_clim() == inferred.images[0].get_clim()
     assert (true.get_title(), inferred.get_title()) == ("true", "inferred")
     weights = np.where(small.adjacency, -2.0, 0.0)
-    true, _ = plot_network(small.tree, truth=weights)  # weights tell the adjacency
+    true, _ = plot_network(small.tree, truth=weights)  # an edge where the weight is not 0
     np.testing.assert_array_equal(true.images[0].get_array(), small.adjacency)
     true, inferred = plot_network(small.tree, quantity="weight", truth=weights)
     np.testing.assert_array_equal(true.images[0].get_array(), weights)
     assert true.images[0].get_clim() == inferred.images[0].get_clim()
 
 
-def test_colours_of_weights_reach_to_the_strongest_coupling():
+def test_colours_of_weights_end_at_the_strongest_coupling():
     weights = np.array([[-9.0, 2.0], [0.5, -9.0]])
     ax = plot_network(weights, quantity="weight")
     drawn(ax)
@@ -205,7 +194,7 @@ def test_filters_of_few_neurons_are_a_grid(small):
 
 
 @pytest.mark.parametrize(
-    ("law", "unit", "of"),
+    ("observation", "unit", "of"),
     [
         ("bernoulli", "log-odds", "spike"),
         ("binomial", "log-odds", "spike"),
@@ -215,16 +204,16 @@ def test_filters_of_few_neurons_are_a_grid(small):
         ("unknown", "psi", "spike"),
     ],
 )
-def test_units_are_those_of_the_law(small, law, unit, of):
+def test_units_of_observation_models(small, observation, unit, of):
     tree = small.tree.copy()
-    tree["constant_data"] = tree["constant_data"].to_dataset().assign(observation=law)
+    tree["constant_data"] = tree["constant_data"].to_dataset().assign(observation=observation)
     assert filter_bands(tree).attrs["units"] == filter_bands(tree)["mean"].attrs["units"] == unit
     assert plot_filters(tree)[0, 0].figure.get_supylabel() == f"effect of one {of} ({unit})"
     names = tree["posterior"]["post"].values[:2]
     _, ax = plt.subplots()
     assert plot_filters(tree, pairs=[tuple(names)], ax=ax)[0].get_ylabel() == unit
     panel = plot_network(tree, quantity="weight")
-    assert colour_bar(panel.figure, panel).get_ylabel() == f"weight at the peak ({unit})"
+    assert colour_bar(panel.figure, panel).get_ylabel() == f"coupling at its peak lag ({unit})"
     panel = plot_network(tree)
     assert colour_bar(panel.figure, panel).get_ylabel() == "inclusion probability"
 
@@ -241,13 +230,13 @@ def test_simultaneous_bands(small):
 
 def test_couplings_share_a_scale_and_self_edges_another(small):
     axes = plot_filters(small.tree)
-    own = {ax.get_ylim() for ax in np.diag(axes)}
+    self_edges = {ax.get_ylim() for ax in np.diag(axes)}
     others = {ax.get_ylim() for ax in axes[~np.eye(4, dtype=bool)]}
-    assert len(own) == len(others) == 1
-    assert own != others
+    assert len(self_edges) == len(others) == 1
+    assert self_edges != others
 
 
-def test_what_is_next_to_nothing_does_not_fill_a_panel(small):
+def test_negligible_filters_do_not_fill_a_panel(small):
     weakest = network_matrix(small.tree).argmin(["post", "pre"])
     pair = (str(int(weakest["pre"]) + 1), str(int(weakest["post"]) + 1))
     (ax,) = plot_filters(small.tree, pairs=[pair])

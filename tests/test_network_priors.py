@@ -22,14 +22,15 @@ from pymc_glm.priors.covariance import (
     inverse_lower,
     whitening_factor,
 )
-from pymc_glm.priors.weights import SPIKE_EFFECT
+from pymc_glm.priors.edges import Edges
+from pymc_glm.priors.weights import SPIKE_EFFECT, Weights
 
 NEURONS = ["a", "b", "c", "d"]
 N, B, K = 4, 2, 3
 BIN_WIDTH = 0.005
 MODE = Mode(linker="py", optimizer=None)  # nothing here is worth compiling
 BASIS = pg.basis.raised_cosine(B, window=0.05, bin_width=BIN_WIDTH)
-OWN = np.eye(N, dtype=bool)
+SELF = np.eye(N, dtype=bool)
 PAIRS = list(itertools.product(range(N), range(N)))
 RNG = np.random.default_rng(5)
 COUNTS = xr.DataArray(
@@ -49,7 +50,7 @@ DISTANCE = np.abs(np.subtract.outer([0, 50, 120, 300], [0, 50, 120, 300])).astyp
 DRIVE = RNG.normal(size=(N, N))
 FEATURES = {"distance": DISTANCE, "drive": DRIVE}
 STANDARD = np.stack(
-    [(f - f[~OWN].mean()) / f[~OWN].std() for f in FEATURES.values()], axis=-1
+    [(f - f[~SELF].mean()) / f[~SELF].std() for f in FEATURES.values()], axis=-1
 )  # (post, pre, feature)
 # Values of the hyperparameters of self-edges and of one slab for all.
 SELF_EDGES = {"self_edge_probability": 0.85}
@@ -79,7 +80,7 @@ class Parameters(NamedTuple):
 
 
 def parameters(model, **values):
-    """Evaluate a model's parameters; the values must be those of all it learns, and no others."""
+    """Evaluate a model's parameters at values of all its learned variables."""
     edge, weights = model["adjacency"], model["weights"]
     (probability,) = edge.owner.op.dist_params(edge.owner)
     _, mean, whitening = weights.owner.op.dist_params(weights.owner)
@@ -137,45 +138,45 @@ def assert_close(found, expected):
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=1e-12)
 
 
-def with_own(between, own):
-    """Put values of self-edges on the diagonal, or none."""
-    if own is None:
+def with_self(between, value):
+    """Put the value of self-edges on the diagonal, unless it is None."""
+    if value is None:
         return between
-    return np.where(OWN.reshape(N, N, *[1] * (between.ndim - 2)), own, between)
+    return np.where(SELF.reshape(N, N, *[1] * (between.ndim - 2)), value, between)
 
 
 # --- edges ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["own", None, 0.9], ids=["own", "like the others", "fixed"])
+@pytest.fixture(params=["learned", None, 0.9], ids=["learned", "like the others", "fixed"])
 def self_edges(request):
-    """The keyword, the values of what is learned, the probability on the diagonal."""
+    """The keyword, values of learned variables, the probability on the diagonal or None."""
     kind = request.param
-    keyword = {"self_probability": "learned" if kind == "own" else kind}
-    return keyword, SELF_EDGES if kind == "own" else {}, 0.85 if kind == "own" else kind
+    learned = kind == "learned"
+    return {"self_probability": kind}, SELF_EDGES if learned else {}, 0.85 if learned else kind
 
 
 def test_block_edges(self_edges):
-    keyword, values, own = self_edges
+    keyword, values, probability = self_edges
     model = build(pg.BlockEdges(K, **keyword))
     found = parameters(model, block_labels=LABELS, edge_probability=RHO, **values)
-    assert_close(found.probability, with_own(table_over_pairs(RHO), own))
+    assert_close(found.probability, with_self(table_over_pairs(RHO), probability))
     assert model.named_vars_to_dims["edge_probability"] == ("block_post", "block_pre")
     assert model.named_vars_to_dims["block_labels"] == ("post",)
 
 
 def test_distance_edges(self_edges):
-    keyword, values, own = self_edges
+    keyword, values, probability = self_edges
     model = build(pg.DistanceEdges(**keyword))
     found = parameters(
         model, latent_positions=POSITIONS, edge_intercept=0.7, edge_length_scale=1.3, **values
     )
     expected = expit(0.7 - squared_distances(POSITIONS) / 1.3**2)
-    assert_close(found.probability, with_own(expected, own))
+    assert_close(found.probability, with_self(expected, probability))
 
 
 def test_eigen_edges(self_edges):
-    keyword, values, own = self_edges
+    keyword, values, probability = self_edges
     model = build(pg.EigenEdges(3, eigenvalue_scale="learned", **keyword))
     factors, eigenvalues = OTHER_POSITIONS, np.array([1.2, -0.7, 0.1])
     found = parameters(
@@ -189,7 +190,7 @@ def test_eigen_edges(self_edges):
     expected = np.empty((N, N))
     for post, pre in PAIRS:
         expected[post, pre] = -0.4 + sum(factors[post] * eigenvalues * factors[pre])
-    assert_close(found.probability, with_own(expit(expected), own))
+    assert_close(found.probability, with_self(expit(expected), probability))
     dims = {"latent_factors": ("post", "latent_factor"), "eigenvalues": ("latent_factor",)}
     assert {name: model.named_vars_to_dims[name] for name in dims} == dims
     value = np.array([0.1, 0.5, -0.2])
@@ -201,7 +202,7 @@ def test_eigen_edges(self_edges):
 
 @pytest.mark.parametrize("standardize", [True, False])
 def test_feature_edges(self_edges, standardize):
-    keyword, values, own = self_edges
+    keyword, values, probability = self_edges
     model = build(pg.FeatureEdges(FEATURES, standardize=standardize, **keyword))
     gamma = np.array([-0.02, 0.5])
     found = parameters(model, edge_coefficients=gamma, edge_intercept=-1.1, **values)
@@ -209,11 +210,11 @@ def test_feature_edges(self_edges, standardize):
     expected = np.empty((N, N))
     for post, pre in PAIRS:
         expected[post, pre] = -1.1 + sum(features[post, pre] * gamma)
-    assert_close(found.probability, with_own(expit(expected), own))
+    assert_close(found.probability, with_self(expit(expected), probability))
     assert model.named_vars_to_dims["edge_coefficients"] == ("edge_feature",)
     assert tuple(model.coords["edge_feature"]) == ("distance", "drive")
     given = np.stack([DISTANCE, DRIVE], axis=-1)
-    np.testing.assert_allclose(model["edge_features"].get_value()[~OWN], given[~OWN])
+    np.testing.assert_allclose(model["edge_features"].get_value()[~SELF], given[~SELF])
 
 
 # --- weights -------------------------------------------------------------------------------------
@@ -221,23 +222,23 @@ def test_feature_edges(self_edges, standardize):
 
 @pytest.fixture(params=list(itertools.product([True, False], repeat=2)), ids=str)
 def self_weights(request):
-    """Keywords, the values of what is learned, mean and covariance on the diagonal or None."""
+    """Keywords, values of learned variables, mean and covariance on the diagonal or None."""
     mean, cov = request.param
     keywords = {"self_mean": "learned" if mean else None, "self_cov": "learned" if cov else None}
     values = (SELF_MEAN if mean else {}) | (SELF_COV if cov else {})
-    own_mean = SELF_MEAN["self_weight_mean"] if mean else None
-    return keywords, values, (own_mean, SELF_COV_MATRIX if cov else None)
+    self_mean = SELF_MEAN["self_weight_mean"] if mean else None
+    return keywords, values, (self_mean, SELF_COV_MATRIX if cov else None)
 
 
 BLOCK_SLAB = {"weight_mean": MU, "weight_scale": SCALE, "weight_corr_raw": raw(CORR)}
 
 
 def test_block_weights(self_weights):
-    keywords, values, (own_mean, own_cov) = self_weights
+    keywords, values, (self_mean, self_cov) = self_weights
     model = build(weights=pg.BlockWeights(K, **keywords))
     found = parameters(model, block_labels=LABELS, **BLOCK_SLAB, **values)
-    assert_close(found.mean, with_own(table_over_pairs(MU), own_mean))
-    assert_close(found.cov, with_own(table_over_pairs(COV_TABLE), own_cov))
+    assert_close(found.mean, with_self(table_over_pairs(MU), self_mean))
+    assert_close(found.cov, with_self(table_over_pairs(COV_TABLE), self_cov))
     blocks = ("block_post", "block_pre")
     dims = {
         "weight_mean": (*blocks, "basis"),
@@ -251,7 +252,7 @@ def test_block_weights(self_weights):
 
 
 def test_distance_weights(self_weights):
-    keywords, values, (own_mean, own_cov) = self_weights
+    keywords, values, (self_mean, self_cov) = self_weights
     model = build(weights=pg.DistanceWeights(**keywords))
     intercept, scale = np.array([0.3, -0.2]), np.array([1.5, 3.0])
     found = parameters(
@@ -265,13 +266,13 @@ def test_distance_weights(self_weights):
     expected = np.empty((N, N, B))
     for b in range(B):
         expected[..., b] = intercept[b] - squared_distances(POSITIONS) / scale[b] ** 2
-    assert_close(found.mean, with_own(expected, own_mean))
-    assert_close(found.cov, with_own(np.broadcast_to(ONE_COV_MATRIX, (N, N, B, B)), own_cov))
+    assert_close(found.mean, with_self(expected, self_mean))
+    assert_close(found.cov, with_self(np.broadcast_to(ONE_COV_MATRIX, (N, N, B, B)), self_cov))
 
 
 @pytest.mark.parametrize("standardize", [True, False])
 def test_feature_weights(rng, self_weights, standardize):
-    keywords, values, (own_mean, own_cov) = self_weights
+    keywords, values, (self_mean, self_cov) = self_weights
     model = build(weights=pg.FeatureWeights(FEATURES, standardize=standardize, **keywords))
     beta, intercept = rng.normal(size=(2, B)), np.array([0.3, -0.2])
     found = parameters(
@@ -281,8 +282,8 @@ def test_feature_weights(rng, self_weights, standardize):
     expected = np.empty((N, N, B))
     for (post, pre), b in itertools.product(PAIRS, range(B)):
         expected[post, pre, b] = intercept[b] + sum(features[post, pre] * beta[:, b])
-    assert_close(found.mean, with_own(expected, own_mean))
-    assert_close(found.cov, with_own(np.broadcast_to(ONE_COV_MATRIX, (N, N, B, B)), own_cov))
+    assert_close(found.mean, with_self(expected, self_mean))
+    assert_close(found.cov, with_self(np.broadcast_to(ONE_COV_MATRIX, (N, N, B, B)), self_cov))
     assert model.named_vars_to_dims["weight_coefficients"] == ("weight_feature", "basis")
 
 
@@ -320,7 +321,7 @@ def test_fixed_edge_hyperparameters(edges, expected):
     found = parameters(model, **SELF_EDGES).probability
     if expected.shape == (2, 2):
         expected = table_over_pairs(expected, TYPE_INDEX)
-    assert_close(found, with_own(expected, 0.85))
+    assert_close(found, with_self(expected, 0.85))
 
 
 MEAN_TABLE = RNG.normal(size=(2, 2, B))
@@ -348,8 +349,8 @@ FOUR_COVS = np.array([[cov_of([i, j], 0.1 * i) for j in (1, 2)] for i in (1, 2)]
 )  # fmt: skip
 def test_fixed_weight_hyperparameters(weights, mean, cov):
     found = parameters(build(weights=weights), **SELF_WEIGHTS)
-    assert_close(found.mean, with_own(np.broadcast_to(mean, (N, N, B)), [-1, -2]))
-    assert_close(found.cov, with_own(np.broadcast_to(cov, (N, N, B, B)), SELF_COV_MATRIX))
+    assert_close(found.mean, with_self(np.broadcast_to(mean, (N, N, B)), [-1, -2]))
+    assert_close(found.cov, with_self(np.broadcast_to(cov, (N, N, B, B)), SELF_COV_MATRIX))
 
 
 def half_normal(*shape):
@@ -384,13 +385,13 @@ def half_normal(*shape):
     ],
 )  # fmt: skip
 def test_every_hyperparameter_takes_a_distribution(rng, part, name, shape, dims):
-    """A scalar one is spread over the shape; one of that shape is taken as it is.
+    """A scalar one is that of every element; one of the full shape is taken as it is.
 
     A covariance with two dimensions is one matrix over basis functions.
     """
     for given in {(), shape} if name != "weight_cov" else {()}:
         made = part(half_normal(*given))
-        model = build(*((made, None) if isinstance(made, pg.edges.Edges) else (None, made)))
+        model = build(*((made, None) if isinstance(made, Edges) else (None, made)))
         variable = model[name]
         assert variable in model.free_RVs
         assert model.named_vars_to_dims.get(name) == dims
@@ -405,7 +406,7 @@ def test_a_covariance_of_each_pair_of_blocks_is_learned_from_one_number(rng):
     variance = rng.uniform(0.2, 2, (K, K))
     found = parameters(model, block_labels=LABELS, weight_cov=variance, **SELF_WEIGHTS)
     expected = np.einsum("ij,bc->ijbc", table_over_pairs(variance), np.eye(B))
-    assert_close(found.cov, with_own(expected, SELF_COV_MATRIX))
+    assert_close(found.cov, with_self(expected, SELF_COV_MATRIX))
 
 
 def test_variances_and_a_matrix_are_common_to_all_blocks():
@@ -427,23 +428,23 @@ LARGEST = SPIKE_EFFECT / AREA
 BETA, UNIT = stats.beta(1, 9), stats.norm(0, 1)
 
 
-def mean_law(shrink=1.0):
+def mean_prior(shrink=1.0):
     return stats.t(3, 0, 0.4 * LARGEST * shrink**2)
 
 
-def scale_law(shrink=1.0):
+def scale_prior(shrink=1.0):
     return stats.lognorm(LOG_SCALE_SIGMA, scale=LARGEST * shrink)
 
 
-LENGTH_LAW = stats.lognorm(0.75, scale=2 / np.sqrt(LARGEST))
-OWN_LAWS = {
+LENGTH_PRIOR = stats.lognorm(0.75, scale=2 / np.sqrt(LARGEST))
+SELF_PRIORS = {
     "self_weight_mean": stats.t(3, -LARGEST, 0.5 * LARGEST),
     "self_weight_scale": stats.lognorm(LOG_SCALE_SIGMA, scale=LARGEST),
 }
 
 
 @pytest.mark.parametrize(
-    ("edges", "weights", "laws"),
+    ("edges", "weights", "priors"),
     [
         (pg.BernoulliEdges(), None,
          {"edge_probability": BETA, "self_edge_probability": stats.uniform(0, 1)}),
@@ -457,28 +458,29 @@ OWN_LAWS = {
         (pg.FeatureEdges(FEATURES), None,
          {"edge_intercept": stats.norm(-3, 1), "edge_coefficients": UNIT}),
         (None, pg.GaussianWeights(),
-         {"weight_mean": mean_law(), "weight_scale": scale_law()} | OWN_LAWS),
+         {"weight_mean": mean_prior(), "weight_scale": scale_prior()} | SELF_PRIORS),
         (pg.DenseEdges(), pg.GaussianWeights(),  # four inputs are shrunk as if they were three
-         {"weight_mean": mean_law(np.sqrt(3 / 4)), "weight_scale": scale_law(np.sqrt(3 / 4))}
-         | OWN_LAWS),
+         {"weight_mean": mean_prior(np.sqrt(3 / 4)), "weight_scale": scale_prior(np.sqrt(3 / 4))}
+         | SELF_PRIORS),
         (None, pg.BlockWeights(K),  # types may differ in sign: means nearly as large as weights
-         {"weight_mean": stats.t(3, 0, 0.5 * LARGEST), "weight_scale": scale_law()} | OWN_LAWS),
+         {"weight_mean": stats.t(3, 0, 0.5 * LARGEST), "weight_scale": scale_prior()}
+         | SELF_PRIORS),
         (None, pg.DistanceWeights(),
-         {"weight_intercept": mean_law(), "weight_length_scale": LENGTH_LAW} | OWN_LAWS),
+         {"weight_intercept": mean_prior(), "weight_length_scale": LENGTH_PRIOR} | SELF_PRIORS),
         (None, pg.FeatureWeights(FEATURES),
-         {"weight_intercept": mean_law(), "weight_coefficients": mean_law(),
-          "weight_scale": scale_law()} | OWN_LAWS),
+         {"weight_intercept": mean_prior(), "weight_coefficients": mean_prior(),
+          "weight_scale": scale_prior()} | SELF_PRIORS),
     ],
 )  # fmt: skip
-def test_default_priors(rng, edges, weights, laws):
-    """A law of shape (basis,) is that of each pair of blocks, of each feature."""
+def test_default_priors(rng, edges, weights, priors):
+    """A prior of shape (basis,) is that of each pair of blocks, of each feature."""
     model = build(edges, weights)
-    for name, law in laws.items():
+    for name, prior in priors.items():
         shape = model.initial_point(1)[model.rvs_to_values[model[name]].name].shape
         value = rng.uniform(0.05, 0.6, shape)
         density = pm.logp(model[name], value).eval(mode=MODE)
         # PyMC has constants in single precision.
-        expected = law.logpdf(value)
+        expected = prior.logpdf(value)
         np.testing.assert_allclose(density, expected, rtol=1e-6, atol=1e-6, err_msg=name)
 
 
@@ -489,12 +491,12 @@ def test_blocks_are_shared():
     model = build(pg.BlockEdges(K), pg.BlockWeights())
     values = {"block_labels": LABELS, "edge_probability": RHO} | BLOCK_SLAB
     found = parameters(model, **values, **SELF_EDGES, **SELF_WEIGHTS)
-    assert_close(found.probability, with_own(table_over_pairs(RHO), 0.85))
-    assert_close(found.mean, with_own(table_over_pairs(MU), [-1, -2]))
-    assert_close(found.cov, with_own(table_over_pairs(COV_TABLE), SELF_COV_MATRIX))
+    assert_close(found.probability, with_self(table_over_pairs(RHO), 0.85))
+    assert_close(found.mean, with_self(table_over_pairs(MU), [-1, -2]))
+    assert_close(found.cov, with_self(table_over_pairs(COV_TABLE), SELF_COV_MATRIX))
 
 
-def test_weights_can_have_blocks_of_their_own():
+def test_weights_can_have_separate_blocks():
     model = build(
         pg.BlockEdges(K, concentration="learned"),
         pg.BlockWeights(2, concentration="learned", share_labels=False),
@@ -512,25 +514,25 @@ def test_weights_can_have_blocks_of_their_own():
         **SELF_EDGES,
         **SELF_WEIGHTS,
     )
-    assert_close(found.probability, with_own(table_over_pairs(RHO), 0.85))
-    assert_close(found.mean, with_own(table_over_pairs(MU, OTHER_LABELS), [-1, -2]))
-    assert_close(found.cov, with_own(table_over_pairs(COV_TABLE, OTHER_LABELS), SELF_COV_MATRIX))
+    assert_close(found.probability, with_self(table_over_pairs(RHO), 0.85))
+    assert_close(found.mean, with_self(table_over_pairs(MU, OTHER_LABELS), [-1, -2]))
+    assert_close(found.cov, with_self(table_over_pairs(COV_TABLE, OTHER_LABELS), SELF_COV_MATRIX))
     blocks = ("weight_block_post", "weight_block_pre")
     assert model.named_vars_to_dims["weight_mean"] == (*blocks, "basis")
     assert model.named_vars_to_dims["weight_corr"] == (*blocks, "basis_pair")
     assert model.named_vars_to_dims["edge_probability"] == ("block_post", "block_pre")
 
 
-@pytest.mark.parametrize("edges_know", [True, False])
-def test_one_of_two_own_block_labels_can_be_known(edges_know):
+@pytest.mark.parametrize("edges_known", [True, False])
+def test_one_of_two_separate_block_labels_can_be_known(edges_known):
     known, latent = {"labels": TYPES}, {"n_blocks": 2}
     model = build(
-        pg.BlockEdges(**known if edges_know else latent),
-        pg.BlockWeights(**latent if edges_know else known, share_labels=False),
+        pg.BlockEdges(**known if edges_known else latent),
+        pg.BlockWeights(**latent if edges_known else known, share_labels=False),
     )
     learned = {rv.name for rv in model.free_RVs if rv.name.endswith("labels")}
-    assert learned == {"weight_block_labels" if edges_know else "block_labels"}
-    known_dim = "block_post" if edges_know else "weight_block_post"
+    assert learned == {"weight_block_labels" if edges_known else "block_labels"}
+    known_dim = "block_post" if edges_known else "weight_block_post"
     assert tuple(model.coords[known_dim]) == ("off", "on")
 
 
@@ -539,8 +541,8 @@ def test_known_labels_are_shared(again):
     model = build(pg.BlockEdges(labels=TYPES), pg.BlockWeights(**again))
     table, slab = MU[:2, :2], {name: value[:2, :2] for name, value in BLOCK_SLAB.items()}
     found = parameters(model, edge_probability=KNOWN_TABLE, **slab, **SELF_EDGES, **SELF_WEIGHTS)
-    assert_close(found.probability, with_own(table_over_pairs(KNOWN_TABLE, TYPE_INDEX), 0.85))
-    assert_close(found.mean, with_own(table_over_pairs(table, TYPE_INDEX), [-1, -2]))
+    assert_close(found.probability, with_self(table_over_pairs(KNOWN_TABLE, TYPE_INDEX), 0.85))
+    assert_close(found.mean, with_self(table_over_pairs(table, TYPE_INDEX), [-1, -2]))
 
 
 def test_positions_are_shared():
@@ -557,11 +559,11 @@ def test_positions_are_shared():
         **SELF_WEIGHTS,
     )
     squares = squared_distances(POSITIONS)
-    assert_close(found.probability, with_own(expit(0.7 - squares / 1.3**2), 0.85))
-    assert_close(found.mean, with_own(-np.stack([squares] * B, axis=-1), [-1, -2]))
+    assert_close(found.probability, with_self(expit(0.7 - squares / 1.3**2), 0.85))
+    assert_close(found.mean, with_self(-np.stack([squares] * B, axis=-1), [-1, -2]))
 
 
-def test_weights_can_have_positions_of_their_own():
+def test_weights_can_have_separate_positions():
     model = build(pg.DistanceEdges(2), pg.DistanceWeights(3, share_positions=False))
     found = parameters(
         model,
@@ -576,9 +578,9 @@ def test_weights_can_have_positions_of_their_own():
         **SELF_WEIGHTS,
     )
     squares = squared_distances(OTHER_POSITIONS)
-    assert_close(found.mean, with_own(-np.stack([squares] * B, axis=-1), [-1, -2]))
+    assert_close(found.mean, with_self(-np.stack([squares] * B, axis=-1), [-1, -2]))
     assert_close(
-        found.probability, with_own(expit(0.7 - squared_distances(POSITIONS) / 1.69), 0.85)
+        found.probability, with_self(expit(0.7 - squared_distances(POSITIONS) / 1.69), 0.85)
     )
 
 
@@ -597,8 +599,8 @@ def test_known_positions_are_shared():
         **SELF_WEIGHTS,
     )
     squares = squared_distances(IN_ORDER)
-    assert_close(found.probability, with_own(expit(0.7 - squares / 90**2), 0.85))
-    assert_close(found.mean, with_own(-np.stack([squares] * B, axis=-1) / 60**2, [-1, -2]))
+    assert_close(found.probability, with_self(expit(0.7 - squares / 90**2), 0.85))
+    assert_close(found.mean, with_self(-np.stack([squares] * B, axis=-1) / 60**2, [-1, -2]))
 
 
 def test_electrode_positions_can_be_taken_from_the_counts():
@@ -620,38 +622,39 @@ OTHER_TYPES = TYPES | {"a": "off"}
     ("edges", "weights", "facts"),
     [
         (pg.BlockEdges(2), pg.BlockWeights(3),
-         r"BlockWeights\(n_blocks=3\): edges and weights share their labels, and those have 2 "
-         r"blocks; leave the argument out, or give BlockWeights\(share_labels=False\)"),
-        (pg.BlockEdges(2), pg.BlockWeights("2"), r"BlockWeights\(n_blocks='2'\).*have 2 blocks"),
+         r"BlockWeights\(n_blocks=3\): edges and weights share their labels, and those of the "
+         r"edges have n_blocks=2; leave the argument out, or give "
+         r"BlockWeights\(share_labels=False\)"),
+        (pg.BlockEdges(2), pg.BlockWeights("2"), r"BlockWeights\(n_blocks='2'\).*have n_blocks=2"),
         (pg.BlockEdges(2), pg.BlockWeights(labels=TYPES),
-         r"BlockWeights\(labels\): .*the edges' are latent; .*share_labels=False"),
+         r"BlockWeights\(labels\): .*those of the edges are latent; .*share_labels=False"),
         (pg.BlockEdges(labels=TYPES), pg.BlockWeights(labels=OTHER_TYPES),
-         r"BlockWeights\(labels\): .*the edges' are others; .*share_labels=False"),
+         r"BlockWeights\(labels\): .*those of the edges differ; .*share_labels=False"),
         (pg.BlockEdges(labels=[1, 0, 0, 1]), pg.BlockWeights(labels=TYPES),
-         r"BlockWeights\(labels\): .*the edges' are others"),
+         r"BlockWeights\(labels\): .*those of the edges differ"),
         (pg.BlockEdges(labels=TYPES), pg.BlockWeights(3),
-         r"BlockWeights\(n_blocks=3\): .*have 2 blocks"),
+         r"BlockWeights\(n_blocks=3\): .*have n_blocks=2"),
         (pg.BlockEdges(2), pg.BlockWeights(concentration=0.5),
-         r"BlockWeights\(concentration\): .*BlockEdges say their concentration.*share_labels"),
+         r"BlockWeights\(concentration\): .*BlockEdges sets their concentration.*share_labels"),
         (pg.BlockEdges(2), pg.BlockWeights(2, share_labels=False, labels=list("abca")),
-         r"BlockWeights\(n_blocks=2\): the labels given name 3 blocks"),
+         r"BlockWeights\(n_blocks=2\): the number of different labels is 3"),
         (pg.BlockEdges(2), pg.BlockWeights(share_labels=False),
          r"BlockWeights\(n_blocks=None\): give the largest number of blocks, or labels\."),
         (None, pg.BlockWeights(),
          r"BlockWeights\(n_blocks=None\): .*or labels; there are no BlockEdges to share with"),
         (pg.BlockEdges(), None, r"BlockEdges\(n_blocks=None\): give the largest number .*labels\."),
         (pg.DistanceEdges(2), pg.DistanceWeights(3),
-         r"DistanceWeights\(n_dims=3\): edges and weights share their positions, and those have 2 "
-         r"dimensions; .*share_positions=False"),
+         r"DistanceWeights\(n_dims=3\): edges and weights share their positions, and those of the "
+         r"edges have n_dims=2; .*share_positions=False"),
         (pg.DistanceEdges(2), pg.DistanceWeights(positions=PLACES),
-         r"DistanceWeights\(positions\): .*the edges' are latent; .*share_positions=False"),
+         r"DistanceWeights\(positions\): .*those of the edges are latent; .*share_positions=False"),
         (pg.DistanceEdges(positions=PLACES), pg.DistanceWeights(positions=IN_ORDER[::-1]),
-         r"DistanceWeights\(positions\): .*the edges' are others"),
+         r"DistanceWeights\(positions\): .*those of the edges differ"),
         (pg.DistanceEdges(positions=PLACES), pg.DistanceWeights(positions={"a": [0, 0]}),
          r"DistanceWeights\(positions\): .*missing neurons \['b', 'c', 'd'\]"),
     ],
 )  # fmt: skip
-def test_contradictions_are_told(edges, weights, facts):
+def test_contradictions_are_refused(edges, weights, facts):
     with pytest.raises(ValueError, match=f"^{facts}") as caught:
         build(edges, weights)
     message = str(caught.value)
@@ -690,13 +693,13 @@ RAGGED = [[0.1], [0.1, 0.2]]
         (pg.EigenEdges(eigenvalue_scale=[1, 1]), r"eigenvalue_scale: got \[1, 1\]"),
         (pg.FeatureEdges(FEATURES, [1, 2, 3]), r"edge_coefficients: .*\[1, 2, 3\].*shape \(2,\)"),
         (pg.FeatureEdges(FEATURES, [1, np.nan]), r"edge_coefficients: got nan at index \(1,\)"),
-        (pg.FeatureEdges({}), r"FeatureEdges\(features\): got none"),
+        (pg.FeatureEdges({}), r"FeatureEdges\(features\): got no features"),
         (pg.BlockWeights(2, mean=np.zeros((2, B))), r"weight_mean: .*\(2, 2\).*\(2, 2, 2\)"),
         (pg.BlockWeights(2, mean="0"), "weight_mean: got '0'"),
         (pg.BlockWeights(2, cov=-1), "weight_cov: got -1.0"),
         (pg.BlockWeights(3, cov=np.eye(3)), r"weight_cov: .*shape \(3, 3\).*shape \(2, 2\)"),
         (pg.BlockWeights(2, cov=np.ones((2, 2, 2))),
-         r"weight_cov: got 3 dimensions.*or a table of them \(2, 2, 2, 2\)"),
+         r"weight_cov: got 3 dimensions.*or a table of matrices \(2, 2, 2, 2\)"),
         (pg.BlockWeights(2, cov=np.where(np.arange(4).reshape(2, 2, 1, 1) == 1, -1, 1) * FOUR_COVS),
          r"weight_cov: the smallest eigenvalue at \(0, 1\) is -.*above 0"),
         (pg.BlockWeights(2, cov=FOUR_COVS + np.eye(2, k=1)), r"at \(0, 0\) is not symmetric"),
@@ -710,9 +713,9 @@ RAGGED = [[0.1], [0.1, 0.2]]
         (pg.FeatureWeights(FEATURES, intercept=None), "weight_intercept: got None"),
     ],
 )  # fmt: skip
-def test_bad_values_are_told(part, facts):
+def test_bad_values_are_refused(part, facts):
     with pytest.raises(ValueError, match=facts) as caught:
-        build(*((part, None) if isinstance(part, pg.edges.Edges) else (None, part)))
+        build(*((part, None) if isinstance(part, Edges) else (None, part)))
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
 
 
@@ -793,7 +796,7 @@ def log_jacobian(value, step=1e-6):
 def test_learned_correlations_have_the_lkj_density_in_every_pair_of_blocks(rng, batch):
     """LKJ: the density of a correlation matrix is det^(eta - 1), here eta = 2, up to a constant.
 
-    The Beta variables are normalised by themselves, so that the constant says nothing.
+    The Beta densities are normalised separately, so the constant is arbitrary.
     """
     coords = {"basis": range(3), "block_post": range(2), "block_pre": range(2)}
     dims = ("block_post", "block_pre")[: len(batch)]
@@ -830,7 +833,7 @@ def test_the_examples_of_the_page_on_priors_run():
 @pytest.mark.parametrize("name", ["docs/priors.md", "README.md"])
 def test_the_docs_have_a_row_for_every_prior(name):
     rows = [line for line in text_of(name).splitlines() if line[:1] == "|"]
-    for kind in (pg.edges.Edges, pg.weights.Weights):
+    for kind in (Edges, Weights):
         for part in kind.__subclasses__():
             if part.__module__.startswith("pymc_glm."):
                 assert any(f"`{part.__name__}" in row for row in rows), part.__name__
@@ -846,7 +849,7 @@ def test_the_example_of_how_to_add_a_prior_runs(rng):
     expected = np.empty((N, N))
     for post, pre in PAIRS:
         expected[post, pre] = -1.0 + receives[post] + sends[pre]
-    assert_close(found.probability, with_own(expit(expected), 0.85))
+    assert_close(found.probability, with_self(expit(expected), 0.85))
     with model:
         for name in ("edge_intercept", "degree_scale", "receives", "sends"):
             assert pg.NetworkNUTS.competence(model[name], True) > 0
@@ -865,17 +868,17 @@ def test_a_truth_value_is_no_number():
 
 
 def test_one_distribution_serves_several_arguments_and_models():
-    """Each argument and each model draws by itself."""
+    """Each argument of each model has separate draws."""
     prior = pm.Beta.dist(2, 3)
     edges = pg.BernoulliEdges(prior, prior)
     for model in (build(edges=edges), build(edges=edges)):
-        between, own = pm.draw(
+        between, on_diagonal = pm.draw(
             [model["edge_probability"], model["self_edge_probability"]],
             50,
             random_seed=1,
             mode=MODE,
         )
-        assert np.all(between != own)
+        assert np.all(between != on_diagonal)
     assert prior.name is None
 
 
@@ -888,4 +891,4 @@ def test_a_prior_of_a_prior_has_to_be_in_the_model():
 def test_block_weights_may_share_a_mean():
     model = build(weights=pg.BlockWeights(K, mean=[0.4, -0.2], cov=1.0))
     found = parameters(model, block_labels=LABELS, **SELF_MEAN, **SELF_COV)
-    np.testing.assert_allclose(found.mean[~OWN], np.tile([0.4, -0.2], (N * (N - 1), 1)))
+    np.testing.assert_allclose(found.mean[~SELF], np.tile([0.4, -0.2], (N * (N - 1), 1)))

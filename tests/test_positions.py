@@ -30,7 +30,7 @@ def flat(text):
 
 
 @pytest.mark.parametrize("n_dims", [1, 2, 3])
-def test_one_configuration_turned_at_random_has_no_spread(n_dims):
+def test_one_configuration_rotated_at_random_has_no_spread(n_dims):
     place = np.random.default_rng(2).normal(size=(8, n_dims))
     found = pg.align_positions(position_tree(place, n_draws=50))
     assert isinstance(found, pg.AlignedPositions)
@@ -51,16 +51,16 @@ def test_the_mean_lies_along_its_principal_axes(tree):
         assert axis[np.abs(axis).argmax()] > 0
 
 
-def test_how_draws_were_turned_does_not_matter(place):
+def test_the_original_rotation_of_draws_does_not_matter(place):
     rng = np.random.default_rng(3)
     draws = place + 0.2 * rng.normal(size=(60, 10, 2))
-    turned = draws @ random_turns(rng, (60,), 2) + rng.normal(size=(60, 1, 2))
-    np.testing.assert_allclose(aligned(turned), aligned(draws), atol=1e-6)
+    rotated = draws @ random_turns(rng, (60,), 2) + rng.normal(size=(60, 1, 2))
+    np.testing.assert_allclose(aligned(rotated), aligned(draws), atol=1e-6)
 
 
-def test_alignment_takes_away_turns_and_shifts_alone(place):
-    # Of N d coordinates with noise of variance s^2, Procrustes takes away d of shifts and
-    # d (d - 1) / 2 of rotations, and leaves the rest (to first order in s).
+def test_alignment_removes_only_rotations_and_shifts(place):
+    # Of N d coordinates with noise of variance s^2, Procrustes removes d for shifts and
+    # d (d - 1) / 2 for rotations, and leaves the others (to first order in s).
     noise = 0.02
     found = pg.align_positions(position_tree(place, noise=noise, n_draws=1000))
     n, d = place.shape
@@ -69,7 +69,7 @@ def test_alignment_takes_away_turns_and_shifts_alone(place):
     assert total == pytest.approx(expected, rel=0.03)  # 68000 normal deviates: 0.5%
 
 
-def test_no_draw_could_be_turned_nearer_to_the_mean(tree):
+def test_no_rotation_brings_a_draw_nearer_to_the_mean(tree):
     found = pg.align_positions(tree)
     mean = found.mean.values
     for draw in found.positions.values[1, :20]:
@@ -106,7 +106,7 @@ def test_distances_need_no_alignment(tree):
 # Reference
 
 
-def test_a_similarity_is_found_again(place):
+def test_a_known_similarity_is_recovered(place):
     turn = random_turns(np.random.default_rng(4), (), 2)
     target = 30 * place @ turn + [5.0, -200.0]
     found = similarity(place, target)
@@ -137,7 +137,7 @@ def test_correlations_against_their_definitions(tree, n_dims):
         return np.pad(points, [(0, 0), (0, 3 - points.shape[1])])
 
     for chain, draw in [(0, 0), (2, 50), (3, 199)]:
-        # More zeros than are needed change nothing.
+        # Extra dimensions of zeros change nothing.
         disparity = procrustes(padded(reference), padded(raw[chain, draw]))[2]
         here = float(found.correlation[chain, draw])
         assert here == pytest.approx(np.sqrt(1 - disparity))
@@ -145,7 +145,7 @@ def test_correlations_against_their_definitions(tree, n_dims):
         assert float(found.distance_correlation[chain, draw]) == pytest.approx(rank)
 
 
-def test_reference_mean_is_the_nearest_that_similarities_can_do(tree):
+def test_no_similarity_brings_the_mean_nearer_to_the_reference(tree):
     rng = np.random.default_rng(6)
     reference = rng.normal(size=(10, 2)) * 40
     found = pg.align_positions(tree, reference)
@@ -206,7 +206,7 @@ def test_reference_in_every_form(tree, place, kind):
     assert list(found.reference["post"].values) == [f"n{i}" for i in range(10)]
 
 
-def test_electrode_positions_stand_in_the_tree(place):
+def test_electrode_positions_in_the_tree_as_reference(place):
     electrodes = 100 * place + 500
     found = pg.align_positions(position_tree(place, position=electrodes), reference="position")
     np.testing.assert_array_equal(found.reference, electrodes)
@@ -219,10 +219,10 @@ def test_electrode_positions_stand_in_the_tree(place):
     ("reference", "error", "message"),
     [
         ("electrodes", ValueError, "reference: got 'electrodes', allowed are 'position'"),
-        ("position", ValueError, "reference: 'position' stands for electrode positions.*none"),
+        ("position", ValueError, "reference: 'position' means the electrode positions.*none"),
         (np.zeros((3, 2)), ValueError, r"reference: got the shape \(3, 2\).*10 neurons"),
         (np.zeros((10, 2, 2)), ValueError, r"reference: got the shape \(10, 2, 2\)"),
-        (np.zeros((10, 2)), ValueError, "reference: all neurons are at the same place"),
+        (np.zeros((10, 2)), ValueError, "reference: all neurons are at the same position"),
         ({f"n{i}": [0, 1] for i in range(9)}, ValueError, r"missing neurons \['n9'\]"),
         ({f"m{i}": [0, 1] for i in range(10)}, ValueError, r"unknown neurons \['m0'"),
         ({f"n{i}": [0] * (1 + i) for i in range(10)}, ValueError, "reference: .*different lengths"),
@@ -238,15 +238,15 @@ def test_wrong_references(tree, reference, error, message):
 # Trees
 
 
-def test_positions_of_the_weights_own(tree, place):
-    own = position_tree(place[::-1], n_draws=200)["posterior"]["latent_positions"].values
-    both = with_variables(tree, weight_latent_positions=(("post", "weight_latent_dim"), own))
+def test_separate_positions_of_the_weights(tree, place):
+    of_weights = position_tree(place[::-1], n_draws=200)["posterior"]["latent_positions"].values
+    both = with_variables(tree, weight_latent_positions=(("post", "weight_latent_dim"), of_weights))
     found = pg.align_positions(both, positions="weight_latent_positions")
     np.testing.assert_allclose(pdist(found.mean), pdist(place[::-1]))
     assert found.mean.dims == ("post", "latent_dim")
 
 
-def test_blocks_come_along(tree):
+def test_aligned_positions_have_blocks(tree):
     assert pg.align_positions(tree).blocks is None
     types = np.array([1] * 6 + [0] * 4)
     both = with_variables(tree, block_labels=(("post",), np.tile(types, (4, 200, 1))))
@@ -265,7 +265,7 @@ def test_trees_without_positions(tree):
     )
     with pytest.raises(ValueError, match="positions: 'latent_positions' are known in this model"):
         pg.align_positions(known)
-    with pytest.raises(ValueError, match=r"'latent_factors' are no positions.*eigenvalues"):
+    with pytest.raises(ValueError, match=r"'latent_factors' are not positions.*eigenvalues"):
         pg.align_positions(tree, positions="latent_factors")
     with pytest.raises(ValueError, match=r"positions: 'bias' has the dims \('chain', 'draw'"):
         pg.align_positions(tree, positions="bias")
@@ -275,8 +275,8 @@ def test_order_of_dimensions_and_files_do_not_matter(tree, tmp_path):
     expected = pg.align_positions(tree)
     groups = {name: group.to_dataset() for name, group in tree.children.items()}
     groups["posterior"] = groups["posterior"].transpose(..., "draw", "chain")
-    turned = pg.align_positions(xr.DataTree.from_dict(groups))
-    xr.testing.assert_allclose(turned.mean, expected.mean)
+    transposed = pg.align_positions(xr.DataTree.from_dict(groups))
+    xr.testing.assert_allclose(transposed.mean, expected.mean)
     tree.to_netcdf(tmp_path / "posterior.nc", engine="h5netcdf")
     with xr.open_datatree(tmp_path / "posterior.nc", engine="h5netcdf") as saved:
         assert pg.align_positions(saved).text == expected.text
@@ -287,23 +287,25 @@ def test_text_fits_a_terminal(tree, place):
     assert found.text in repr(found)
     assert max(map(len, found.text.split("\n"))) <= 88
     text = flat(found.text)
-    assert text.startswith("10 neurons in 2 latent dims, 4 chains of 200 draws.")
+    assert text.startswith("10 neurons in 2 latent dimensions, 4 chains of 200 draws.")
     assert "Distances between neurons: largest R-hat 1." in text
     assert "Procrustes correlation with the reference: median 0.9" in text
     one = pg.align_positions(position_tree(place, n_chains=1, n_draws=3))
-    assert "nothing tells whether distances have converged" in flat(one.text)
+    assert "Convergence of the distances cannot be judged from one chain or a few draws" in flat(
+        one.text
+    )
 
 
 # Convergence
 
 
-def test_turned_positions_have_converged(place):
+def test_rotated_positions_have_converged(place):
     tree = position_tree(place, noise=0.1, n_draws=1000, turn=False, seed=2)
     raw = tree["posterior"]["latent_positions"].values
-    turned = raw @ random_turns(np.random.default_rng(8), (4, 1), 2)  # chain by chain
-    turned = with_variables(tree, latent_positions=(("post", "latent_dim"), turned))
-    assert float(az.rhat(turned["posterior"]["latent_positions"]).max()) > 1.5
-    report = pg.convergence_report(turned)
+    rotated = raw @ random_turns(np.random.default_rng(8), (4, 1), 2)  # chain by chain
+    rotated = with_variables(tree, latent_positions=(("post", "latent_dim"), rotated))
+    assert float(az.rhat(rotated["posterior"]["latent_positions"]).max()) > 1.5
+    report = pg.convergence_report(rotated)
     assert report.positions_not_converged == report.hyperparameters_not_converged == ()
     assert "judged by the distances between neurons" in flat(report.text)
     plain = pg.convergence_report(tree)
@@ -311,7 +313,7 @@ def test_turned_positions_have_converged(place):
     assert report.converged == plain.converged
 
 
-def test_chains_of_another_shape_have_not_converged(place):
+def test_chains_of_different_shapes_have_not_converged(place):
     raw = position_tree(place, noise=0.05, n_draws=500)["posterior"]["latent_positions"].values
     raw[2, :, 4] += 1.0
     tree = position_tree(place, n_draws=500)
@@ -322,11 +324,12 @@ def test_chains_of_another_shape_have_not_converged(place):
     assert sum("n4" in name for name in report.positions_not_converged[:8]) == 8
     assert not report.converged
     assert report.worst.startswith("distance n")
-    assert "Pairs in the latent space that have not converged" in flat(report.text)
+    n_pairs = len(report.positions_not_converged)
+    assert f"{n_pairs} pairs in the latent space have not converged (R-hat" in flat(report.text)
 
 
 def factor_tree(other_chain=0.0, n_draws=1000):
-    """Draws of the latent eigenmodel, the signs and the order of factors changing by chain."""
+    """Draws of the latent eigenmodel, with other signs and orders of factors in each chain."""
     rng = np.random.default_rng(9)
     factors = rng.normal(size=(6, 2)) + rng.normal(0, 0.05, (4, n_draws, 6, 2))
     values = np.array([1.5, -0.7]) + rng.normal(0, 0.05, (4, n_draws, 2))
@@ -346,7 +349,7 @@ def factor_tree(other_chain=0.0, n_draws=1000):
     )
 
 
-def test_factors_are_judged_by_the_edges_that_they_make():
+def test_factors_are_judged_by_the_log_odds_of_edges():
     report = pg.convergence_report(factor_tree())
     assert report.converged, report.text
     assert "judged by the log-odds of edges" in flat(report.text)
@@ -355,7 +358,7 @@ def test_factors_are_judged_by_the_edges_that_they_make():
     assert report.positions_not_converged
     assert all("n0" in name for name in report.positions_not_converged)
     assert report.worst.startswith("edge log-odds n0 & n")
-    # its R-hat, from the definition of the eigenmodel
+    # The R-hat from the definition of the eigenmodel.
     draws = tree["posterior"].to_dataset()
     u = draws["latent_factors"]
     products = (u.sel(post="n0") * u * draws["eigenvalues"]).sum("latent_factor")
@@ -366,7 +369,7 @@ def test_factors_are_judged_by_the_edges_that_they_make():
     assert report.worst_r_hat == pytest.approx(expected)
 
 
-def test_factors_without_eigenvalues_are_left_out():
+def test_factors_without_eigenvalues_are_not_judged():
     report = pg.convergence_report(without(factor_tree(n_draws=500), "eigenvalues"))
     assert report.converged, report.text
     assert "Latent factors are not judged" in flat(report.text)

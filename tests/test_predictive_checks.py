@@ -167,12 +167,15 @@ def test_synchrony(counts):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: pg.statistics.Fano(window=0), "window: got 0, allowed are seconds above 0"),
+        (
+            lambda: pg.statistics.Fano(window=0),
+            "window: got 0, .* numbers above 0 s",
+        ),
         (lambda: pg.statistics.Autocorrelogram(window=-1.0), "window: got -1.0"),
         (lambda: pg.statistics.IntervalQuantiles((0.5, 1.2)), "quantiles: got"),
     ],
 )
-def test_wrong_settings(make, message):
+def test_settings_out_of_range_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -180,13 +183,19 @@ def test_wrong_settings(make, message):
 @pytest.mark.parametrize(
     ("statistic", "message"),
     [
-        (pg.statistics.Fano(window=0.001), "window: 0.001 s is shorter than a bin of 0.01 s"),
-        (pg.statistics.Fano(window=2.0), "window: 2 s is longer than the data.*has 1.69 s"),
-        (pg.statistics.Fano(window=0.5), "window: 7 windows of 0.5 s fit.*needs 10"),
-        (pg.statistics.Crosscorrelogram(window=3.0), "window: 3 s is longer than the data"),
+        (
+            pg.statistics.Fano(window=0.001),
+            "got 0.001 s, .* at least one bin of 0.01 s",
+        ),
+        (
+            pg.statistics.Fano(window=2.0),
+            "window: got 2 s, .* longest segment, 1.69 s",
+        ),
+        (pg.statistics.Fano(window=0.5), "window: only 7 windows of 0.5 s fit.*needs 10"),
+        (pg.statistics.Crosscorrelogram(window=3.0), "window: got 3 s, allowed is at most"),
     ],
 )
-def test_windows_have_to_fit(counts, statistic, message):
+def test_windows_that_do_not_fit_are_refused(counts, statistic, message):
     with pytest.raises(ValueError, match=message):
         statistic(counts, WIDTH, STARTS)
 
@@ -195,19 +204,19 @@ def test_windows_have_to_fit(counts, statistic, message):
 
 
 @pytest.mark.parametrize(
-    "law",
+    "observation",
     [pg.Bernoulli(), pg.Binomial(3), pg.Poisson(), pg.NegativeBinomial(0.8), pg.Gaussian(0.5)],
-    ids=lambda law: law.name,
+    ids=lambda observation: observation.name,
 )
-def test_counts_one_step_ahead_have_the_law_given_what_was_recorded(law):
+def test_moments_of_counts_one_step_ahead(observation):
     """Mean and variance over 2000 replicates, against formulas, with the history by hand."""
-    network = refractory(law, bias=(-1.0, -0.5))
+    network = refractory(observation, bias=(-1.0, -0.5))
     recorded = (
         np.random.default_rng(3)
         .integers(0, 2, (12, 2))
-        .astype(float if law.name == "gaussian" else int)
+        .astype(float if observation.name == "gaussian" else int)
     )
-    recording = observed_data(known_tree(network, recorded, starts=[0, 7]))
+    data = observed_data(known_tree(network, recorded, starts=[0, 7]))
     psi = np.tile(network.bias, (12, 1))
     for t in range(12):
         for s in range(0 if t < 7 else 7, t):
@@ -219,11 +228,13 @@ def test_counts_one_step_ahead_have_the_law_given_what_was_recorded(law):
         "poisson": lambda: (np.exp(psi), np.exp(psi)),
         "negative_binomial": lambda: (0.8 * np.exp(psi), 0.8 * np.exp(psi) * (1 + np.exp(psi))),
         "gaussian": lambda: (psi, np.full(psi.shape, 0.5)),
-    }[law.name]()
-    parameter = 1.0 if law.parameter_name is None else getattr(law, law.parameter_name)
-    np.testing.assert_allclose(law.variances(law.mean_counts(psi, parameter), parameter), variance)
+    }[observation.name]()
+    name = observation.parameter_name
+    parameter = 1.0 if name is None else getattr(observation, name)
+    predicted = observation.variances(observation.mean_counts(psi, parameter), parameter)
+    np.testing.assert_allclose(predicted, variance)
     rng = np.random.default_rng(4)
-    drawn = np.stack([one_step_counts(recording, network, rng) for _ in range(2000)])
+    drawn = np.stack([one_step_counts(data, network, rng) for _ in range(2000)])
     assert (np.abs(drawn.mean(axis=0) - mean) < 4.5 * np.sqrt(variance / 2000)).all()
     fourth = ((drawn - mean) ** 4).mean(axis=0)
     error = np.sqrt(np.maximum(fourth - variance**2, 0) / 2000)
@@ -231,7 +242,7 @@ def test_counts_one_step_ahead_have_the_law_given_what_was_recorded(law):
 
 
 def test_free_replicates_begin_in_silence_in_every_segment():
-    """A neuron fires in every bin but where its own last spikes stop it: it starts each segment."""
+    """A neuron fires unless it fired in the last five bins, so it fires first in each segment."""
     basis = pg.basis.identity(0.025, 0.005)
     network = pg.NetworkParameters(np.array([40.0]), np.full((1, 1, 5), -80.0), basis)
     tree = known_tree(network, np.ones((40, 1), dtype=int), starts=[0, 6, 20], n_draws=3)
@@ -249,7 +260,7 @@ def test_free_replicates_begin_in_silence_in_every_segment():
     assert check.attrs["statistic"] == "<lambda>"
 
 
-def test_excluded_bins_are_out_of_every_statistic():
+def test_statistics_ignore_excluded_bins():
     network = refractory()
     counts = pg.simulate(network, 2000, random_seed=1).values
     bins = np.r_[0:500, 600:1500, 1700:2000]
@@ -264,7 +275,7 @@ def test_excluded_bins_are_out_of_every_statistic():
     np.testing.assert_allclose(check["replicated"][:, 2:], np.tile(expected[2:], (4, 1)))
 
 
-def test_run_aways_are_left_out_and_counted(caplog):
+def test_replicates_that_run_away_are_left_out_and_counted(caplog):
     network = refractory(bias=(-2.0, -2.0, -2.0))
     counts = pg.simulate(network, 2000, random_seed=1).values
     tree = known_tree(network, counts, n_draws=10)
@@ -321,7 +332,7 @@ def under_the_truth():
 @pytest.mark.parametrize("kind", ["free", "one_step"])
 @pytest.mark.parametrize("name", list(pg.statistics.BY_NAME))
 def test_p_values_under_the_truth(under_the_truth, kind, name):
-    """No more small ones than their size; fails by chance less than once in 1000."""
+    """Small p-values are not too frequent; fails by chance less than once in 1000."""
     checks = [one[name] for one in under_the_truth[kind]]
     small = [(check["p_value"] <= 0.1).mean() for check in checks]
     error = np.std(small) / np.sqrt(50)
@@ -338,7 +349,7 @@ def test_p_values_under_the_truth(under_the_truth, kind, name):
 
 @pytest.mark.parametrize("kind", ["free", "one_step"])
 @pytest.mark.parametrize("name", ["isi_histogram", "cv", "fano", "autocorrelogram"])
-def test_a_model_without_refractoriness_is_seen(kind, name):
+def test_a_model_without_refractoriness_fails(kind, name):
     network = refractory(bias=(-2.0, -2.0, -2.0))
     counts = pg.simulate(network, 10_000, random_seed=1).values
     rate = counts.mean(axis=0)
@@ -352,11 +363,11 @@ def test_a_model_without_refractoriness_is_seen(kind, name):
     )
     assert float(right[name]["p_overall"]) > 0.005
     assert float(wrong[name]["p_overall"]) == pytest.approx(1 / 201)
-    assert float(wrong["rate"]["p_overall"]) > 0.01  # which the wrong model has right
+    assert float(wrong["rate"]["p_overall"]) > 0.01  # which the wrong model gets right
 
 
-def test_shared_input_is_seen_in_synchrony_and_at_lag_zero():
-    """A common source makes two neurons fire in one bin, which no coupling can."""
+def test_shared_input_shows_in_synchrony_and_at_lag_zero():
+    """A common input makes two neurons fire in the same bin, which coupling cannot explain."""
     rng = np.random.default_rng(5)
     counts = (rng.random((20_000, 3)) < 0.04).astype(int)
     counts[:, :2] |= (rng.random((20_000, 1)) < 0.01).astype(int)
@@ -414,12 +425,12 @@ def test_residual_correlograms_against_loops():
 
 
 @pytest.mark.parametrize(
-    "law",
+    "observation",
     [pg.Bernoulli(), pg.Poisson(), pg.NegativeBinomial(0.8), pg.Gaussian(0.5)],
-    ids=lambda law: law.name,
+    ids=lambda observation: observation.name,
 )
-def test_residuals_of_a_right_model_are_standard_normal(law):
-    network = refractory(law, bias=(-2.0, -2.0, -2.0), self_weight=-1.0)
+def test_residuals_of_a_correct_model_are_standard_normal(observation):
+    network = refractory(observation, bias=(-2.0, -2.0, -2.0), self_weight=-1.0)
     z = np.concatenate(
         [
             pg.residual_correlograms(
@@ -472,9 +483,9 @@ def test_seeds_lists_and_neurons():
     def largest(counts, bin_width, starts):
         return counts.max(axis=0)
 
-    own = pg.predictive_check(tree, largest, draws=3)
-    assert own["observed"].dims == ("neuron",)
-    assert own.attrs["label"] == "largest"
+    check = pg.predictive_check(tree, largest, draws=3)
+    assert check["observed"].dims == ("neuron",)
+    assert check.attrs["label"] == "largest"
 
 
 def test_traces():
@@ -490,12 +501,12 @@ def test_traces():
         assert "units" not in checks["rate"]["observed"].attrs
         assert checks["crosscorrelogram"].attrs["label"] == "correlation of traces"
     with pytest.raises(
-        ValueError, match=r"statistic: 'cv' is of spikes.*'rate', 'crosscorrelogram'"
+        ValueError, match=r"statistic: 'cv' needs spikes.*'rate', 'crosscorrelogram'"
     ):
         pg.predictive_check(tree, "cv")
 
 
-def test_bad_input():
+def test_arguments_out_of_range_are_refused():
     network = refractory()
     counts = pg.simulate(network, 400, random_seed=1).values
     tree = known_tree(network, counts)
@@ -508,38 +519,38 @@ def test_bad_input():
         ((tree, "cv"), {"kind": "both"}, ValueError, "kind: got 'both'"),
         ((tree, "cv"), {"neurons": ["x"]}, ValueError, r"neurons: unknown neurons \['x'\]"),
         ((tree, "cv"), {"draws": 0.5}, ValueError, "draws: got 0.5"),
-        ((tree, "fano"), {}, ValueError, "window: 2 windows of 1 s fit"),
-        ((tree, pg.statistics.Fano(5)), {}, ValueError, "window: 5 s is longer than the data"),
-        ((tree, "crosscorrelogram"), {"neurons": ["n1"]}, ValueError, "pairs need two neurons"),
-        ((silent, "cv"), {}, ValueError, "cv of the recording is not a number"),
+        ((tree, "fano"), {}, ValueError, "window: only 2 windows of 1 s fit"),
+        ((tree, pg.statistics.Fano(5)), {}, ValueError, "window: got 5 s, allowed is at most"),
+        ((tree, "crosscorrelogram"), {"neurons": ["n1"]}, ValueError, "got one neuron, pairs need"),
+        ((silent, "cv"), {}, ValueError, "cv of the data is NaN"),
         (({}, "cv"), {}, TypeError, "tree: got dict"),
         ((xr.DataTree(), "cv"), {}, ValueError, "tree: it has no group 'posterior'"),
     ]
     for args, kwargs, error, message in cases:
         with pytest.raises(error, match=message):
             pg.predictive_check(*args, **kwargs)
-    with pytest.raises(ValueError, match="neurons: pairs need two"):
+    with pytest.raises(ValueError, match="neurons: got one neuron, pairs need"):
         pg.residual_correlograms(tree, neurons=["n0"])
     with pytest.raises(ValueError, match="neurons: 'n0' has no spikes"):
         pg.residual_correlograms(silent)
-    with pytest.raises(ValueError, match="window: 9 s is longer than the data"):
+    with pytest.raises(ValueError, match="window: got 9 s, allowed is at most"):
         pg.residual_correlograms(tree, window=9.0)
     with pytest.raises(ValueError, match=r"unknown neurons \['x'\]"):
         pg.residual_correlograms(tree, neurons=["x", "n0"])
     sizes = iter([3, 4])
-    with pytest.raises(ValueError, match=r"has the shape \(3,\) of the recording and \(4,\)"):
+    with pytest.raises(ValueError, match=r"has the shape \(3,\) for the data but \(4,\)"):
         pg.predictive_check(tree, lambda *_: np.zeros(next(sizes)))
 
 
-def test_a_law_of_the_users_own():
-    """The variances of its residuals are from the residuals themselves (draws: own_law)."""
+def test_residuals_under_a_custom_observation_model():
+    """Without predicted variances, they are estimated from the residuals themselves."""
 
-    def density(count, psi, shape):
+    def density(count, psi, dispersion):
         mean = math.exp(min(psi, 700.0))
         return count * psi - mean, count - mean, mean
 
-    class Own(pg.Poisson):
-        name = "own"
+    class Custom(pg.Poisson):
+        name = "custom"
         variances = staticmethod(pg.Observation.variances)
 
         def likelihood(self, counts):
@@ -548,13 +559,13 @@ def test_a_law_of_the_users_own():
     try:
         poisson = refractory(pg.Poisson(), bias=(-2.0, -2.0, -2.0))
         counts = pg.simulate(poisson, 4000, random_seed=1).values
-        tree = known_tree(poisson._replace(observation=Own()), counts)
-        with pytest.raises(ValueError, match="time rescaling knows the laws of this package"):
+        tree = known_tree(poisson._replace(observation=Custom()), counts)
+        with pytest.raises(ValueError, match=r"needs one of the package's .*, got 'custom'"):
             pg.time_rescaling(tree)
-        own, known = (
+        custom, known = (
             pg.residual_correlograms(one)["z"] for one in (tree, known_tree(poisson, counts))
         )
-        assert np.abs(own).max() < 5
-        assert np.corrcoef(np.ravel(own), np.ravel(known))[0, 1] > 0.95
+        assert np.abs(custom).max() < 5
+        assert np.corrcoef(np.ravel(custom), np.ravel(known))[0, 1] > 0.95
     finally:
-        pg.Observation.laws.pop("own", None)
+        pg.Observation.laws.pop("custom", None)

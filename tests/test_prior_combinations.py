@@ -1,4 +1,4 @@
-"""Every combination of a prior of edges with a prior of weights builds, has a prior and samples."""
+"""Every combination of edge and weight priors can be built, drawn from and sampled."""
 
 import numpy as np
 import pymc as pm
@@ -93,7 +93,7 @@ def draw_prior(model):
 
 
 def assert_network(group, n_blocks):
-    """What every draw of a network, prior or posterior, must fulfil."""
+    """Check what holds for every draw of a network, prior or posterior."""
     for name, values in group.data_vars.items():
         assert np.isfinite(values).all(), name
     if "adjacency" in group:
@@ -127,7 +127,7 @@ def test_prior(edges, weights):
 
 
 @pytest.mark.parametrize(
-    ("edges", "weights", "own", "size"),
+    ("edges", "weights", "dims", "sizes"),
     [
         (
             pg.BlockEdges(3),
@@ -148,13 +148,13 @@ def test_prior(edges, weights):
     ],
     ids=["block", "distance"],
 )
-def test_structure_that_is_not_shared(edges, weights, own, size):
-    """Edges and weights have labels or positions of their own, of other sizes."""
+def test_structure_that_is_not_shared(edges, weights, dims, sizes):
+    """Edges and weights have separate labels or positions, of different sizes."""
     model = build(edges, weights)
     prior = draw_prior(model)["prior"].to_dataset()
-    assert {name: prior[name].dims[2:] for name in own} == own
-    assert {dim: prior.sizes[dim] for dim in size} == size
-    (name,) = {"weight_block_labels", "weight_latent_positions"} & own.keys()
+    assert {name: prior[name].dims[2:] for name in dims} == dims
+    assert {dim: prior.sizes[dim] for dim in sizes} == sizes
+    (name,) = {"weight_block_labels", "weight_latent_positions"} & dims.keys()
     shared = name.removeprefix("weight_")
     assert not np.array_equal(prior[name], prior[shared])
     children = {v.name for v in model.free_RVs if model[name] in pm.pytensorf.rvs_in_graph([v])}
@@ -207,7 +207,7 @@ def expected_steps(model):
     ],
 )
 def test_plain_sample(edges, weights):
-    """``pm.sample()`` chooses our step methods and no other; few draws are finite."""
+    """``pm.sample()`` assigns the package's step methods only; a few draws are finite."""
     n_basis = joint.n_basis_of(edges, weights)
     model = joint.make_model(T, n_basis, *joint.parts(edges, weights))
     assert steps_of(model) == expected_steps(model)

@@ -1,4 +1,4 @@
-"""What edges and weights can share: blocks, positions, features of pairs; and what is refused."""
+"""Blocks, positions and features of pairs, which edges and weights can share; and bad values."""
 
 import itertools
 import math
@@ -43,7 +43,7 @@ def alone():
 
 
 def refused(facts, function, *args, **kwargs):
-    """One sentence, which ends with what to do, and no half of it on a second line."""
+    """The message is one line and ends with a full stop."""
     with pytest.raises(ValueError, match=facts) as caught:
         function(*args, **kwargs)
     message = str(caught.value)
@@ -156,10 +156,10 @@ def test_known_labels(model, labels, names, index):
             np.zeros((N, 2), int),
             r"BlockEdges\(labels\): got the shape \(4, 2\).*one name or number",
         ),
-        ([0, 1, np.nan, 1], r"neurons \['c'\] have none; .*leave labels out to infer all"),
-        (["on", None, "off", None], r"neurons \['b', 'd'\] have none"),
-        (["on", np.nan, "off", "on"], r"neurons \['b'\] have none"),
-        (["on", 1, "off", 2], r"got \['on', 1, 'off'\] and so on; give names or numbers"),
+        ([0, 1, np.nan, 1], r"neurons \['c'\] have no label; .*leave labels out to infer them all"),
+        (["on", None, "off", None], r"neurons \['b', 'd'\] have no label"),
+        (["on", np.nan, "off", "on"], r"neurons \['b'\] have no label"),
+        (["on", 1, "off", 2], r"got \['on', 1, 'off'\] and so on; give either names or numbers"),
     ],
 )
 def test_bad_labels(model, labels, facts):
@@ -176,21 +176,21 @@ def test_bad_numbers_of_blocks(model, n_blocks):
     refused(rf"^BlockEdges\(n_blocks.*{facts}", blocks, "BlockEdges", n_blocks, None, None)
 
 
-def test_labels_say_the_number_of_blocks(model):
+def test_labels_determine_the_number_of_blocks(model):
     refused(
-        r"BlockEdges\(n_blocks=3\): the labels given name 2 blocks, \['off', 'on'\]; leave n_blo",
+        r"BlockEdges\(n_blocks=3\): the number of different labels is 2, \['off', 'on'\]; leave n",
         blocks, "BlockEdges", 3, TYPES, None,
     )  # fmt: skip
     refused(
-        r"BlockEdges\(concentration\): .*of latent labels, and labels are given; leave one",
+        r"BlockEdges\(concentration\): .*of latent labels, but labels are given; leave out one",
         blocks, "BlockEdges", 2, TYPES, 0.5,
     )  # fmt: skip
     assert blocks("BlockEdges", 2, TYPES, None).n_blocks == 2
 
 
-@pytest.mark.parametrize(("own", "name"), [("", "block"), ("weight_", "weight_block")])
-def test_latent_labels(model, own, name):
-    of = blocks("BlockWeights", np.int32(3), None, None, own=own)
+@pytest.mark.parametrize(("prefix", "name"), [("", "block"), ("weight_", "weight_block")])
+def test_latent_labels(model, prefix, name):
+    of = blocks("BlockWeights", np.int32(3), None, None, prefix=prefix)
     assert of.n_blocks == 3
     assert of.dims == (f"{name}_post", f"{name}_pre")
     assert tuple(model.coords[f"{name}_post"]) == ("0", "1", "2")
@@ -203,8 +203,8 @@ def test_blocks_are_shared_by_name(model):
     first = blocks("BlockEdges", 2, None, None)
     again = blocks("BlockWeights", None, None, None)
     assert again.labels is first.labels and again.n_blocks == 2
-    own = blocks("BlockWeights", 3, None, None, own="weight_")
-    assert own.labels is not first.labels
+    separate = blocks("BlockWeights", 3, None, None, prefix="weight_")
+    assert separate.labels is not first.labels
     assert {rv.name for rv in model.free_RVs} == {"block_labels", "weight_block_labels"}
 
 
@@ -217,11 +217,11 @@ def test_a_table_is_spread_over_pairs_post_first(model):
         np.testing.assert_array_equal(spread[post, pre], table[index[post], index[pre]])
 
 
-# --- the law of block labels ---------------------------------------------------------------------
+# --- the distribution of block labels ------------------------------------------------------------
 
 
 def urn(labels, concentration):
-    """Pólya's urn, neuron by neuron: (a_k + how many went before into k) / (sum a + how many)."""
+    """Pólya's urn: the i-th neuron has label k with probability (a_k + n_k) / (sum a + i)."""
     probability = 1.0
     for i, label in enumerate(labels):
         before = sum(other == label for other in labels[:i])
@@ -233,22 +233,22 @@ def labelings(n_blocks, n):
     return list(itertools.product(range(n_blocks), repeat=n))
 
 
-def law(concentration, values):
+def probability_of(concentration, values):
     concentration = np.asarray(concentration, float)
     density = pm.logp(pg.BlockLabels.dist(concentration, values.shape[-1]), values)
     return np.exp(density.eval(mode=MODE))
 
 
 @pytest.mark.parametrize("concentration", [[1 / 3] * 3, [0.2, 1.0, 2.5], [4.0, 4.0], [0.7]])
-def test_the_law_is_polyas_urn_and_sums_to_one(concentration):
+def test_probabilities_are_polyas_urn_and_sum_to_one(concentration):
     values = labelings(len(concentration), 4)
-    found = [law(concentration, np.array(one)) for one in values]
+    found = [probability_of(concentration, np.array(one)) for one in values]
     np.testing.assert_allclose(found, [urn(one, concentration) for one in values])
     assert math.fsum(found) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("concentration", [[1 / 3] * 3, [0.2, 1.0, 2.5]])
-def test_draws_have_the_law(concentration):
+def test_draws_have_these_probabilities(concentration):
     """Chi-square over all 27 labellings; a right sampler fails once in 10000 seeds."""
     n_draws = 5000
     labels = pg.BlockLabels.dist(np.array(concentration), 3)
@@ -265,10 +265,10 @@ def test_draws_have_the_law(concentration):
 
 
 def test_labels_out_of_range_are_impossible():
-    assert law([1.0, 1.0], np.array([0, 2])) == 0
-    assert law([1.0, 1.0], np.array([-1, 0])) == 0
+    assert probability_of([1.0, 1.0], np.array([0, 2])) == 0
+    assert probability_of([1.0, 1.0], np.array([-1, 0])) == 0
     with pytest.raises(pm.logprob.utils.ParameterValueError, match="concentration > 0"):
-        law([1.0, 0.0], np.array([0, 1]))
+        probability_of([1.0, 0.0], np.array([0, 1]))
 
 
 def test_the_support_point_uses_all_blocks(model):
@@ -289,26 +289,26 @@ def test_fixed_concentrations(model, concentration, expected):
     np.testing.assert_allclose(np.exp(density), urn([0, 2, 2, 1], expected))
 
 
-@pytest.mark.parametrize("own", ["", "weight_"])
+@pytest.mark.parametrize("prefix", ["", "weight_"])
 @pytest.mark.parametrize("kind", ["learned", "scalar", "of each"])
-def test_learned_concentrations(model, kind, own):
+def test_learned_concentrations(model, kind, prefix):
     """One for all blocks unless the distribution has one for each."""
     prior = {
         "learned": "learned",
         "scalar": pm.Gamma.dist(2.0, 3.0),
         "of each": pm.Gamma.dist(2.0, 3.0, shape=3),
     }[kind]
-    law_of_it = stats.gamma(10, scale=1 / 30) if kind == "learned" else stats.gamma(2, scale=1 / 3)
-    of = blocks("BlockEdges", 3, None, prior, own=own)
-    concentration = model[f"{own}concentration"]
+    expected = stats.gamma(10, scale=1 / 30) if kind == "learned" else stats.gamma(2, scale=1 / 3)
+    of = blocks("BlockEdges", 3, None, prior, prefix=prefix)
+    concentration = model[f"{prefix}concentration"]
     value = np.array([0.4, 0.5, 0.9]) if kind == "of each" else np.array(0.4)
     assert concentration.type.ndim == value.ndim
     if kind == "of each":
-        assert model.named_vars_to_dims[concentration.name] == (f"{own}block",)
-        assert tuple(model.coords[f"{own}block"]) == ("0", "1", "2")
+        assert model.named_vars_to_dims[concentration.name] == (f"{prefix}block",)
+        assert tuple(model.coords[f"{prefix}block"]) == ("0", "1", "2")
     density = pm.logp(concentration, value).eval(mode=MODE)
     # PyMC holds the scale 1 / beta of a gamma in single precision.
-    np.testing.assert_allclose(density, law_of_it.logpdf(value), rtol=2e-5)
+    np.testing.assert_allclose(density, expected.logpdf(value), rtol=2e-5)
     labels = np.array([0, 2, 2, 1])
     density = pm.logp(of.labels, labels).eval({concentration: value}, mode=MODE)
     np.testing.assert_allclose(np.exp(density), urn(labels, np.broadcast_to(value, 3)))
@@ -325,7 +325,7 @@ def test_nuts_takes_a_learned_concentration():
 @pytest.mark.parametrize(
     ("concentration", "facts"),
     [
-        (0.0, "got 0.0, allowed are finite numbers from 1e-06"),
+        (0.0, "got 0.0, allowed are finite numbers of at least 1e-06"),
         (-1, "got -1"),
         (np.inf, "got inf"),
         ([1.0, 2.0], r"got \[1.0, 2.0\]; give a number, an array of shape \(3,\)"),
@@ -350,9 +350,9 @@ def test_latent_positions(model):
     np.testing.assert_allclose(density, np.full((N, 2), stats.norm.logpdf(0.7)))
     again = positions("DistanceWeights", None, None)
     assert again.values is place.values
-    own = positions("DistanceWeights", 3, None, own="weight_")
-    assert own.values.name == "weight_latent_positions"
-    assert model.named_vars_to_dims[own.values.name] == ("post", "weight_latent_dim")
+    separate = positions("DistanceWeights", 3, None, prefix="weight_")
+    assert separate.values.name == "weight_latent_positions"
+    assert model.named_vars_to_dims[separate.values.name] == ("post", "weight_latent_dim")
 
 
 @pytest.mark.parametrize("form", ["array", "mapping", "DataArray", "integers", "DataFrame"])
@@ -378,7 +378,7 @@ def test_known_positions(model, form):
     ("known", "n_dims", "facts"),
     [
         (PLACES[:3], None, r"positions\): got the shape \(3, 2\).*4 neurons"),
-        (PLACES[:, 0], None, r"positions\): got the shape \(4,\).*also along a line: shape \(4, 1"),
+        (PLACES[:, 0], None, r"positions\): got the shape \(4,\).*along a line, shape \(4, 1\)"),
         (PLACES[:, :0], None, r"positions\): got the shape \(4, 0\)"),
         (PLACES[:, :, None], None, r"positions\): got the shape \(4, 2, 1\)"),
         (PLACES.astype(str), None, r"positions\): got the shape \(4, 2\) of <U.*give numbers"),
@@ -387,7 +387,7 @@ def test_known_positions(model, form):
         (np.where(PLACES == 40, np.nan, PLACES), None, r"\[0.0, nan\] for neuron 'c'; give finite"),
         (np.where(PLACES == 80, np.inf, PLACES), None, r"\[60.0, inf\] for neuron 'd'"),
         (np.ones((N, 2)), None, r"all neurons are at the same place, \[1.0, 1.0\]"),
-        (PLACES, 3, r"n_dims=3\): the positions given have 2 coordinates; leave n_"),
+        (PLACES, 3, r"n_dims=3\): the given positions have the shape \(4, 2\); leave"),
         ({"a": [0, 0], "x": [1, 1]}, None, r"unknown neurons \['x'\], missing neurons \['b', 'c',"),
         ({"a": [0], "b": [1, 2], "c": [3], "d": [4]}, None, "different lengths"),
         ([[0, 0], [1, None], [0, 1], [1, 1]], None, "of object; give numbers"),
@@ -444,7 +444,7 @@ def stored_features(model, features, *, kind="edge", standardize=False):
 
 
 def shuffled(matrix, *features):
-    """A DataArray (…, pre, post) whose neurons stand in another order."""
+    """A DataArray (…, pre, post) with the neurons in another order."""
     post, pre = [2, 0, 1, 3], [3, 2, 1, 0]
     coords = {"post": [NEURONS[i] for i in post], "pre": [NEURONS[i] for i in pre]}
     array = xr.DataArray(matrix[np.ix_(post, pre)], coords, dims=("post", "pre", *features))
@@ -521,7 +521,7 @@ def changed(matrix, post, pre, value):
 @pytest.mark.parametrize(
     ("features", "facts"),
     [
-        ({}, "got none; give at least one"),
+        ({}, "got no features; give at least one"),
         (None, r"got the shape \(\); give \(post, pre\), \(post, pre, feature\), or a mapping"),
         (3.0, r"got the shape \(\)"),
         (np.zeros(N), r"got the shape \(4,\)"),
@@ -539,7 +539,7 @@ def changed(matrix, post, pre, value):
         ({"drive": changed(DIRECTED, 1, 1, np.nan)}, "nan for the pair from 'b' to 'b'"),
         ({"drive": np.full((N, N), 2.0) + np.eye(N)}, "it is 2 for all pairs .*leave it out"),
         ({"distance": changed(DISTANCE, 0, 1, 9)}, "got 9 from 'b' to 'a' and 1 back.*same in bo"),
-        ({"Probe Distance": -DISTANCE}, "got -1 from 'b' to 'a'.*not negative; mend it"),
+        ({"Probe Distance": -DISTANCE}, "got -1 from 'b' to 'a'.*not negative; correct it"),
         ({"distance": changed(DISTANCE, 3, 3, -1)}, "got -1 from 'd' to 'd'"),
         ({1: DISTANCE, "1": DIRECTED}, r"the names \['1', '1'\] repeat"),
         (xr.DataArray(DISTANCE, dims=("a", "b")), r"got the dims \('a', 'b'\), allowed are post"),

@@ -1,4 +1,4 @@
-"""With the default priors, prior draws of a network fire at rates that neurons can have.
+"""With the default priors, networks drawn from the prior fire at plausible rates.
 
 A draw counts as run away if any of its 30 neurons fires in more than half of the bins of the second
 half of ten seconds (a rate of 100 Hz at 5 ms).
@@ -83,24 +83,24 @@ def test_prior_draws_do_not_run_away(edges, weights):
     ("n_basis", "window", "bin_width", "most"),
     [(1, 0.05, 0.005, MOST), (5, 0.15, 0.005, MOST), (4, 0.2, 0.010, 0.1), (3, 0.05, 0.002, 0.2)],
 )
-def test_nor_with_other_bases(n_basis, window, bin_width, most):
-    """The priors know the basis; they are made for bins of about 5 ms.
+def test_prior_draws_with_other_bases_do_not_run_away(n_basis, window, bin_width, most):
+    """The priors adapt to the basis; they are designed for bins of about 5 ms.
 
-    In wide bins the biases alone saturate a neuron in some 4% of draws, in narrow ones saturation
-    is several hundred Hz, and more draws get there.
+    In wide bins the biases alone saturate a neuron in about 4% of draws. In narrow bins a saturated
+    neuron fires at several hundred Hz, and more draws saturate.
     """
     rates = final_rates(EDGES["bernoulli"], WEIGHTS["gaussian"], 2, n_basis, window, bin_width)
     assert run_away(rates) <= most
 
 
-def test_the_measure_sees_a_run_away():
-    """Standard normal weights on all pairs, which a first guess might well be, saturate."""
+def test_the_criterion_detects_networks_that_run_away():
+    """Standard normal weights on all pairs, a plausible first guess, saturate the network."""
     weights = pg.GaussianWeights(0.5, 1.0, None, None)
     assert run_away(final_rates(EDGES["dense"], weights, seed=3)) > 0.9
 
 
 def test_weights_shrink_with_the_number_of_inputs():
-    """Variance of the summed input at the prior's scale is that of 3 inputs, in any larger net."""
+    """The summed input has the prior variance of 3 inputs in every larger network."""
     from pymc_glm.priors.weights import SPIKE_EFFECT, weight_units
 
     basis = pg.basis.raised_cosine(2, window=0.05, bin_width=0.005)

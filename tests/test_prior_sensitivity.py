@@ -1,4 +1,4 @@
-"""Power-scaling of priors and likelihood by ArviZ, on trees of network models."""
+"""ArviZ's power-scaling of priors and likelihood, applied to network models."""
 
 import arviz as az
 import numpy as np
@@ -18,7 +18,7 @@ def counts_of(n_bins=2000, n=3):
 
 
 def with_groups(tree, model, var_names=None):
-    """The recipe of docs/criticism.md."""
+    """Add log prior and log likelihood as docs/criticism.md does."""
     with model, config.change_flags(mode=INTERPRETED):
         compute_log_prior(tree, var_names=var_names, progressbar=False)
     logs = pg.log_likelihood(tree, sum_over="neuron")
@@ -27,7 +27,7 @@ def with_groups(tree, model, var_names=None):
 
 
 def test_the_groups_sum_to_the_density_of_the_model():
-    """Of all variables, the package's own ones too; sums over bins are those of each bin."""
+    """The sum of log prior and log likelihood, for all variables including the package's."""
     model = pg.sbm_glm(counts_of(300), BASIS, n_blocks=2)
     tree = with_groups(drawn_tree(model, 5), model)
     prior = tree["log_prior"].dataset
@@ -56,7 +56,7 @@ def test_the_groups_sum_to_the_density_of_the_model():
 
 
 def test_a_prior_that_contradicts_the_data_is_found():
-    """Biases of 8 Hz in the data, under a wide prior and under a narrow one around 1 Hz."""
+    """Data with rates of 8 Hz, under a wide prior and a narrow one around 1 Hz."""
     found = {}
     for name, sigma in (("wide", 3.0), ("narrow", 0.15)):
         model = pg.dense_glm(

@@ -1,7 +1,8 @@
-"""What went into a simulation comes out again: structure, edges and hyperparameters.
+"""Recovery of the structure, edges and hyperparameters of a simulation.
 
-Seeds are fixed. A true entry of a table lies in its 94% interval with that probability; fewer than
-0.6 of nine do in one of some 3000 cases, of four in one of 80, were they independent.
+Seeds are fixed. A true entry of a table lies in its 94% interval with that probability. If entries
+were independent, fewer than 0.6 of nine would do so in about one of 3000 cases, of four in one of
+80.
 """
 
 from typing import NamedTuple
@@ -18,7 +19,7 @@ RATE = 0.05  # spikes per bin of a silent network
 
 
 class Truth(NamedTuple):
-    """A network and what it was made of."""
+    """A simulated network with its structure and hyperparameters."""
 
     counts: xr.DataArray
     adjacency: np.ndarray  # (post, pre)
@@ -62,13 +63,13 @@ def auc(tree, adjacency):
 
 
 def inside(draws, truth):
-    """Whether true values are inside their central 94% intervals."""
+    """Return whether true values are inside their central 94% intervals."""
     low, high = np.quantile(draws.values, [0.03, 0.97], axis=(0, 1))
     return (truth >= low) & (truth <= high)
 
 
 def edges_between(truth):
-    """Number of edges from type to type, self-edges apart, (type, type)."""
+    """Number of edges between types without self-edges, (type, type)."""
     types = np.eye(truth.structure.max() + 1)[truth.structure]
     off = ~np.eye(len(truth.adjacency), dtype=bool)
     return types.T @ (truth.adjacency & off) @ types
@@ -98,14 +99,14 @@ def table_of_true_types(summary, name, truth):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("made_of", "n_blocks"), [(TWO, 3), (THREE, 4)], ids=["two", "three"])
-def test_blocks_are_found(made_of, n_blocks):
-    """More blocks are allowed than there are; each chain finds the types by itself.
+@pytest.mark.parametrize(("settings", "n_blocks"), [(TWO, 3), (THREE, 4)], ids=["two", "three"])
+def test_blocks_are_found(settings, n_blocks):
+    """Every chain finds the true types, although more blocks are allowed.
 
-    True means are far out in their prior, to which those of few edges are drawn: they count from
-    ten edges on.
+    True means are in the tail of their prior, which shrinks means of few edges, so only means of at
+    least ten edges are compared.
     """
-    truth = blocks(**made_of, n_bins=30_000, seed=1)
+    truth = blocks(**settings, n_bins=30_000, seed=1)
     model = pg.build_glm(
         truth.counts, BASIS, edges=pg.BlockEdges(n_blocks), weights=pg.BlockWeights()
     )
@@ -115,19 +116,19 @@ def test_blocks_are_found(made_of, n_blocks):
     summary = pg.block_summary(tree, truth=truth.structure)
     assert summary.adjusted_rand.median("draw").min() >= 0.9
     assert auc(tree, truth.adjacency) >= 0.95
-    told = {"edge_probability": np.full((n_blocks - 1,) * 2, True)}
-    told["weight_mean"] = edges_between(truth) >= 10
+    compared = {"edge_probability": np.full((n_blocks - 1,) * 2, True)}
+    compared["weight_mean"] = edges_between(truth) >= 10
     for name, true in truth.hyperparameters.items():
         covered = inside(table_of_true_types(summary, name, truth.structure), true)
-        assert covered[told[name]].mean() >= 0.75, name
+        assert covered[compared[name]].mean() >= 0.75, name
 
 
 def distances(n_neurons, n_bins, seed) -> Truth:
     """Near neurons excite each other, far ones inhibit or have no edge; about half are present.
 
-    Places are those of a patch of tissue: no neuron lies so far out that it has no edge, which
-    would leave its direction open. Nor are edges few: given 60 of 380 the posterior of a position
-    has three quarters of the prior's standard deviation, whatever the sampler.
+    Positions are uniform in a square: no neuron is so far out that it has no edge, which would
+    leave its direction open. Edges are many: with 60 of 380 the posterior of a position has three
+    quarters of the prior's standard deviation, with any sampler.
     """
     place = np.random.default_rng(seed).uniform(-1.6, 1.6, (n_neurons, 2))
     squared = ((place[:, None] - place[None, :]) ** 2).sum(axis=-1)

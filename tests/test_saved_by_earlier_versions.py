@@ -1,4 +1,4 @@
-"""Posteriors that version 0.1.0 saved are read, and say what they said then.
+"""Posteriors saved by version 0.1.0 are loaded, and give the same numbers as then.
 
 tests/data holds two short fits and, in saved_numbers.json, what version 0.1.0 computed from them.
 """
@@ -20,7 +20,7 @@ INTERPRETED = Mode(linker="py", optimizer="fast_run").excluding("fusion", "inpla
 
 
 def numbers_of_one(tree):
-    """Numbers from every part of the criticism, of a posterior of one session."""
+    """Results of model criticism for a posterior of one session."""
     rescaled = pg.time_rescaling(tree, random_seed=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few draws have large Pareto k
@@ -38,7 +38,7 @@ def numbers_of_one(tree):
 
 
 def numbers(name):
-    """Numbers from a saved fit and its model."""
+    """Results from a saved fit and its model."""
     tree, model = pg.load(DATA / f"{name}.nc")
     log_density = model.compile_logp(mode=INTERPRETED)
     found = {"log_density": log_density(model.initial_point(0))}

@@ -92,7 +92,10 @@ def test_bins_of_unknown_history():
         ([1.0, 2.0], r"shape \(2,\)"),
         (["a"], "give one bool"),
         ([[0.2, 0.1]], "interval 0 goes from 0.2 to 0.1 s"),
-        ([[0.0, 0.1], [5.0, 6.0]], "interval 1, 5 to 6 s, touches no bin; bins go from 0 to 0.3"),
+        (
+            [[0.0, 0.1], [5.0, 6.0]],
+            "interval 1, 5 to 6 s, overlaps no bin; the bins cover 0 to 0.3 s",
+        ),
     ],
 )
 def test_wrong_exclusions(exclude, message):
@@ -140,15 +143,15 @@ def test_steps_read_what_the_model_says():
     for m in range(3):
         column = np.zeros(dense[:, m].shape)
         stored = slice(history.start[m], history.start[m + 1])
-        own = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
-        column[history.bins[stored]] = own[history.pattern[stored]]
+        patterns = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
+        column[history.bins[stored]] = patterns[history.pattern[stored]]
         np.testing.assert_array_equal(column, dense[:, m])
 
 
 TRIALS = [(0, 60), (60, 130), (130, 180)]
 
 
-def trials_two_ways(law):
+def trials_two_ways(observation):
     """The same trials, cut apart by a label; and as one recording with silence between them.
 
     Silences are as long as the window of the basis and are no data. Every trial ends with spikes,
@@ -165,13 +168,13 @@ def trials_two_ways(law):
     joined = xr.DataArray(
         np.concatenate(values), dims=("time", "neuron"), attrs={"bin_width": 0.005}
     )
-    options = {"weights": pg.GaussianWeights(0.0, 0.5, None, None), "observation": law}
+    options = {"weights": pg.GaussianWeights(0.0, 0.5, None, None), "observation": observation}
     cut = pg.build_glm(counts, BASIS, **options)
     return cut, pg.build_glm(joined, BASIS, exclude=gone, **options), gone
 
 
 @pytest.mark.parametrize(
-    ("law", "steps"),
+    ("observation", "steps"),
     [
         ("bernoulli", [pg.PolyaGammaGibbs]),
         ("bernoulli", [pg.EdgeMetropolis, pg.WeightHMC]),
@@ -180,9 +183,9 @@ def trials_two_ways(law):
     ],
     ids=["augmented", "bernoulli", "negative binomial, augmented", "poisson"],
 )
-def test_trials_are_a_recording_with_silences(law, steps):
+def test_trials_are_a_recording_with_silences(observation, steps):
     """Every path of the history gives the same to the last bit: steps, likelihoods, rates."""
-    *models, gone = trials_two_ways(law)
+    *models, gone = trials_two_ways(observation)
     trees = []
     for model in models:
         with model:
@@ -239,11 +242,11 @@ def test_free_runs_begin_every_segment_in_silence():
         ):
             np.testing.assert_allclose(rates["rate"] * 0.005, expected)
             np.testing.assert_allclose(rates["observed"] * 0.005, observed)
-    with pytest.raises(ValueError, match=r"none of the first 1 bins is data.*more than 1"):
+    with pytest.raises(ValueError, match="n_bins: got 1, allowed are more than 1, the first bin"):
         pg.prior_rates(model, draws=2, n_bins=1, random_seed=1)
 
 
-def test_artefacts_may_hold_what_the_law_forbids():
+def test_artefacts_may_hold_counts_that_the_observation_model_forbids():
     counts, mask = recording()
     counts.values[np.flatnonzero(mask)[3], 1] = 7
     pg.build_glm(counts, BASIS, exclude=mask)

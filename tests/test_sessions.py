@@ -38,7 +38,9 @@ def test_names_and_dims():
         "mon::weights",
         "tue::weights",
     ]
-    with pytest.raises(ValueError, match=r"the model has 2 SpikeAndSlab variables.*say by vars="):
+    with pytest.raises(
+        ValueError, match="vars: the model has 2 networks, with the SpikeAndSlab var"
+    ):
         find_network(model)
 
 
@@ -48,12 +50,13 @@ def test_the_density_is_the_product_of_the_sessions():
     point, total = pooled.initial_point(0), 0.0
     for name, counts in (("0", A), ("1", B)):
         alone = pg.build_glm(counts, BASIS, **FIXED)
-        own = alone.initial_point(0)
-        own["adjacency"] = rng.integers(0, 2, own["adjacency"].shape).astype(np.int8)
-        own["weights"] = rng.normal(size=own["weights"].shape) * own["adjacency"][..., None]
-        own["bias"] = rng.normal(size=own["bias"].shape)
-        point |= {f"{name}::{key}": value for key, value in own.items()}
-        total += alone.compile_logp()(own)
+        values = alone.initial_point(0)
+        values["adjacency"] = rng.integers(0, 2, values["adjacency"].shape).astype(np.int8)
+        values["weights"] = rng.normal(size=values["weights"].shape)
+        values["weights"] *= values["adjacency"][..., None]
+        values["bias"] = rng.normal(size=values["bias"].shape)
+        point |= {f"{name}::{key}": value for key, value in values.items()}
+        total += alone.compile_logp()(values)
     np.testing.assert_allclose(pooled.compile_logp()(point), total, rtol=1e-12)
 
 
@@ -74,7 +77,7 @@ def test_the_density_is_the_product_of_the_sessions():
     ids=["blocks", "distances", "factors", "dispersion", "known labels"],
 )
 def test_every_prior_is_sampled(parts):
-    """What is of neurons is of each session, what is not is shared; all of it has a step."""
+    """Variables with a neuron dim belong to sessions, all others are shared; each has a step."""
     model = pg.build_glm([A, B], BASIS, **parts)
     for rv in model.free_RVs:
         dims = model.named_vars_to_dims.get(rv.name) or ()
@@ -142,12 +145,14 @@ def test_one_session_is_a_posterior_like_any(tree):
 
 def test_what_is_no_session(tree):
     with pytest.raises(
-        ValueError, match=r"sessions \['mon', 'tue'\]; take one .*session\(tree, 'mon"
+        ValueError, match=r"sessions \['mon', 'tue'\]; select one.*session\(tree, 'mon"
     ):
         pg.edge_summary(tree)
-    with pytest.raises(ValueError, match=r"session: got 'wed', the tree has \['mon', 'tue'\]"):
+    with pytest.raises(
+        ValueError, match=r"name: got 'wed', the sessions in the tree are \['mon', 'tue'\]"
+    ):
         pg.session(tree, "wed")
-    with pytest.raises(ValueError, match="the tree is of one session only"):
+    with pytest.raises(ValueError, match="tree: it holds a single session"):
         pg.session(pg.session(tree, "mon"), "mon")
 
 
@@ -186,7 +191,9 @@ def test_shared_weights_are_sessions_end_to_end():
 
 
 def test_other_neurons_cannot_share_weights():
-    with pytest.raises(ValueError, match=r"sessions 'a' and 'b' have other neurons \(\['2'\] are"):
+    with pytest.raises(
+        ValueError, match=r"sessions 'a' and 'b' have different neurons \(\['2'\] are"
+    ):
         pg.build_glm({"a": A, "b": B}, BASIS, share="weights")
 
 
@@ -195,10 +202,10 @@ def test_other_neurons_cannot_share_weights():
     [
         ({}, {}, "counts: got no session"),
         ([], {}, "counts: got no session"),
-        ({"a::b": A}, {}, r"counts: got the session 'a::b'; names are texts without"),
-        ({1: A}, {}, "counts: got the session 1"),
+        ({"a::b": A}, {}, r"counts: got the session name 'a::b', allowed is text without"),
+        ({1: A}, {}, "counts: got the session name 1"),
         ([A, B], {"share": "all"}, "share: got 'all', allowed are"),
-        ([A, B], {"exclude": [None]}, "exclude: got 1 values for 2 sessions"),
+        ([A, B], {"exclude": [None]}, "exclude: got a list of length 1 for 2 sessions"),
         ([A, B], {"bias_rate": {"0": 5.0}}, r"bias_rate: got values for \['0'\], the sessions are"),
         ([A, B], {"covariates": [np.ones((3, 1)), None]}, "session '0': covariates: got 3 bins"),
         ({"a": A, "b": 2 * B}, {}, "session 'b': counts: .* bins hold more than one spike"),
@@ -220,12 +227,12 @@ def test_other_neurons_cannot_share_weights():
         (
             [A, A],
             {"covariates": [np.eye(300, 2), np.eye(300, 1)]},
-            r"session '1': covariates: the labels of covariate \['0'\] are not those wanted",
+            r"session '1': covariates: got the labels \['0'\] of covariate, allowed are \['0',",
         ),
         (
             [A, A],
             {"share": "weights", "exclude": [None, np.ones(300, bool)]},
-            "session '1': exclude: all 300 bins are excluded; nothing is left",
+            "session '1': exclude: all 300 bins are excluded, which leaves no data",
         ),
     ],
 )

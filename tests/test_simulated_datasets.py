@@ -267,7 +267,10 @@ def test_without_the_stimulus_there_are_couplings_that_do_not_exist():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: simulate_small_network(0.0001), "duration: got 0.0001 s, allowed is one bin of "),
+        (
+            lambda: simulate_small_network(0.0001),
+            "duration: got 0.0001 s, allowed is at least one bin ",
+        ),
         (lambda: simulate_small_network(n_neurons=5), r"n_neurons: got 5, allowed are \[4, 12\]"),
         (lambda: simulate_cell_types(5), "n_neurons: got 5, allowed are whole numbers of at least"),
         (lambda: simulate_cell_types(n_types=4), "n_types: got 4, allowed are 2 and 3"),

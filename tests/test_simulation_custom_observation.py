@@ -1,4 +1,4 @@
-"""Networks of a law of the user's own running freely: the law of the package written anew."""
+"""Free simulations of custom observation models, which are built-in ones written anew."""
 
 import math
 
@@ -19,23 +19,23 @@ from test_simulation_laws import BASIS, N_LAGS, network, slow_activation
 SILENT = np.zeros((3, 3, 2))
 
 
-def log_density(count, psi, shape):
-    mean = shape * math.exp(min(psi, 700.0))
+def log_density(count, psi, dispersion):
+    mean = dispersion * math.exp(min(psi, 700.0))
     return count * psi - mean, count - mean, mean
 
 
-def logistic_density(value, psi, shape):
+def logistic_density(value, psi, dispersion):
     e = math.exp(-abs(value - psi))
     p = (1.0 if value < psi else e) / (1.0 + e)  # sigmoid(psi - value)
     return -abs(value - psi) - 2 * math.log1p(e), 1.0 - 2 * p, 2 * p * (1.0 - p)
 
 
 @pytest.fixture(scope="module")
-def laws():
-    """Laws that are known while these tests run: (Poisson, Poisson with a gain, traces)."""
+def custom():
+    """Observation models known while these tests run: (Poisson, Poisson with a gain, traces)."""
 
-    class OwnPoisson(pg.Observation):
-        name = "own_poisson"
+    class CustomPoisson(pg.Observation):
+        name = "custom_poisson"
         rv_type = PoissonRV
 
         @classmethod
@@ -58,8 +58,8 @@ def laws():
         def activation(self, rate, bin_width):
             return np.log(np.asarray(rate) * bin_width)
 
-    class Gained(OwnPoisson):
-        name = "own_gained"
+    class Gained(CustomPoisson):
+        name = "custom_gained"
         parameter_name = "gain"
 
         def __init__(self, gain):
@@ -80,8 +80,8 @@ def laws():
         def mean_counts(psi, parameter):
             return parameter * np.exp(psi)
 
-    class LogisticTraces(OwnPoisson):
-        name = "own_traces"
+    class LogisticTraces(CustomPoisson):
+        name = "custom_traces"
         rv_type = LogisticRV
         whole = False
 
@@ -96,17 +96,17 @@ def laws():
             return psi
 
     try:
-        yield OwnPoisson, Gained, LogisticTraces
+        yield CustomPoisson, Gained, LogisticTraces
     finally:
-        for name in ("own_poisson", "own_gained", "own_traces"):
+        for name in ("custom_poisson", "custom_gained", "custom_traces"):
             del pg.Observation.laws[name]
 
 
 @pytest.mark.parametrize("n_covariates", [0, 2])
-def test_simulation_is_the_definition(laws, n_covariates):
+def test_simulation_is_the_definition(custom, n_covariates):
     """Every bin, the first after an initial history on, by NumPy's Poisson numbers."""
     rng = np.random.default_rng(5)
-    parameters = network(laws[0](), n_covariates=n_covariates)
+    parameters = network(custom[0](), n_covariates=n_covariates)
     initial = rng.integers(0, 3, (N_LAGS, 3))
     covariates = rng.normal(size=(300, n_covariates)) if n_covariates else None
     found = pg.simulate(
@@ -122,14 +122,14 @@ def test_simulation_is_the_definition(laws, n_covariates):
     assert found.sum() > 75
 
 
-def test_moments_are_those_of_the_law_of_the_package(laws):
+def test_moments_are_those_of_the_built_in_model(custom):
     """Rates, variances and covariances of counts in 1000 blocks of 10 bins, 12 numbers.
 
     Each beyond 4.5 standard errors in one of 150000 runs.
     """
     moments = []
-    for law, seed in ((laws[0](), 1), (pg.Poisson(), 2)):
-        counts = pg.simulate(network(law, seed=3), 10_000, random_seed=seed).values
+    for observation, seed in ((custom[0](), 1), (pg.Poisson(), 2)):
+        counts = pg.simulate(network(observation, seed=3), 10_000, random_seed=seed).values
         sums = counts.reshape(1000, 10, 3).sum(axis=1).astype(float)
         away = sums - sums.mean(axis=0)
         moments.append(np.hstack([sums, np.einsum("ti,tj->tij", away, away).reshape(-1, 9)]))
@@ -139,8 +139,8 @@ def test_moments_are_those_of_the_law_of_the_package(laws):
     assert (np.abs(batches[0].mean(axis=0) - batches[1].mean(axis=0)) < 4.5 * error).all()
 
 
-def test_seeds_and_pieces(laws, monkeypatch):
-    parameters = network(laws[0]())
+def test_seeds_and_pieces(custom, monkeypatch):
+    parameters = network(custom[0]())
 
     def run(n_bins=120, seed=4, **kwargs):
         return pg.simulate(parameters, n_bins, random_seed=seed, **kwargs).values
@@ -157,10 +157,10 @@ def test_seeds_and_pieces(laws, monkeypatch):
 
 
 @pytest.mark.parametrize("max_rate", [None, 40.0])
-def test_run_away(laws, max_rate):
+def test_run_away(custom, max_rate):
     weights = SILENT.copy()
     weights[1, 1] = 8.0
-    parameters = pg.NetworkParameters(np.full(3, -3.0), weights, BASIS, laws[0]())
+    parameters = pg.NetworkParameters(np.full(3, -3.0), weights, BASIS, custom[0]())
     bound = rf"b fired (at more than {max_rate or 500:g} Hz over 1 s|more than 1e\+06 spikes)"
     with (
         pytest.warns(UserWarning, match=r"^parameters: the .*may run away.*pg\.stability"),
@@ -169,12 +169,12 @@ def test_run_away(laws, max_rate):
         pg.simulate(parameters, 5000, random_seed=1, max_rate=max_rate, neurons=["a", "b", "c"])
 
 
-def test_guards_see_windows_and_single_bins(laws):
+def test_guards_see_windows_and_single_bins(custom):
     """A mean of e^20 in the fourth bin; 2000 Hz in the second second, not in the first."""
     covariates = np.zeros((9, 1))
     covariates[3] = 20.0
     weights = np.array([[0.0], [1.5], [0.0]])
-    parameters = pg.NetworkParameters(np.full(3, -9.0), SILENT, BASIS, laws[0](), weights)
+    parameters = pg.NetworkParameters(np.full(3, -9.0), SILENT, BASIS, custom[0](), weights)
     with pytest.raises(RuntimeError, match=r"ran away 0\.015 s .*: 1 fired more than 1e\+06"):
         pg.simulate(parameters, 9, covariates=covariates, max_rate=np.inf, random_seed=1)
     covariates = np.zeros((400, 1))
@@ -183,22 +183,22 @@ def test_guards_see_windows_and_single_bins(laws):
         pg.simulate(parameters, 400, covariates=covariates, random_seed=1)
 
 
-def test_its_own_parameter(laws):
+def test_parameter(custom):
     """A gain of g is a bias of log g."""
     gain = np.array([0.5, 1.0, 3.0])
     psi = np.array([-1.0, -0.5, -1.0])
     counts = [
-        pg.simulate(pg.NetworkParameters(bias, SILENT, BASIS, law), 200, random_seed=3)
-        for bias, law in ((psi, laws[1](gain)), (psi + np.log(gain), laws[0]()))
+        pg.simulate(pg.NetworkParameters(bias, SILENT, BASIS, observation), 200, random_seed=3)
+        for bias, observation in ((psi, custom[1](gain)), (psi + np.log(gain), custom[0]()))
     ]
     np.testing.assert_array_equal(*counts)
 
 
-def test_traces(laws):
+def test_traces(custom):
     """Logistic noise has variance pi^2 / 3 and kurtosis 1.2 beyond the normal."""
     psi = np.array([-2.0, 0.0, 1.0])
     traces = pg.simulate(
-        pg.NetworkParameters(psi, SILENT, BASIS, laws[2]()), 5000, random_seed=1
+        pg.NetworkParameters(psi, SILENT, BASIS, custom[2]()), 5000, random_seed=1
     ).values
     assert traces.dtype == np.float64
     variance = np.pi**2 / 3
@@ -207,16 +207,18 @@ def test_traces(laws):
     assert (np.abs(traces.var(axis=0) - variance) < 4.5 * error).all()
 
 
-def test_stability_is_that_of_the_law_of_the_package(laws):
-    own, known = (pg.stability(network(law)) for law in (laws[0](), pg.Poisson()))
-    np.testing.assert_allclose(own.rates, known.rates, rtol=1e-12)
-    assert own.text == known.text
+def test_stability_is_that_of_the_built_in_model(custom):
+    found, known = (
+        pg.stability(network(observation)) for observation in (custom[0](), pg.Poisson())
+    )
+    np.testing.assert_allclose(found.rates, known.rates, rtol=1e-12)
+    assert found.text == known.text
 
 
 # --- models and posteriors -----------------------------------------------------------------------
 
 
-def posterior_of(law, bias, n_draws=40, n_bins=150):
+def posterior_of(observation, bias, n_draws=40, n_bins=150):
     """As many draws alike, without coupling, of two trials."""
     counts = np.random.default_rng(0).poisson(np.exp(bias), (n_bins, 3))
     tree = tree_of(
@@ -225,21 +227,21 @@ def posterior_of(law, bias, n_draws=40, n_bins=150):
         basis=BASIS.values,
         spikes=counts,
     )
-    constants = tree["constant_data"].to_dataset().assign_coords(observation=[law.name])
+    constants = tree["constant_data"].to_dataset().assign_coords(observation=[observation.name])
     constants["segment_start"] = ("segment", np.array([0, n_bins // 3]))
     posterior = tree["posterior"].to_dataset()
-    if law.parameter_name is not None:
+    if observation.parameter_name is not None:
         drawn = np.broadcast_to([0.5, 1.0, 2.0], (1, n_draws, 3))
-        posterior[law.parameter_name] = (("chain", "draw", "post"), drawn)
+        posterior[observation.parameter_name] = (("chain", "draw", "post"), drawn)
     return xr.DataTree.from_dict({"posterior": posterior, "constant_data": constants})
 
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("kind", ["free", "one_step", "rates"])
-def test_counts_of_a_posterior(laws, kind, which):
+def test_counts_of_a_posterior(custom, kind, which):
     """Sums over bins are Poisson numbers: means and variances over draws."""
     bias = np.array([-2.0, -1.5, -1.0])
-    tree = posterior_of(laws[which], bias)
+    tree = posterior_of(custom[which], bias)
     width = float(tree["constant_data"]["bin_width"])
 
     def total(counts, bin_width, starts):
@@ -260,10 +262,10 @@ def test_counts_of_a_posterior(laws, kind, which):
     assert (np.abs(found.var(axis=0) / mean - 1) < 4.5 * np.sqrt(2 / 40)).all()
 
 
-def test_one_step_hears_the_recorded_history(laws):
+def test_one_step_uses_the_recorded_history(custom):
     """One call for all bins: NumPy's Poisson numbers at the activations of the recording."""
-    parameters = network(laws[0]())
-    tree = posterior_of(laws[0], parameters.bias, 1, 90)
+    parameters = network(custom[0]())
+    tree = posterior_of(custom[0], parameters.bias, 1, 90)
     found = one_step_counts(observed_data(tree), parameters, np.random.default_rng(2))
     counts = tree["constant_data"]["counts"].values
     psi = []
@@ -277,9 +279,9 @@ def test_one_step_hears_the_recorded_history(laws):
     assert one_step_counts(observed_data(tree), far, np.random.default_rng(2)) is None
 
 
-def test_networks_of_a_model(laws):
+def test_networks_of_a_model(custom):
     counts = np.random.default_rng(0).poisson(0.3, (100, 3))
-    model = pg.build_glm(counts, BASIS, observation=laws[0](), bias=pm.Normal.dist(-1, 1e-9),
+    model = pg.build_glm(counts, BASIS, observation=custom[0](), bias=pm.Normal.dist(-1, 1e-9),
                          weights=pg.GaussianWeights(0.0, 1e-9, None, None))  # fmt: skip
     with model:  # draws do not register with a model in context
         rates = pg.prior_rates(model, draws=10, random_seed=1)
@@ -299,11 +301,11 @@ def test_networks_of_a_model(laws):
             lambda name, psi: pm.CustomDist(
                 name, psi, logp=lambda value, psi: value * psi - pt.exp(psi), dtype="int64"
             ),
-            r"variable of the 'own_poisson' law has no random draw; .*random=",
+            r"variable of 'custom_poisson' cannot be drawn; .*random=",
         ),
         (
             lambda name, psi: pm.Poisson(name, mu=pt.exp(psi) * pm.Gamma("gain", 1, 1)),
-            r"'own_poisson' draws \['gain'\] itself; give it numbers",
+            r"'custom_poisson' learns \['gain'\]; give known values",
         ),
         (
             lambda name, psi: pm.Poisson(name, mu=pt.exp(psi).sum(axis=1)),
@@ -311,9 +313,9 @@ def test_networks_of_a_model(laws):
         ),
     ],
 )
-def test_laws_that_cannot_be_drawn(laws, monkeypatch, distribution, message):
+def test_observation_models_that_cannot_be_drawn(custom, monkeypatch, distribution, message):
     monkeypatch.setattr(
-        laws[0], "distribution", lambda self, name, psi, **kwargs: distribution(name, psi)
+        custom[0], "distribution", lambda self, name, psi, **kwargs: distribution(name, psi)
     )
     with pytest.raises(ValueError, match="^observation: .*" + message):
-        pg.simulate(network(laws[0]()), 10, random_seed=1)
+        pg.simulate(network(custom[0]()), 10, random_seed=1)

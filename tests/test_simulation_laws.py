@@ -1,4 +1,4 @@
-"""Networks of every law running freely: draws against SciPy, run-away, seeds, parameters."""
+"""Free simulations of every observation model: draws against SciPy, run-away, seeds, parameters."""
 
 import numpy as np
 import pymc as pm
@@ -18,31 +18,35 @@ BASIS = pg.basis.raised_cosine(2, window=0.03, bin_width=0.005)
 N_LAGS = len(BASIS)
 
 
-def scipy_law(law, psi):
-    """The law of a bin, frozen."""
-    if isinstance(law, pg.Poisson):
+def distribution_of(observation, psi):
+    """The distribution of a bin, frozen."""
+    if isinstance(observation, pg.Poisson):
         return poisson(np.exp(psi))
-    if isinstance(law, pg.NegativeBinomial):
-        return nbinom(np.asarray(law.dispersion), expit(-np.asarray(psi)))
-    return binom(law.trials, expit(psi))
+    if isinstance(observation, pg.NegativeBinomial):
+        return nbinom(np.asarray(observation.dispersion), expit(-np.asarray(psi)))
+    return binom(observation.trials, expit(psi))
 
 
-LAWS = {
+OBSERVATIONS = {
     "bernoulli": pg.Bernoulli(),
     "binomial": pg.Binomial(4),
     "negative binomial": pg.NegativeBinomial(np.array([0.4, 2.0, 7.0])),
     "poisson": pg.Poisson(),
 }
-each_law = pytest.mark.parametrize("law", list(LAWS.values()), ids=list(LAWS))
+each_observation = pytest.mark.parametrize(
+    "observation", list(OBSERVATIONS.values()), ids=list(OBSERVATIONS)
+)
 
 
-def network(law, seed=1, n_covariates=0):
-    """Mostly inhibition, so that no law runs away."""
+def network(observation, seed=1, n_covariates=0):
+    """Mostly inhibition, so that no network runs away."""
     rng = np.random.default_rng(seed)
     weights = rng.uniform(-0.8, 0.15, (3, 3, 2))
     weights[0, 1] = 0.0
-    own = rng.normal(0, 0.4, (3, n_covariates)) if n_covariates else None
-    return pg.NetworkParameters(rng.normal(-1.0, 0.3, 3), weights, BASIS, law, own)
+    covariate_weights = rng.normal(0, 0.4, (3, n_covariates)) if n_covariates else None
+    return pg.NetworkParameters(
+        rng.normal(-1.0, 0.3, 3), weights, BASIS, observation, covariate_weights
+    )
 
 
 def slow_activation(parameters, past, covariates, t):
@@ -56,12 +60,12 @@ def slow_activation(parameters, past, covariates, t):
     return psi
 
 
-@each_law
+@each_observation
 @pytest.mark.parametrize("n_covariates", [0, 2])
-def test_simulation_is_the_definition(law, n_covariates):
+def test_simulation_is_the_definition(observation, n_covariates):
     """Every bin, the first after an initial history on, by inversion of SciPy's distribution."""
     rng = np.random.default_rng(5)
-    parameters = network(law, n_covariates=n_covariates)
+    parameters = network(observation, n_covariates=n_covariates)
     initial = rng.integers(0, 3, (N_LAGS, 3))
     covariates = rng.normal(size=(400, n_covariates)) if n_covariates else None
     found = pg.simulate(
@@ -71,7 +75,7 @@ def test_simulation_is_the_definition(law, n_covariates):
     past = np.vstack([initial, np.zeros((400, 3), dtype=int)])
     for t in range(400):
         psi = slow_activation(parameters, past, covariates, t)
-        past[N_LAGS + t] = scipy_law(law, psi).ppf(1 - uniforms[t])
+        past[N_LAGS + t] = distribution_of(observation, psi).ppf(1 - uniforms[t])
     np.testing.assert_array_equal(found, past[N_LAGS:])
     assert found.sum() > 100
 
@@ -92,22 +96,22 @@ SINGLE = {
 }
 
 
-@pytest.mark.parametrize(("law", "psi"), list(SINGLE.values()), ids=list(SINGLE))
-def test_inversion_gives_every_count_its_probability(law, psi):
+@pytest.mark.parametrize(("observation", "psi"), list(SINGLE.values()), ids=list(SINGLE))
+def test_inversion_gives_every_count_its_probability(observation, psi):
     """On a grid of uniforms the points of a count are its probability, up to one."""
-    family, shape, slope, _ = likelihood.neuron_likelihood(
-        law.likelihood(np.empty((1, 0), dtype=int)), 0
+    family, dispersion, slope, _ = likelihood.neuron_likelihood(
+        observation.likelihood(np.empty((1, 0), dtype=int)), 0
     )
     n_points = 100_000
     grid = (np.arange(n_points) + 0.5) / n_points
-    draws = np.array([draw_count(family, slope, shape, psi, u) for u in grid]).astype(int)
+    draws = np.array([draw_count(family, slope, dispersion, psi, u) for u in grid]).astype(int)
     counts = np.bincount(draws)
-    truth = scipy_law(law, psi)
+    truth = distribution_of(observation, psi)
     expected = n_points * truth.pmf(np.arange(counts.size))
     assert np.abs(counts - expected).max() < 1.0 + 1e-4
     assert truth.sf(draws.max()) < 2 / n_points  # all of the rest is there
     if truth.sf(0) < 1:
-        assert draw_count(family, slope, shape, psi, 0.0) >= draws.min()
+        assert draw_count(family, slope, dispersion, psi, 0.0) >= draws.min()
 
 
 @pytest.mark.parametrize("r", [0.01, 3.0, 999.0, 1001.0, 1e9])
@@ -117,26 +121,26 @@ def test_rising_factorials_do_not_cancel(r):
     np.testing.assert_allclose(count_draws._log_rising(r, float(m)), expected, rtol=1e-12)
 
 
-@each_law
-def test_uncoupled_networks_have_the_moments_of_the_law(law):
+@each_observation
+def test_uncoupled_networks_have_the_moments_of_the_observation_model(observation):
     psi, n_bins = np.array([-2.0, -0.5, 0.7]), 40_000
-    parameters = pg.NetworkParameters(psi, np.zeros((3, 3, 2)), BASIS, law)
+    parameters = pg.NetworkParameters(psi, np.zeros((3, 3, 2)), BASIS, observation)
     counts = pg.simulate(parameters, n_bins, random_seed=1, max_rate=np.inf).values
-    mean, variance, _, kurtosis = scipy_law(law, psi).stats("mvsk")
+    mean, variance, _, kurtosis = distribution_of(observation, psi).stats("mvsk")
     error = np.sqrt(variance / n_bins)
     assert (np.abs(counts.mean(axis=0) - mean) < 4.5 * error).all()
     error = variance * np.sqrt((kurtosis + 2) / n_bins)
     assert (np.abs(counts.var(axis=0) - variance) < 4.5 * error).all()
 
 
-@each_law
-def test_scores_of_coupled_networks_are_zero_on_average(law):
+@each_observation
+def test_scores_of_coupled_networks_are_zero_on_average(observation):
     """At the truth counts minus conditional means are a martingale, times anything earlier too."""
-    parameters = network(law, seed=3)
+    parameters = network(observation, seed=3)
     counts = pg.simulate(parameters, 20_000, random_seed=2)
     history = pg.history_design(counts, BASIS).values.reshape(20_000, -1)
     psi = parameters.bias + history @ parameters.weights.reshape(3, -1).T
-    truth = scipy_law(law, psi)
+    truth = distribution_of(observation, psi)
     away, variance = counts.values - truth.mean(), truth.var()
     design = np.column_stack([np.ones(len(history)), history])
     z = (design.T @ away) / np.sqrt((design**2).T @ variance)
@@ -146,9 +150,9 @@ def test_scores_of_coupled_networks_are_zero_on_average(law):
     assert (np.abs(spread) < 4.5 * np.sqrt((variance**2 * (kurtosis + 2)).sum(axis=0))).all()
 
 
-@each_law
-def test_the_length_of_blocks_and_of_pieces_changes_nothing(law, monkeypatch):
-    parameters = network(law, n_covariates=1)
+@each_observation
+def test_the_length_of_blocks_and_of_pieces_changes_nothing(observation, monkeypatch):
+    parameters = network(observation, n_covariates=1)
     covariates = np.random.default_rng(1).normal(size=(500, 1))
 
     def run(part=slice(None), seed=4, **kwargs):
@@ -169,7 +173,7 @@ def test_the_length_of_blocks_and_of_pieces_changes_nothing(law, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("law", "default"),
+    ("observation", "default"),
     [
         (pg.Bernoulli(), 100),
         (pg.Binomial(3), 300),
@@ -178,10 +182,10 @@ def test_the_length_of_blocks_and_of_pieces_changes_nothing(law, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("max_rate", [None, 40.0])
-def test_run_away_of_every_law(law, default, max_rate):
+def test_run_away_of_every_observation_model(observation, default, max_rate):
     weights = np.zeros((3, 3, 2))
     weights[1, 1] = 8.0
-    parameters = pg.NetworkParameters(np.full(3, -3.0), weights, BASIS, law)
+    parameters = pg.NetworkParameters(np.full(3, -3.0), weights, BASIS, observation)
     bound = rf"b fired (at more than {max_rate or default:g} Hz over 1 s|more than 1e\+06 spikes)"
     with (
         pytest.warns(UserWarning, match=r"^parameters: the .*may run away.*pg\.stability"),
@@ -190,13 +194,13 @@ def test_run_away_of_every_law(law, default, max_rate):
         pg.simulate(parameters, 5000, random_seed=1, max_rate=max_rate, neurons=["a", "b", "c"])
 
 
-@pytest.mark.parametrize("law", [pg.NegativeBinomial(2.0), pg.Poisson()])
-def test_more_spikes_than_any_bin_can_hold(law):
+@pytest.mark.parametrize("observation", [pg.NegativeBinomial(2.0), pg.Poisson()])
+def test_more_spikes_than_any_bin_can_hold(observation):
     """Without a guard too, and before any of them is drawn: a mean of e^20 in the fourth bin."""
     covariates = np.zeros((9, 1))
     covariates[3] = 20.0
     parameters = pg.NetworkParameters(
-        np.full(2, -9.0), np.zeros((2, 2, 2)), BASIS, law, np.array([[0.0], [1.5]])
+        np.full(2, -9.0), np.zeros((2, 2, 2)), BASIS, observation, np.array([[0.0], [1.5]])
     )
     with pytest.raises(RuntimeError, match=r"ran away 0\.015 s .*: 1 fired more than 1e\+06"):
         pg.simulate(parameters, 9, covariates=covariates, max_rate=np.inf, random_seed=1)
@@ -231,8 +235,8 @@ def test_covariates_as_a_data_array():
 # --- where parameters come from ------------------------------------------------------------------
 
 
-def draws_of(law):
-    """A posterior of 2 chains of 3 draws of a law, with what it has learned in it."""
+def draws_of(observation):
+    """A posterior of 2 chains of 3 draws, with the learned parameter of the observation model."""
     rng = np.random.default_rng(2)
     tree = tree_of(
         rng.integers(0, 2, (2, 3, 3, 3)),
@@ -242,28 +246,28 @@ def draws_of(law):
         spikes=rng.integers(0, 2, (60, 3)),
         labels=["a", "b", "c"],
     )
-    constants = tree["constant_data"].to_dataset().assign_coords(observation=[law.name])
+    constants = tree["constant_data"].to_dataset().assign_coords(observation=[observation.name])
     posterior = tree["posterior"].to_dataset()
-    if isinstance(law, pg.Binomial):
+    if isinstance(observation, pg.Binomial):
         constants["n_trials"] = 4
-    if isinstance(law, pg.NegativeBinomial) and isinstance(law.dispersion, str):
+    if isinstance(observation, pg.NegativeBinomial) and isinstance(observation.dispersion, str):
         values = rng.gamma(2, 2, (2, 3, 3))
         posterior["dispersion"] = (("chain", "draw", "post"), values)
-    elif isinstance(law, pg.NegativeBinomial):
-        constants["dispersion"] = ("post", np.asarray(law.dispersion))
+    elif isinstance(observation, pg.NegativeBinomial):
+        constants["dispersion"] = ("post", np.asarray(observation.dispersion))
     return xr.DataTree.from_dict({"posterior": posterior, "constant_data": constants})
 
 
-@pytest.mark.parametrize("law", [*LAWS.values(), pg.NegativeBinomial()])
-def test_a_draw_has_the_activation_of_predicted_rates(law):
-    tree = draws_of(law)
+@pytest.mark.parametrize("observation", [*OBSERVATIONS.values(), pg.NegativeBinomial()])
+def test_a_draw_has_the_activation_of_predicted_rates(observation):
+    tree = draws_of(observation)
     counts = tree["constant_data"]["counts"].values
     for chain, draw in ((0, 0), (1, 2)):
         found = pg.NetworkParameters.from_draw(tree, chain=chain, draw=draw)
-        assert type(found.observation) is type(law)
+        assert type(found.observation) is type(observation)
         past = np.vstack([np.zeros((N_LAGS, 3), dtype=int), counts])
         psi = [slow_activation(found, past, None, t) for t in range(60)]
-        rates = scipy_law(found.observation, np.array(psi)).mean() / 0.005
+        rates = distribution_of(found.observation, np.array(psi)).mean() / 0.005
         only = tree.copy()
         only["posterior"] = tree["posterior"].to_dataset().isel(chain=[chain], draw=[draw])
         np.testing.assert_allclose(pg.predicted_rates(only)["mean"], rates, rtol=1e-10)
@@ -292,12 +296,12 @@ def test_covariate_weights_of_a_draw():
     np.testing.assert_array_equal(found.covariate_weights, weights[1, 0])
 
 
-@pytest.mark.parametrize("law", [*LAWS.values(), pg.NegativeBinomial()])
-def test_a_point_has_the_activation_of_the_model(law):
+@pytest.mark.parametrize("observation", [*OBSERVATIONS.values(), pg.NegativeBinomial()])
+def test_a_point_has_the_activation_of_the_model(observation):
     rng = np.random.default_rng(4)
     counts = rng.integers(0, 2, (50, 3))
-    model = pg.build_glm(counts, BASIS, observation=law)
-    learned = law.parameter_name == "dispersion" and isinstance(law.dispersion, str)
+    model = pg.build_glm(counts, BASIS, observation=observation)
+    learned = observation.parameter_name == "dispersion" and isinstance(observation.dispersion, str)
     point = {"bias": rng.normal(-1, 0.3, 3), "weights": rng.normal(0, 0.3, (3, 3, 2))}
     if learned:
         point["dispersion"] = np.array([0.5, 1.0, 3.0])
@@ -321,9 +325,9 @@ def test_models_and_trees_that_hold_no_network():
         pg.NetworkParameters.from_point(pm.Model(), {})
     tree = draws_of(pg.Bernoulli())
     for kwargs, error, message in (
-        ({"chain": 2}, ValueError, r"chain: got 2, allowed are 0 to 1"),
-        ({"draw": -1}, ValueError, r"draw: got -1, allowed are 0 to 2"),
-        ({"draw": 0.5}, TypeError, r"draw: got 0.5"),
+        ({"chain": 2}, ValueError, r"chain: got 2, allowed are whole numbers from 0 to 1"),
+        ({"draw": -1}, ValueError, r"draw: got -1, allowed are whole numbers from 0 to 2"),
+        ({"draw": 0.5}, ValueError, r"draw: got 0.5, allowed are whole numbers from 0 to 2"),
         ({"random_seed": "x"}, ValueError, r"random_seed: got 'x'"),
     ):
         with pytest.raises(error, match=message):
@@ -353,7 +357,7 @@ def test_models_and_trees_that_hold_no_network():
             {"observation": pg.NegativeBinomial([1.0, -2.0, 1.0])},
             {},
             ValueError,
-            "neuron 1 is -2.0; give numbers above 0",
+            "neuron 1 is -2.0; give finite numbers above 0",
         ),
         ({}, {"covariates": np.ones((10, 1))}, ValueError, "covariates: .*no covariate_weights"),
         ({"covariate_weights": np.ones((3, 2))}, {}, ValueError, "covariates: none .* for 2"),
@@ -476,7 +480,7 @@ def test_several_sessions_are_no_network():
     model = pg.build_glm({"mon": counts, "tue": counts}, BASIS)
     for tell in (lambda: pg.simulate(model, 10), lambda: pg.prior_rates(model, draws=2)):
         with pytest.raises(
-            ValueError, match=r"model: it is of the sessions \['mon', 'tue'\]; build"
+            ValueError, match=r"model: it holds the sessions \['mon', 'tue'\]; build"
         ):
             tell()
     with pytest.raises(TypeError, match="parameters: got ndarray, allowed are"):

@@ -9,22 +9,24 @@ from pymc_glm.kernels.recursion import growth_factor
 
 LAG = pg.basis.identity(0.005, 0.005)  # one
 LAGS = pg.basis.identity(0.015, 0.005)  # three
-LAWS = {
+OBSERVATIONS = {
     "bernoulli": (pg.Bernoulli(), lambda m: logit(m), lambda m: m * (1 - m)),
     "binomial": (pg.Binomial(3), lambda m: logit(m / 3), lambda m: m * (1 - m / 3)),
     "negative binomial": (pg.NegativeBinomial(2.0), lambda m: np.log(m / 2), lambda m: m),
     "poisson": (pg.Poisson(), np.log, lambda m: m),
 }
-each_law = pytest.mark.parametrize(("law", "inverse", "gain"), list(LAWS.values()), ids=list(LAWS))
+each_observation = pytest.mark.parametrize(
+    ("observation", "inverse", "gain"), list(OBSERVATIONS.values()), ids=list(OBSERVATIONS)
+)
 
 
-@each_law
+@each_observation
 @pytest.mark.parametrize("weight", [-3.0, 0.0, 0.8])
-def test_one_neuron_by_hand(law, inverse, gain, weight):
+def test_one_neuron_by_hand(observation, inverse, gain, weight):
     """The bias is chosen so that a mean of 0.3 keeps itself up; one lag: growth is the gain."""
     mean = 0.3
     bias = np.array([inverse(mean) - weight * mean])
-    alone = pg.NetworkParameters(bias, np.full((1, 1, 1), weight), LAG, law)
+    alone = pg.NetworkParameters(bias, np.full((1, 1, 1), weight), LAG, observation)
     found = pg.stability(alone)
     assert isinstance(found, pg.NetworkStability)
     np.testing.assert_allclose(found.rates, mean / 0.005, rtol=1e-6)
@@ -88,12 +90,16 @@ def test_no_loops_no_growth():
     assert growth_factor(chain) == 0.0
 
 
-@pytest.mark.parametrize("law", [law for law, *_ in LAWS.values()], ids=list(LAWS))
+@pytest.mark.parametrize(
+    "observation",
+    [observation for observation, *_ in OBSERVATIONS.values()],
+    ids=list(OBSERVATIONS),
+)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_expected_rates_keep_themselves_up(law, seed):
+def test_expected_rates_are_self_consistent(observation, seed):
     rng = np.random.default_rng(seed)
     weights = rng.normal(-0.5, 1.0, (8, 8, 3)) * (rng.random((8, 8, 1)) < 0.3)
-    parameters = pg.NetworkParameters(rng.normal(-3, 0.5, 8), weights, LAGS, law)
+    parameters = pg.NetworkParameters(rng.normal(-3, 0.5, 8), weights, LAGS, observation)
     found = pg.stability(parameters)
     mean = found.rates * 0.005
     psi = parameters.bias + weights.sum(axis=2) @ mean
@@ -103,7 +109,7 @@ def test_expected_rates_keep_themselves_up(law, seed):
         "bernoulli": expit(psi),
         "binomial": 3 * expit(psi),
     }
-    np.testing.assert_allclose(mean, one[law.name], rtol=1e-7)
+    np.testing.assert_allclose(mean, one[observation.name], rtol=1e-7)
 
 
 def test_expected_rates_are_those_of_a_simulation():
@@ -119,9 +125,9 @@ def test_expected_rates_are_those_of_a_simulation():
 
 
 def test_unstable_networks():
-    def excited(weight, law):
+    def excited(weight, observation):
         return pg.stability(
-            pg.NetworkParameters(np.array([-1.0]), np.full((1, 1, 1), weight), LAG, law)
+            pg.NetworkParameters(np.array([-1.0]), np.full((1, 1, 1), weight), LAG, observation)
         )
 
     # log m = -1 + w m has solutions up to w = 1: at w = 1 they meet at m = 1
@@ -129,7 +135,7 @@ def test_unstable_networks():
     found = excited(1.01, pg.Poisson())
     assert not found.stable
     assert np.isinf([*found.rates, found.spectral_radius, found.branching_ratio]).all()
-    assert found.text == "Unstable: no rates were found that keep themselves up."
+    assert found.text == "Unstable: no self-consistent rates were found."
     saturated = excited(30.0, pg.Binomial(3))
     assert saturated.stable
     np.testing.assert_allclose(saturated.rates, 600, rtol=1e-6)

@@ -1,21 +1,18 @@
 from itertools import pairwise
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-
-from helpers.structured_tree import block_tree, position_tree, with_variables, without
-from helpers.synthetic_tree import example
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.patches import Ellipse
 
 import pymc_glm as pg
+from helpers.structured_tree import block_tree, position_tree, with_variables, without
+from helpers.synthetic_tree import example
 from pymc_glm.plots import plot_blocks, plot_positions
 from pymc_glm.plots.blocks import block_colour
+
+pytestmark = pytest.mark.usefixtures("settings_stay")
 
 TYPES = np.array([1, 0, 0, 2, 0, 1, 0, 2, 1, 0])
 PROBABILITY = np.array([[0.5, 0.1, 0.05], [0.3, 0.05, 0.6], [0.02, 0.3, 0.2]])
@@ -36,14 +33,6 @@ def positions(place):
     return position_tree(place, noise=0.15, position=100 * place + 600)
 
 
-@pytest.fixture(autouse=True)
-def close_figures_and_keep_settings():
-    settings = dict(mpl.rcParams)
-    yield
-    plt.close("all")
-    assert dict(mpl.rcParams) == settings
-
-
 def drawn(ax):
     figure = np.ravel(ax)[0].figure
     figure.canvas.draw()
@@ -60,10 +49,10 @@ def boxes_of(ax, which):
     columns = sorted({round(p.get_x(), 6) for p in boxes}, reverse=True)
     if which >= len(columns):
         return []
-    own = [p for p in boxes if round(p.get_x(), 6) == columns[which]]
+    strip = [p for p in boxes if round(p.get_x(), 6) == columns[which]]
     return [
         (p.get_y(), p.get_y() + p.get_height(), to_hex(p.get_facecolor()))
-        for p in sorted(own, key=lambda p: p.get_y())
+        for p in sorted(strip, key=lambda p: p.get_y())
     ]
 
 
@@ -100,9 +89,9 @@ def test_blocks_are_sorted_and_bordered(blocks):
     assert (network.get_xlabel(), network.get_ylabel()) == ("pre neuron", "post neuron")
 
 
-def test_true_types_stand_beside_blocks_in_matching_colours(blocks):
+def test_true_types_next_to_blocks_in_matching_colours(blocks):
     names = np.array(["PYR", "PV", "SST"])[TYPES]
-    names[2] = "SST"  # a PYR that is none
+    names[2] = "SST"  # a neuron in the block of the PYR
     axes = plot_blocks(blocks, truth=names)
     drawn(axes)
     # by block, then by type: n2 is last of the first block
@@ -120,16 +109,16 @@ def test_true_types_stand_beside_blocks_in_matching_colours(blocks):
     assert f"adjusted Rand index {index:.2f}" in axes[0].get_title()
 
 
-def test_types_beyond_the_blocks_have_colours_of_their_own(blocks):
+def test_types_without_a_block_have_other_colours(blocks):
     axes = plot_blocks(blocks, truth=np.arange(10))
     colours = [colour for _, _, colour in boxes_of(axes[0], 1)]
     assert len(colours) == 10
-    assert len(set(colours)) == 8  # as many as there are
+    assert len(set(colours)) == 8  # all colours that exist
     matched = [block_colour(k).lower() for k in range(3)]
     assert all(colours.count(colour) <= 2 for colour in matched)
 
 
-def test_dense_models_show_weights_and_labels_alone_no_network(blocks):
+def test_dense_models_show_weights_and_bare_labels_no_network(blocks):
     axes = plot_blocks(without(blocks, "adjacency"))
     figure = drawn(axes)
     assert any("log-odds" in ax.get_ylabel() for ax in figure.axes)
@@ -165,11 +154,11 @@ def test_labels_of_many_neurons_and_of_strips_do_not_overlap():
             assert not any(strips[one].overlaps(other) for other in strips[one + 1 :])
 
 
-def test_blocks_of_the_weights_own(blocks):
-    own = np.tile([0, 1] * 5, (4, 100, 1))
+def test_separate_blocks_of_the_weights(blocks):
+    labels = np.tile([0, 1] * 5, (4, 100, 1))
     tree = with_variables(
         without(blocks, "block_labels", "edge_probability", "weight_mean"),
-        weight_block_labels=(("post",), own),
+        weight_block_labels=(("post",), labels),
     )
     axes = plot_blocks(tree)
     assert tick_labels(axes[0].yaxis)[:5] == ["n0", "n2", "n4", "n6", "n8"]
@@ -214,8 +203,8 @@ def test_positions_with_their_regions(positions):
             # P(chi^2_2 < r^2) = 1 - exp(-r^2 / 2)
             radius = np.sqrt(-2 * np.log(1 - probability))
             widest = 2 * radius * np.sqrt(variance[1])
-            own = [e for e in ellipses if np.allclose(e.center, found.mean[n])]
-            assert any(e.width == pytest.approx(widest) for e in own)
+            of_neuron = [e for e in ellipses if np.allclose(e.center, found.mean[n])]
+            assert any(e.width == pytest.approx(widest) for e in of_neuron)
     assert (ax.get_xlabel(), ax.get_ylabel()) == (
         "latent dimension 1 (prior SD)",
         "latent dimension 2 (prior SD)",
@@ -226,7 +215,7 @@ def test_positions_with_their_regions(positions):
     assert ax.get_aspect() == 1
 
 
-def test_ellipses_hold_the_draws_that_they_say(place):
+def test_ellipses_contain_the_right_fraction_of_draws(place):
     # The draws of a neuron are stretched along a slanted line: angle and widths must fit.
     rng = np.random.default_rng(2)
     tree = position_tree(place, n_draws=1000, turn=False)
@@ -236,8 +225,8 @@ def test_ellipses_hold_the_draws_that_they_say(place):
     tree = with_variables(tree, latent_positions=(("post", "latent_dim"), draws))
     ax = plot_positions(tree)
     found = pg.align_positions(tree)
-    own = [p for p in ax.patches if isinstance(p, Ellipse)][8:10]
-    for ellipse, probability in zip(own, (0.9, 0.5), strict=True):
+    ellipses = [p for p in ax.patches if isinstance(p, Ellipse)][8:10]
+    for ellipse, probability in zip(ellipses, (0.9, 0.5), strict=True):
         to_circle = ellipse.get_patch_transform().inverted()
         inside = np.linalg.norm(
             to_circle.transform(found.positions.sel(post="n4").values.reshape(-1, 2)), axis=1
@@ -337,7 +326,7 @@ def test_positions_on_given_axes(positions):
     assert texts[0] == "posterior mean"
 
 
-def test_positions_of_the_weights_own(positions):
+def test_separate_positions_of_the_weights(positions):
     raw = positions["posterior"]["latent_positions"].values
     tree = with_variables(
         without(positions, "latent_positions"),

@@ -34,8 +34,8 @@ class Regression:
         self.offset = np.einsum("mi,mij,mj->m", self.mean, self.precision, self.mean)
 
     def active(self, adjacency):
-        own = np.flatnonzero(np.repeat(adjacency, self.group_size))
-        return np.append(0, 1 + own)
+        weights = np.flatnonzero(np.repeat(adjacency, self.group_size))
+        return np.append(0, 1 + weights)
 
     def log_evidence(self, adjacency):
         """1/2 log|P_A| - 1/2 log|J_AA| + 1/2 h_A' inv(J_AA) h_A - 1/2 m_A' P_A m_A."""

@@ -1,4 +1,4 @@
-"""Time rescaling of counts in bins: exact under the model, of every law, over segments."""
+"""Time rescaling of counts in bins: exact for every observation model, across segments."""
 
 import logging
 
@@ -14,7 +14,7 @@ from pymc_glm.criticism.one_step import activations, observed_data, post_draws
 from pymc_glm.kernels.likelihood import LOGISTIC, POISSON
 from pymc_glm.kernels.rescaling import rescaled_intervals
 
-LAWS = {
+OBSERVATIONS = {
     "bernoulli": pg.Bernoulli(),
     "binomial": pg.Binomial(4),
     "poisson": pg.Poisson(),
@@ -24,9 +24,9 @@ LAWS = {
 
 def psi_of(tree, post=0):
     """psi (time,) of the first draw."""
-    recording = observed_data(tree)
-    drawn = post_draws(tree, recording.observation, post, np.array([0]), np.array([0]))
-    return activations(recording, drawn)[0]
+    data = observed_data(tree)
+    drawn = post_draws(tree, data.observation, post, np.array([0]), np.array([0]))
+    return activations(data, drawn)[0]
 
 
 def test_bernoulli_counts_are_corrected_as_published():
@@ -54,14 +54,14 @@ def test_poisson_counts_lie_on_the_integrated_rate():
     counts = rng.poisson(rate)
     u = rng.random(counts.sum())
     places = np.split(u, np.cumsum(counts)[:-1])
-    times = np.concatenate([t + np.sort(own) for t, own in enumerate(places)])
+    times = np.concatenate([t + np.sort(in_bin) for t, in_bin in enumerate(places)])
     integral = np.interp(times, np.arange(201), np.append(0, rate.cumsum()))
     found = rescaled_intervals(POISSON, 0.0, 1.0, np.log(rate), counts, u)
     np.testing.assert_allclose(found, np.diff(integral, prepend=0.0), rtol=1e-9)
 
 
 @pytest.mark.parametrize(
-    ("draw", "family", "slope", "shape"),
+    ("draw", "family", "slope", "dispersion"),
     [
         (lambda rng, psi: rng.binomial(5, expit(psi)), LOGISTIC, 0.0, 5.0),
         (lambda rng, psi: rng.negative_binomial(0.6, expit(-psi)), LOGISTIC, 1.0, 0.6),
@@ -69,41 +69,42 @@ def test_poisson_counts_lie_on_the_integrated_rate():
     ],
     ids=["binomial", "negative_binomial", "poisson"],
 )
-def test_intervals_of_numpys_counts_are_exponential(draw, family, slope, shape):
+def test_intervals_of_numpys_counts_are_exponential(draw, family, slope, dispersion):
     """With several spikes in many bins. Fails by chance once in 1000 for each of the checks."""
     rng = np.random.default_rng(3)
     psi = rng.normal(-0.5, 1.0, 20_000)
     counts = draw(rng, psi)
     assert (counts > 1).mean() > 0.1
-    intervals = rescaled_intervals(family, slope, shape, psi, counts, rng.random(counts.sum()))
+    u = rng.random(counts.sum())
+    intervals = rescaled_intervals(family, slope, dispersion, psi, counts, u)
     assert kstest(intervals, expon.cdf).pvalue > 1e-3
     ranks = np.argsort(np.argsort(intervals))
     for lag in (1, 2):
         assert abs(np.corrcoef(ranks[:-lag], ranks[lag:])[0, 1]) < 3.3 / np.sqrt(len(ranks))
     spread = rescaled_intervals(
-        POISSON, 0.0, 1.0, np.log(shape) + psi, counts, rng.random(counts.sum())
+        POISSON, 0.0, 1.0, np.log(dispersion) + psi, counts, rng.random(counts.sum())
     )
-    if family != POISSON:  # which tells these laws from Poisson counts with the wrong mean
+    if family != POISSON:  # which are not just Poisson counts with another mean
         assert kstest(spread, expon.cdf).pvalue < 1e-3
 
 
 def uncorrected(psi, counts):
-    """Sums of probabilities up to and with the bin of the spike, as if bins were instants."""
+    """P-value with probabilities summed through the bin of each spike, without a correction."""
     passed = expit(psi).cumsum()[counts > 0]
     return kstest(np.diff(passed), expon.cdf).pvalue
 
 
-@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
-def test_p_values_are_uniform_under_the_truth(law):
+@pytest.mark.parametrize("observation", OBSERVATIONS.values(), ids=OBSERVATIONS)
+def test_p_values_are_uniform_under_the_truth(observation):
     """60 recordings of 3 neurons, 10 to 60 spikes in 100 bins, where the uncorrected test fails."""
-    network = refractory(law)
+    network = refractory(observation)
     p_values, naive = [], []
     for seed in range(60):
         counts = pg.simulate(network, 1500, random_seed=seed).values
         tree = known_tree(network, counts)
         result = pg.time_rescaling(tree, random_seed=seed)
         p_values.append(result["p_value"].values)
-        if law.name == "bernoulli":
+        if observation.name == "bernoulli":
             naive.append(uncorrected(psi_of(tree), counts[:, 0]))
     assert kstest(np.ravel(p_values), "uniform").pvalue > 1e-3
     if naive:
@@ -123,7 +124,7 @@ def test_a_model_without_refractoriness_fails():
     assert (wrong["inside"] == 0).all()
 
 
-def test_dependent_intervals_are_seen_where_the_ks_test_is_blind():
+def test_autocorrelation_shows_dependence_that_the_ks_test_misses():
     """Intervals, each exponential, in runs of equal ones: an independent construction."""
     rng = np.random.default_rng(4)
     intervals = np.repeat(rng.exponential(size=1000), 2)
@@ -138,7 +139,7 @@ def test_dependent_intervals_are_seen_where_the_ks_test_is_blind():
 
 
 def test_short_trials_do_not_favour_short_intervals():
-    """A right model in 600 trials of 0.1 s; leaving border intervals out would fail it."""
+    """The correct model passes in 600 trials of 0.1 s, where leaving out border intervals fails."""
     network = refractory(bias=(-2.0, -2.0, -2.0), self_weight=-1.0)
     trials = [pg.simulate(network, 20, random_seed=seed).values for seed in range(600)]
     starts = 20 * np.arange(600)
@@ -150,14 +151,14 @@ def test_short_trials_do_not_favour_short_intervals():
     psi = psi_of(tree)
     inside = []
     for first in starts:
-        own, spikes = slice(first, first + 20), counts[first : first + 20, 0]
-        found = rescaled_intervals(LOGISTIC, 0.0, 1.0, psi[own], spikes, np.full(spikes.sum(), 0.5))
+        trial, spikes = psi[first : first + 20], counts[first : first + 20, 0]
+        found = rescaled_intervals(LOGISTIC, 0.0, 1.0, trial, spikes, np.full(spikes.sum(), 0.5))
         inside.append(found[1:])
     assert kstest(np.concatenate(inside), expon.cdf).pvalue < 1e-6
 
 
 def test_excluded_bins_are_not_in_rescaled_time():
-    """An artefact that no model could know, and the history that it leaves behind."""
+    """An artefact that no model can predict, and the history that it leaves behind."""
     network = refractory()
     counts = pg.simulate(network, 6000, random_seed=5).values
     n_lags = len(network.basis)
@@ -204,7 +205,7 @@ def test_seeds_and_chosen_neurons(caplog):
     tree = known_tree(network, counts, n_draws=5)
     with caplog.at_level(logging.WARNING, "pymc_glm"):
         one, two, other = (pg.time_rescaling(tree, random_seed=s) for s in (1, 1, 2))
-    assert "too few spikes for time rescaling: n2 (0)" in caplog.text
+    assert "neurons with too few spikes for time rescaling: n2 (0)" in caplog.text
     assert one.equals(two)
     assert not one.equals(other)
     assert np.isnan(one["ks_mean"][2])
@@ -212,7 +213,7 @@ def test_seeds_and_chosen_neurons(caplog):
     assert list(pg.time_rescaling(tree, neurons=["n1", "n0"])["neuron"].values) == ["n1", "n0"]
 
 
-def test_bad_input():
+def test_what_cannot_be_tested_is_refused():
     network = refractory(bias=(-12.0, -12.0, -12.0))
     silent = known_tree(network, np.zeros((100, 3), dtype=int))
     with pytest.raises(ValueError, match=r"no neuron has the 10 spikes.*n0 \(0\)"):
@@ -226,5 +227,5 @@ def test_bad_input():
     with pytest.raises(ValueError, match="draws: got 0"):
         pg.time_rescaling(silent, draws=0)
     traces = known_tree(network._replace(observation=pg.Gaussian(1.0)), np.zeros((100, 3)))
-    with pytest.raises(ValueError, match="tree: it is of traces"):
+    with pytest.raises(ValueError, match="tree: it holds traces"):
         pg.time_rescaling(traces)

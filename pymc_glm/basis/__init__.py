@@ -1,13 +1,7 @@
-"""Bases: over lags, for coupling and history filters; over values, for tuning to a covariate."""
+"""Bases over lags for coupling and history filters, and over values for tuning to a covariate."""
 
-from pymc_glm.basis.lags import (
-    as_basis,
-    bspline,
-    exponential,
-    identity,
-    orthogonalize,
-    raised_cosine,
-)
+from pymc_glm.basis.arrays import as_basis
+from pymc_glm.basis.lags import bspline, exponential, identity, orthogonalize, raised_cosine
 from pymc_glm.basis.values import bumps, splines
 
 __all__ = [

@@ -1,23 +1,22 @@
 """Bases for coupling and history filters.
 
-A basis is an array with dims (lag, basis). Row 0 is the lag of one bin: filters are strictly
-causal. The functions of this module have peak 1 (the largest absolute value of every column), so
-that a weight is the change of log odds, or of log rate, at the peak of the filter.
+A basis is an array with dims (lag, basis). Row 0 is the lag of one bin, so filters are strictly
+causal. The basis functions of this module have peak 1 (the largest absolute value of every column),
+so a weight is the change in log odds, or in log rate, at the peak of the filter.
 """
 
 from collections.abc import Sequence
-from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 from scipy import linalg
 from scipy.interpolate import BSpline
 
-__all__ = ["as_basis", "bspline", "exponential", "identity", "orthogonalize", "raised_cosine"]
+from pymc_glm.arguments import as_number, as_whole_number
+from pymc_glm.basis.arrays import as_basis, peak_one
 
-# Columns closer than this to a combination of the others count as dependent.
-_RANK_TOLERANCE = 1e-10
+__all__ = ["bspline", "exponential", "identity", "orthogonalize", "raised_cosine"]
 
 
 def raised_cosine(
@@ -32,9 +31,9 @@ def raised_cosine(
     With s(lag) = log(lag + c) for ``spacing="log"`` and s(lag) = lag for ``spacing="linear"``,
     function j is (1 + cos(clip(pi (s - s_j) / (2 d), -pi, pi))) / 2. The centres s_j are d apart;
     the first is at the lag of one bin and the last function vanishes at the end of the window.
-    The offset c is the smallest (of 0 and more) with which the first two centres are at least one
-    bin apart, so that every function has a bin of its own; where not even a large c does this,
-    which takes about as many functions as bins, spacing is linear.
+    The offset c is the smallest number from 0 upwards that puts the first two centres at least one
+    bin apart, so that every function peaks in a different bin. If even a large c does not, which
+    happens with nearly as many functions as bins, spacing is linear.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ def raised_cosine(
     array([1., 1., 1.])
     """
     if spacing not in ("log", "linear"):
-        raise ValueError(f'spacing must be "log" or "linear", got {spacing!r}')
+        raise ValueError(f'spacing: got {spacing!r}, allowed are "log" and "linear".')
     n_lags = _n_lags(window, bin_width)
     _check_n_basis(n_basis, n_lags)
     lags = np.arange(1.0, n_lags + 1)
@@ -84,11 +83,11 @@ def raised_cosine(
     centres = first + distance * np.arange(n_basis)
     phase = np.pi * (stretched[:, None] - centres) / (2 * distance)
     values = (1 + np.cos(np.clip(phase, -np.pi, np.pi))) / 2
-    return _as_array(values, bin_width, window, f"raised_cosine ({spacing})")
+    return peak_one(values, bin_width, window, f"raised_cosine ({spacing})")
 
 
 def _log_offset(n_basis: int, n_lags: int) -> float | None:
-    """Smallest offset with which the first two centres are one bin apart; None for linear time."""
+    """Return the smallest offset that puts the first centres a bin apart; None for linear time."""
     if n_basis == 1:
         return 0.0
 
@@ -148,18 +147,18 @@ def bspline(n_basis: int, window: float, bin_width: float, *, degree: int = 3) -
            [0., 1.]])
     """
     n_lags = _n_lags(window, bin_width)
-    _check_count(degree, "degree", least=0)
+    as_whole_number(degree, "degree", at_least=0)
     _check_n_basis(n_basis, n_lags)
     if n_basis <= degree:
         raise ValueError(
-            f"n_basis = {n_basis} is too few for splines of degree {degree}; give at least "
-            f"{degree + 1} or a lower degree"
+            f"n_basis: got {n_basis}, too few for splines of degree {degree}; give at least "
+            f"{degree + 1}, or a lower degree."
         )
     inner = np.linspace(0.5, n_lags + 0.5, n_basis - degree + 1)
     knots = np.concatenate([[inner[0]] * degree, inner, [inner[-1]] * degree])
     lags = np.arange(1.0, n_lags + 1)
     values = BSpline.design_matrix(lags, knots, degree).toarray()
-    return _as_array(values, bin_width, window, f"bspline (degree {degree})")
+    return peak_one(values, bin_width, window, f"bspline (degree {degree})")
 
 
 def exponential(time_constants: Sequence[float], window: float, bin_width: float) -> xr.DataArray:
@@ -182,7 +181,7 @@ def exponential(time_constants: Sequence[float], window: float, bin_width: float
     Raises
     ------
     TypeError, ValueError
-        If an argument is not a valid number, or the functions cannot be told apart on the bins.
+        If an argument is not a valid number, or the functions are linearly dependent on the bins.
 
     Examples
     --------
@@ -192,19 +191,24 @@ def exponential(time_constants: Sequence[float], window: float, bin_width: float
     """
     n_lags = _n_lags(window, bin_width)
     if isinstance(time_constants, str) or not np.iterable(time_constants):
-        raise TypeError(f"time_constants must be a sequence of numbers, got {time_constants!r}")
-    taus = [_positive(tau, f"time_constants[{i}]") for i, tau in enumerate(time_constants)]
+        raise TypeError(
+            f"time_constants: got {time_constants!r}; give a sequence of numbers in seconds."
+        )
+    taus = [
+        as_number(tau, f"time_constants[{i}]", above=0, unit="s")
+        for i, tau in enumerate(time_constants)
+    ]
     if not taus:
-        raise ValueError("time_constants is empty; give at least one time constant in seconds")
+        raise ValueError("time_constants: it is empty; give at least one number in seconds.")
     if len(set(taus)) < len(taus):
-        raise ValueError(f"time_constants must be distinct, got {taus}")
+        raise ValueError(f"time_constants: got {taus}; give distinct ones.")
     _check_n_basis(len(taus), n_lags)
     values = np.exp(-np.arange(n_lags)[:, None] * (bin_width / np.array(taus)))
-    return _as_array(values, bin_width, window, "exponential")
+    return peak_one(values, bin_width, window, "exponential")
 
 
 def identity(window: float, bin_width: float) -> xr.DataArray:
-    """Make one function per lag: filters of any shape, one weight a bin.
+    """Make one function per lag: filters of any shape, with one weight per bin.
 
     Parameters
     ----------
@@ -230,7 +234,7 @@ def identity(window: float, bin_width: float) -> xr.DataArray:
     array([[1., 0.],
            [0., 1.]])
     """
-    return _as_array(np.eye(_n_lags(window, bin_width)), bin_width, window, "identity")
+    return peak_one(np.eye(_n_lags(window, bin_width)), bin_width, window, "identity")
 
 
 def orthogonalize(basis: xr.DataArray) -> xr.DataArray:
@@ -239,18 +243,18 @@ def orthogonalize(basis: xr.DataArray) -> xr.DataArray:
     Parameters
     ----------
     basis : xarray.DataArray
-        Dims (lag, basis), as the functions of this module and `as_basis` return it.
+        Dims (lag, basis), as returned by the functions of this module and `as_basis`.
 
     Returns
     -------
     xarray.DataArray
-        The same dims and coordinates. Columns are orthogonal (not orthonormal): each is scaled so
-        that its largest absolute value is 1, and positive there.
+        The same dims and coordinates. Columns are orthogonal but not orthonormal: each is scaled
+        so that the value of largest magnitude is 1.
 
     Raises
     ------
     TypeError, ValueError
-        If `basis` is not a DataArray with its lags in seconds, or its columns are dependent.
+        If `basis` is not a DataArray with a bin width, or its columns are linearly dependent.
 
     Examples
     --------
@@ -262,8 +266,8 @@ def orthogonalize(basis: xr.DataArray) -> xr.DataArray:
     """
     if not isinstance(basis, xr.DataArray) or "bin_width" not in basis.attrs:
         raise TypeError(
-            "basis must be a DataArray made by pymc_glm.basis; for an array of your own "
-            "give as_basis(array, bin_width)"
+            f"basis: got {type(basis).__name__}, allowed are DataArrays made by pymc_glm.basis; "
+            "give any other array as as_basis(array, bin_width)."
         )
     basis = as_basis(basis, basis.attrs["bin_width"])
     values = linalg.qr(basis.values, mode="economic")[0]
@@ -272,146 +276,20 @@ def orthogonalize(basis: xr.DataArray) -> xr.DataArray:
     return basis.copy(data=values).assign_attrs(kind=kind)
 
 
-def as_basis(basis: Any, bin_width: float) -> xr.DataArray:
-    """Check a basis of any origin: a matrix of your own, one of NeMoS, or one of this module.
-
-    Parameters
-    ----------
-    basis : array or xarray.DataArray, shape (lag, basis)
-        Row 0 is the lag of one bin. Values are taken as they are, without scaling.
-    bin_width : float
-        Width of a bin in seconds. Lags that a DataArray brings along must agree with it.
-
-    Returns
-    -------
-    xarray.DataArray
-        Dims (lag, basis), lag in seconds.
-
-    Raises
-    ------
-    TypeError
-        If the values are not real numbers.
-    ValueError
-        If the array is not two-dimensional, is empty, has more columns than rows, values that are
-        not finite, columns of zeros or linearly dependent ones, or lags that contradict
-        `bin_width`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import pymc_glm as pg
-    >>> pg.basis.as_basis(np.array([[1.0], [0.5]]), 0.005)["lag"].values
-    array([0.005, 0.01 ])
-    """
-    bin_width = _positive(bin_width, "bin_width")
-    lag_coord = basis_coord = None
-    attrs: dict[str, Any] = {"kind": "custom"}
-    if isinstance(basis, xr.DataArray):
-        if set(basis.dims) != {"lag", "basis"}:
-            raise ValueError(f'basis must have dims ("lag", "basis"), got {basis.dims}')
-        basis = basis.transpose("lag", "basis")
-        lag_coord, basis_coord = (
-            basis[dim] if dim in basis.coords else None for dim in ("lag", "basis")
-        )
-        attrs |= basis.attrs
-    values = np.asarray(basis)
-    if values.dtype.kind not in "iufb":
-        raise TypeError(f"basis must hold real numbers, got {values.dtype}")
-    values = values.astype(np.float64)
-    _check_matrix(values)
-    lags = bin_width * np.arange(1, len(values) + 1)
-    if lag_coord is not None:
-        wrong = np.flatnonzero(~np.isclose(lag_coord.values, lags, rtol=1e-6, atol=0))
-        if wrong.size:
-            raise ValueError(
-                f"the lags of basis contradict bin_width = {bin_width:g} s: row {wrong[0]} should "
-                f"have lag {lags[wrong[0]]:g} s but has {lag_coord.values[wrong[0]]:g} s; make the "
-                "basis with the bin_width of the counts"
-            )
-    attrs["bin_width"] = bin_width
-    attrs.setdefault("window", float(lags[-1]))
-    columns = np.arange(values.shape[1]) if basis_coord is None else basis_coord.values
-    return _label(values, lags, columns, attrs)
-
-
-def _check_matrix(values: np.ndarray) -> None:
-    if values.ndim != 2:
-        raise ValueError(
-            f"basis must have 2 dimensions (lag, basis), got shape {values.shape}; a single "
-            "function is a column, array[:, None]"
-        )
-    n_lags, n_basis = values.shape
-    if not values.size:
-        raise ValueError(f"basis is empty, shape {values.shape}; it needs a lag and a function")
-    bad = np.argwhere(~np.isfinite(values))
-    if bad.size:
-        lag, column = bad[0]
-        raise ValueError(
-            f"basis must be finite, but row {lag} of column {column} is {values[lag, column]}"
-        )
-    if n_basis > n_lags:
-        raise ValueError(
-            f"basis has more columns than rows, {n_basis} functions on {n_lags} lags; rows are "
-            "lags, so it may need a transpose"
-        )
-    peaks = np.abs(values).max(axis=0)
-    if (zero := np.flatnonzero(peaks == 0)).size:
-        raise ValueError(f"columns {zero.tolist()} of basis are all zero; remove them")
-    scaled = values / peaks
-    scaled /= np.linalg.norm(scaled, axis=0)
-    _, triangle, order = linalg.qr(scaled, mode="economic", pivoting=True)
-    rank = int((np.abs(np.diag(triangle)) > _RANK_TOLERANCE).sum())
-    if rank < n_basis:
-        share = linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, rank])
-        others = sorted(order[:rank][np.abs(share) > 1e-6].tolist())
-        raise ValueError(
-            f"the columns of basis are linearly dependent: column {order[rank]} is a combination "
-            f"of columns {others} (rank {rank} of {n_basis}); remove it"
-        )
-
-
-def _as_array(values: np.ndarray, bin_width: float, window: float, kind: str) -> xr.DataArray:
-    values = values / np.abs(values).max(axis=0)
-    _check_matrix(values)
-    attrs = {"kind": kind, "bin_width": float(bin_width), "window": float(window)}
-    lags = float(bin_width) * np.arange(1, len(values) + 1)
-    return _label(values, lags, np.arange(values.shape[1]), attrs)
-
-
-def _label(
-    values: np.ndarray, lags: np.ndarray, columns: np.ndarray, attrs: dict[str, Any]
-) -> xr.DataArray:
-    coords = {"lag": xr.Variable("lag", lags, {"units": "s"}), "basis": columns}
-    return xr.DataArray(values, dims=("lag", "basis"), coords=coords, name="basis", attrs=attrs)
-
-
 def _n_lags(window: float, bin_width: float) -> int:
-    ratio = _positive(window, "window") / _positive(bin_width, "bin_width")
+    ratio = as_number(window, "window", above=0, unit="s") / as_number(
+        bin_width, "bin_width", above=0, unit="s"
+    )
     n_lags = int(np.floor(ratio * (1 + 1e-9)))
     if n_lags < 1:
-        raise ValueError(f"window = {window:g} s is shorter than one bin, {bin_width:g} s")
+        raise ValueError(f"window: {window:g} s is shorter than one bin, {bin_width:g} s.")
     return n_lags
 
 
 def _check_n_basis(n_basis: int, n_lags: int) -> None:
-    _check_count(n_basis, "n_basis", least=1)
+    as_whole_number(n_basis, "n_basis")
     if n_basis > n_lags:
         raise ValueError(
-            f"n_basis = {n_basis} is more than the {n_lags} bins of the window; give fewer "
-            "functions, a longer window or narrower bins"
+            f"n_basis: got {n_basis}, more than the {n_lags} bins of the window; give fewer "
+            "functions, a longer window or narrower bins."
         )
-
-
-def _check_count(value: Any, name: str, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-
-
-def _positive(value: Any, name: str) -> float:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
-    if not 0 < float(value) < np.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r} s")
-    return float(value)

@@ -1,4 +1,4 @@
-"""Bases over the values of a covariate, as functions to evaluate on it."""
+"""Bases over the values of a covariate, as functions of those values."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import BSpline
 
+from pymc_glm.arguments import as_number, as_whole_number
+
 __all__ = ["ValueBasis", "bumps", "splines"]
 
 
 @dataclass(frozen=True)
 class ValueBasis:
-    """Basis functions over the values from low to high; call it on an array (time,).
+    """Basis functions over values from low to high; call it with an array (time,).
 
     Examples
     --------
@@ -28,15 +30,11 @@ class ValueBasis:
     degree: int = 3
 
     def __post_init__(self) -> None:
-        least = 1 + (self.degree if self.kind == "splines" else 1)
-        n = self.n_basis
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < least:
-            raise ValueError(f"n_basis: got {n!r}, allowed are whole numbers from {least}.")
-        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
-            raise ValueError(
-                f"low, high: got {self.low!r} and {self.high!r}; give finite numbers, low below "
-                "high."
-            )
+        degree = as_whole_number(self.degree, "degree", at_least=0) if self.kind == "splines" else 1
+        as_whole_number(self.n_basis, "n_basis", at_least=degree + 1)
+        low, high = (as_number(bound, "low, high") for bound in (self.low, self.high))
+        if low >= high:
+            raise ValueError(f"low, high: got {low:g} and {high:g}; give low below high.")
 
     def __call__(self, values: ArrayLike) -> NDArray[np.float64]:
         """Return the basis functions at values (time,), an array (time, basis).
@@ -44,7 +42,7 @@ class ValueBasis:
         Raises
         ------
         ValueError
-            A value lies outside low to high, unless the basis is cyclic.
+            If the basis is not cyclic and a value is outside low to high.
         """
         x = (np.asarray(values, dtype=float) - self.low) / (self.high - self.low)
         if self.cyclic:
@@ -54,8 +52,8 @@ class ValueBasis:
             where = int(outside.argmax())
             raise ValueError(
                 f"variable: {np.asarray(values)[where]:g} in bin {where} is outside the basis, "
-                f"{self.low:g} to {self.high:g} ({outside.sum()} such bins); widen it, or clip the "
-                "variable."
+                f"{self.low:g} to {self.high:g} (number of such bins: {outside.sum()}); widen the "
+                "basis, or clip the variable."
             )
         return (self._bumps if self.kind == "bumps" else self._splines)(np.clip(x, 0.0, 1.0))
 
@@ -74,7 +72,7 @@ class ValueBasis:
             return BSpline.design_matrix(x, knots, d).toarray()
         knots = np.arange(-d, n + d + 1) / n
         full = BSpline.design_matrix(x, knots, d).toarray()
-        full[:, :d] += full[:, n:]  # the functions that reach over the end begin again
+        full[:, :d] += full[:, n:]  # functions that run past the end wrap around
         return full[:, :n]
 
 
@@ -88,7 +86,7 @@ def bumps(n_basis: int, low: float, high: float, *, cyclic: bool = False) -> Val
     low, high : float
         Range of the covariate; the first and the last bump peak at its ends.
     cyclic : bool
-        Whether high is low again, as for angles.
+        Whether the covariate wraps around from high to low, as angles do.
 
     Returns
     -------
@@ -97,13 +95,13 @@ def bumps(n_basis: int, low: float, high: float, *, cyclic: bool = False) -> Val
 
     Raises
     ------
-    ValueError
-        Too few functions, or no range.
+    TypeError, ValueError
+        If there are too few functions, or low and high are not finite numbers, low below high.
 
     Notes
     -----
-    As the bumps sum to 1, all of them together cannot be told from the bias but by the prior; leave
-    one out (``design.isel(covariate=slice(1, None))``) for tuning relative to it.
+    As the bumps sum to 1, only the prior separates a common shift of all their weights from the
+    bias. Leave one out (``design.isel(covariate=slice(1, None))``) for tuning relative to it.
 
     Examples
     --------
@@ -128,7 +126,7 @@ def splines(
     degree : int
         Degree of the polynomials.
     cyclic : bool
-        Whether high is low again, as for angles.
+        Whether the covariate wraps around from high to low, as angles do.
 
     Returns
     -------
@@ -137,8 +135,8 @@ def splines(
 
     Raises
     ------
-    ValueError
-        Too few functions, or no range.
+    TypeError, ValueError
+        If there are too few functions, or low and high are not finite numbers, low below high.
 
     References
     ----------

@@ -1,6 +1,6 @@
 """The command line: ``pymc-glm fit``, ``pymc-glm compare`` and ``pymc-glm demo``.
 
-What takes long to import (PyMC, ArviZ, matplotlib) is imported inside the commands.
+Packages that are slow to import (PyMC, ArviZ, matplotlib) are imported inside the commands.
 """
 
 from importlib import metadata
@@ -14,7 +14,8 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="pymc-glm",
-    help="Bayesian network GLMs of spike trains: who influences whom, and how sure are we.",
+    help="Fit Bayesian network GLMs to spike trains: which neurons influence which, "
+    "and how certain that is.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -42,9 +43,9 @@ def _root(
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Carry the options that stand before a command."""
+    """Define the options that come before a command."""
 
 
 def main() -> None:
-    """Run the command line; what the script ``pymc-glm`` calls."""
+    """Run the command line, as the script ``pymc-glm`` does."""
     app()

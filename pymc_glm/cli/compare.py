@@ -1,4 +1,4 @@
-"""``pymc-glm compare``: the folders of several fits in, a table and a picture of them out."""
+"""``pymc-glm compare``: from the folders of several fits to a table and a picture."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -30,25 +30,30 @@ class Unit(StrEnum):
 
 def compare(
     folders: Annotated[
-        list[Path], typer.Argument(help="Two or more folders of `pymc-glm fit`, of one recording.")
+        list[Path],
+        typer.Argument(help="Two or more folders written by `pymc-glm fit` for one recording."),
     ],
-    output: Annotated[Path, typer.Option(help="Folder of results.")] = Path("comparison"),
+    output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("comparison"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
     ] = False,
     unit: Annotated[Unit, typer.Option(help="What LOO leaves out at a time.")] = Unit.BIN,
-    block_width: Annotated[float, typer.Option(help="Seconds, for --unit block.")] = 1.0,
-    draws: Annotated[int, typer.Option(min=1, help="Draws for time rescaling.")] = 100,
+    block_width: Annotated[
+        float, typer.Option(help="Length of a block in s, for --unit block.")
+    ] = 1.0,
+    draws: Annotated[int, typer.Option(min=1, help="Posterior draws for time rescaling.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same table.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, show_default="all cores")] = None,
-    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Draw none.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say warnings and errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of threads.", show_default="all cores")
+    ] = None,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Write no pictures.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Compare the models in FOLDERS: LOO, stacking weights, held-out bits per spike, KS tests.
 
-    Bits per spike are there where the fits held out the same counts (pymc-glm fit --hold-out).
-    Writes comparison.csv and comparison.png. Exit code 2: bad input; 1: anything else.
+    Bits per spike are given if all fits held out the same counts (pymc-glm fit --hold-out).
+    Writes comparison.csv and comparison.png. Exit codes: 2 for bad input, 1 for other errors.
     """
     with open_session(quiet=quiet, debug=debug) as session:
         files = _FILES[:1] if no_pictures else _FILES
@@ -63,19 +68,19 @@ def compare(
 
 
 def _read(folders: list[Path], session: Session) -> dict[str, "xr.DataTree"]:
-    """Read the posteriors, by the names of their folders.
+    """Read the posteriors into a dict with the names of their folders as keys.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        Fewer than two, two of one name, one without a posterior.
+        If there are fewer than two folders, names repeat, or one has no posterior.
     """
     import xarray as xr
 
     names = [folder.resolve().name for folder in folders]
     if len(folders) < 2 or len(set(names)) < len(names):
         raise ValueError(
-            f"FOLDERS: got {', '.join(map(str, folders))}; give two or more, of different names."
+            f"FOLDERS: got {', '.join(map(str, folders))}; give two or more with different names."
         )
     trees = {}
     with session.step(f"Reading {len(folders)} posteriors"):
@@ -83,7 +88,7 @@ def _read(folders: list[Path], session: Session) -> dict[str, "xr.DataTree"]:
             path = folder / "posterior.nc"
             if not path.exists():
                 raise FileNotFoundError(
-                    f"FOLDERS: there is no {path}; give folders that `pymc-glm fit` wrote."
+                    f"FOLDERS: there is no file {path}; give folders written by `pymc-glm fit`."
                 )
             with xr.open_datatree(path, engine="h5netcdf") as tree:
                 trees[name] = tree.load()
@@ -91,28 +96,28 @@ def _read(folders: list[Path], session: Session) -> dict[str, "xr.DataTree"]:
 
 
 def _held_out(trees: dict[str, "xr.DataTree"], session: Session) -> "xr.Dataset | None":
-    """Return the counts that all fits held out, None if there are none.
+    """Return the counts that all fits held out, or None if there are none.
 
     Raises
     ------
     ValueError
-        Fits held out different counts.
+        If the fits held out different counts.
     """
     every = {
         name: tree["held_out"].to_dataset() if "held_out" in tree.children else None
         for name, tree in trees.items()
     }
-    (first, known), *others = every.items()
-    for name, own in others:
-        same = own is known if own is None or known is None else own.identical(known)
+    (first, counts), *others = every.items()
+    for name, other in others:
+        same = other is counts if other is None or counts is None else other.identical(counts)
         if not same:
             raise ValueError(
                 f"FOLDERS: {first} and {name} held out different counts; fit both with the same "
                 "recording and --hold-out."
             )
-    if known is None:
-        session.say("  no counts were held out; `pymc-glm fit --hold-out 30` keeps the last 30 s")
-    return known
+    if counts is None:
+        session.say("  no counts were held out; `pymc-glm fit --hold-out 30` holds out 30 s")
+    return counts
 
 
 def _table(
@@ -140,7 +145,7 @@ def _table(
 
 
 def _shown(table: "pd.DataFrame") -> "Table":
-    """Return the table for a terminal, with the errors of differences alone."""
+    """Return the table for a terminal, with standard errors of differences only."""
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False, collapse_padding=True)
@@ -148,7 +153,7 @@ def _shown(table: "pd.DataFrame") -> "Table":
     for name in ("elpd (LOO)", "below best", "weight", "high k"):
         shown.add_column(name, justify="right")
     held_out, tested = "bits_per_spike" in table, "ks_passes" in table
-    held_out = held_out and bool(table["bits_per_spike"].notna().any())  # not of traces
+    held_out = held_out and bool(table["bits_per_spike"].notna().any())  # traces have none
     if held_out:
         shown.add_column("bits/spike", justify="right")
         shown.add_column("below best", justify="right")
@@ -173,5 +178,5 @@ def _shown(table: "pd.DataFrame") -> "Table":
 
 
 def _below(difference: float, error: float, digits: int) -> str:
-    """Return a distance from the best model with its standard error; nothing of the best."""
+    """Return the difference to the best model with its standard error; "" for the best itself."""
     return "" if difference == 0 else f"{difference:.{digits}f} ± {error:.{digits}f}"

@@ -1,4 +1,4 @@
-"""``pymc-glm demo``: two simulated networks fitted and compared with the truth."""
+"""``pymc-glm demo``: fit two simulated networks and compare them with the truth."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,20 +28,20 @@ __all__ = ["demo"]
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder of results.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
     recording: Annotated[
-        Path | None, typer.Option(help="Fit this file instead of simulated networks.")
+        Path | None, typer.Option(help="Fit this file instead of the simulated networks.")
     ] = None,
     short: Annotated[
-        bool, typer.Option("--short", help="Fewer bins and draws: the same steps, less precise.")
+        bool, typer.Option("--short", help="Use fewer bins and draws: faster, but less precise.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sampling.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say warnings and errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Simulate two networks, fit them and compare what is found with the truth.
+    """Simulate two networks, fit them and compare the results with the truth.
 
-    Results of an earlier demo in the output folder are replaced.
+    Results of an earlier demo in the output folder are overwritten.
     """
     with open_session(quiet=quiet, debug=debug) as session:
         if recording is not None:
@@ -54,7 +54,7 @@ def demo(
 
 
 def _run(network: DemoNetwork, path: Path, seed: int, session: Session) -> None:
-    """Simulate and fit one network, say and write how it compares."""
+    """Simulate and fit one network; write and print how the fit compares with the truth."""
     import pymc_glm as pg
 
     prior = PriorSettings()
@@ -94,7 +94,7 @@ def _write(
     folder: Path,
     session: Session,
 ) -> "RenderableType":
-    """Write tables and report; return what there is to say."""
+    """Write the tables and the report; return the report."""
     with session.step("Summarising"):
         write_summary(posterior.tree, folder / "summary.csv")
         edges = edges_with_truth(edge_table(posterior.tree), truth, network.neurons)

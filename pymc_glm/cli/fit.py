@@ -1,4 +1,4 @@
-"""``pymc-glm fit``: a recording in, a folder with the posterior of its network out."""
+"""``pymc-glm fit``: from a recording to a folder with the posterior of its network."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,16 +43,18 @@ def fit(
     file: Annotated[Path, typer.Argument(help="Spike times: MEA HDF5, NWB, npz or CSV.")],
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder of results.", show_default="the name of the file and -glm"),
+        typer.Option(help="Folder for the results.", show_default="name of the file with -glm"),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
     ] = False,
     format: Annotated[
         str | None,
-        typer.Option(help="nwb, mea_hdf5, npz or csv.", show_default="told from the file"),
+        typer.Option(
+            help="Format of the file: nwb, mea_hdf5, npz or csv.", show_default="detected"
+        ),
     ] = None,
-    bin_width: Annotated[float, typer.Option(help="Seconds.")] = _FIT.bin_width,
+    bin_width: Annotated[float, typer.Option(help="Width of a bin, s.")] = _FIT.bin_width,
     window: Annotated[float, typer.Option(help="Length of the filters, s.")] = _FIT.window,
     basis: Annotated[BasisKind, typer.Option(help="Basis of the filters.")] = _FIT.basis,
     n_basis: Annotated[
@@ -60,25 +62,27 @@ def fit(
         typer.Option(help="Number of basis functions.", show_default="3; 4 for bspline"),
     ] = _FIT.n_basis,
     min_rate: Annotated[
-        float, typer.Option(help="Leave out neurons that fire less than this, Hz.")
+        float, typer.Option(help="Leave out neurons with a lower firing rate, Hz.")
     ] = _FIT.min_rate,
     max_merged: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Largest fraction of spikes lost by counting a bin's spikes as one."
+            min=0,
+            max=1,
+            help="Largest fraction of spikes that may be lost by counting those in a bin as one.",
         ),
     ] = _FIT.max_merged,
-    start: Annotated[float | None, typer.Option(help="Begin of the window to fit, s.")] = None,
+    start: Annotated[float | None, typer.Option(help="Start of the window to fit, s.")] = None,
     stop: Annotated[float | None, typer.Option(help="End of the window, s.")] = None,
     duration: Annotated[
-        float | None, typer.Option(help="Length of the window, instead of --stop, s.")
+        float | None, typer.Option(help="Length of the window, s; replaces --stop.")
     ] = None,
     hold_out: Annotated[
         float | None,
-        typer.Option(help="Keep the last so many seconds for `pymc-glm compare`, s."),
+        typer.Option(help="Time to hold out at the end for `pymc-glm compare`, s."),
     ] = None,
     neurons: Annotated[
-        str | None, typer.Option(help="Labels of the neurons to fit, with commas.")
+        str | None, typer.Option(help="Labels of the neurons to fit, separated by commas.")
     ] = None,
     edges: Annotated[EdgePrior, typer.Option(help="Prior of the edges.")] = _FIT.prior.edges,
     weights: Annotated[
@@ -86,37 +90,39 @@ def fit(
     ] = _FIT.prior.weights,
     n_blocks: Annotated[
         int | None,
-        typer.Option(min=1, help="Largest number of blocks, for --edges or --weights block."),
+        typer.Option(min=1, help="Largest number of blocks, for the prior block."),
     ] = None,
     n_dims: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Dimensions of the latent space of distance and eigen.", show_default="2"
+            min=1,
+            help="Dimensions of the latent space, for the priors distance and eigen.",
+            show_default="2",
         ),
     ] = None,
-    chains: Annotated[int, typer.Option(min=1)] = _SAMPLE.chains,
-    draws: Annotated[int, typer.Option(min=1, help="Kept draws of a chain.")] = _SAMPLE.draws,
-    tune: Annotated[int, typer.Option(min=0, help="Draws before these.")] = _SAMPLE.tune,
+    chains: Annotated[int, typer.Option(min=1, help="Number of chains.")] = _SAMPLE.chains,
+    draws: Annotated[int, typer.Option(min=1, help="Draws per chain.")] = _SAMPLE.draws,
+    tune: Annotated[int, typer.Option(min=0, help="Tuning draws before these.")] = _SAMPLE.tune,
     seed: Annotated[
         int | None, typer.Option(min=0, help="The same seed gives the same draws.")
     ] = None,
     cores: Annotated[
-        int | None, typer.Option(min=1, help="Chains run at a time.", show_default="all cores")
+        int | None, typer.Option(min=1, help="Chains to run at a time.", show_default="all cores")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of a chain.", show_default="cores left")
+        int | None, typer.Option(min=1, help="Threads per chain.", show_default="spare cores")
     ] = None,
-    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Draw none.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say warnings and errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Write no pictures.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Fit a network to the spike times in FILE.
 
     Writes posterior.nc, summary.csv (biases and hyperparameters), edges.csv (every pair of
-    neurons), where the model has them blocks.csv and positions.csv, report.txt and pictures; the
-    posterior first, so that nothing that goes wrong later loses it. In Python
-    pymc_glm.load("posterior.nc") gives the posterior and its model, to go on with both. Exit code
-    2: bad input; 130: interrupted by Ctrl-C; 1: anything else.
+    neurons), blocks.csv and positions.csv if the model has them, report.txt and pictures. The
+    posterior is written first, so a later error cannot lose it. To continue in Python,
+    pymc_glm.load("posterior.nc") returns the posterior and its model. Exit codes: 2 for bad input,
+    130 after Ctrl-C, 1 for other errors.
     """
     with open_session(quiet=quiet, debug=debug) as session:
         settings = FitSettings(
@@ -150,16 +156,16 @@ def run_fit(
 ) -> None:
     """Fit a recording; write the posterior, then tables and report, then pictures.
 
-    What is written stays, whatever goes wrong later, and no file is there in half.
+    Files are written whole, and those already written survive a later error.
 
     Raises
     ------
     ValueError, TypeError, OSError, ImportError
-        The input cannot be used, or the folder cannot be written.
+        If the input cannot be used, or the folder cannot be written.
     typer.Exit
-        With code 130 if sampling was interrupted; what was drawn is written.
+        With code 130 if sampling was interrupted; the draws until then are written.
     """
-    make_priors(settings.prior)  # a contradiction is said before anything is read
+    make_priors(settings.prior)  # report contradictory settings before reading anything
     expected = result_files(settings.prior, pictures=pictures)
     with OutputFolder(path, overwrite=overwrite, expected=expected) as folder:
         recording = read_recording(settings, session)
@@ -184,7 +190,7 @@ def run_fit(
 def _write(
     recording: Recording, posterior: Posterior, folder: Path, session: Session
 ) -> tuple["RenderableType", Structure]:
-    """Write tables and report; return what there is to say, and blocks and positions."""
+    """Write the tables and the report; return the report, and blocks and positions."""
     with session.step("Summarising"):
         structure = find_structure(posterior.tree)
         write_summary(posterior.tree, folder / "summary.csv", structure)

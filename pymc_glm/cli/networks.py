@@ -1,4 +1,4 @@
-"""The networks of the demo, whose parameters are known."""
+"""The networks of the demo, with known parameters."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,12 +23,12 @@ class DemoNetwork(NamedTuple):
 
 
 def four_neurons(short: bool = False) -> DemoNetwork:
-    """Four neurons that inhibit themselves, in 10000 bins of 1 ms, as in the README of PyGLM.
+    """Return four neurons that inhibit themselves, in 10000 bins of 1 ms, as in PyGLM's README.
 
     Parameters
     ----------
     short : bool
-        Fewer bins and draws.
+        Whether to use fewer bins and draws.
     """
     from pymc_glm.datasets import small_networks
 
@@ -44,12 +44,12 @@ def four_neurons(short: bool = False) -> DemoNetwork:
 
 
 def twelve_neurons(short: bool = False) -> DemoNetwork:
-    """Twelve neurons, sparsely connected, neurons 9 and 10 inhibitory, in bins of 5 ms.
+    """Return twelve sparsely connected neurons, 9 and 10 inhibitory, in bins of 5 ms.
 
     Parameters
     ----------
     short : bool
-        Fewer bins and draws.
+        Whether to use fewer bins and draws.
     """
     from pymc_glm.datasets import small_networks
 

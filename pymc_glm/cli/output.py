@@ -1,4 +1,4 @@
-"""The folder of results, in which every file is whole and none that was written is lost."""
+"""The folder of results: files appear in it only when complete, and survive later errors."""
 
 import contextlib
 import os
@@ -29,26 +29,26 @@ RESULT_FILES = (
 
 
 class OutputFolder:
-    """Files are written to `staging`, a hidden folder beside their place, and moved when whole.
+    """A folder whose files are written to a hidden folder, `staging`, and moved when complete.
 
-    A context manager: leaving it removes what was not moved by `commit`. An error that ends it
-    after a `commit` gets a note that says which files there are and which are missing.
+    This is a context manager: on exit it removes files that `commit` has not moved. An error after
+    a `commit` gets a note that lists the files written and those missing.
 
     Parameters
     ----------
     path : Path
-        Where the results go; the folder may exist. Files of other names in it are left alone.
+        The folder, which may exist. Files with other names in it are left alone.
     overwrite : bool
         Whether results of an earlier run may be replaced.
     expected : sequence of str
-        Names of the files that a run writes when nothing goes wrong, out of `files`.
+        Names of the files that a run without errors writes, out of `files`.
     files : sequence of str
-        Names of all files that are results of the command; those of earlier runs are replaced.
+        Names of all possible results of the command; those of earlier runs are replaced.
 
     Raises
     ------
     NotADirectoryError, FileExistsError, PermissionError
-        On entry: the path is a file, holds results already, or cannot be written.
+        On entry, if the path is a file, holds results already, or cannot be written.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class OutputFolder:
         self.files = files
         self._made: list[Path] = []
         self._written: set[str] = set()
-        self._stuck = False  # files that cannot be moved stay where they are
+        self._stuck = False  # keep files in staging that cannot be moved
 
     def __enter__(self) -> Self:
         """Check that the results can be written; make the staging folder."""
         self._check()
-        # Inside a folder that exists: it may be a mount point, and no file is renamed across one.
+        # Within the folder if it exists: it may be a mount point, across which no file is renamed.
         home = self.path if self.path.is_dir() else self.path.parent
         try:
             self._make_parents(home)
@@ -100,9 +100,9 @@ class OutputFolder:
             error.add_note(f"{self.path} holds {', '.join(there)}{lack}.")
 
     def commit(self) -> list[Path]:
-        """Move the files written since the last time to their place, as soon as they are whole.
+        """Move the files written since the last call to the folder.
 
-        The first time, all other results of an earlier run are removed.
+        The first call removes all other results of an earlier run.
 
         Returns
         -------
@@ -112,7 +112,7 @@ class OutputFolder:
         Raises
         ------
         OSError
-            A file cannot be moved; it is kept, the message says where.
+            If a file cannot be moved; the message says where it is kept.
         """
         first = not self._written
         for name in self.files:
@@ -154,7 +154,7 @@ class OutputFolder:
             self._made.append(folder)
 
     def _remove_parents(self) -> None:
-        """Remove the parents that were made, as far as nobody put something there."""
+        """Remove the parents that were made, if they are still empty."""
         with contextlib.suppress(OSError):
             while self._made:
                 self._made.pop().rmdir()

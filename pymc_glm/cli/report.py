@@ -1,4 +1,4 @@
-"""What is said at the end of a run, and written to report.txt."""
+"""The report that is printed at the end of a run and written to report.txt."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from rich.text import Text
 from pymc_glm.cli.results import TrueNetwork
 from pymc_glm.cli.run import Posterior, Recording
 from pymc_glm.cli.structure import Structure, structure_lines
+from pymc_glm.criticism.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def fit_report(
     edges: "pd.DataFrame",
     structure: Structure | None = None,
 ) -> RenderableType:
-    """Tell of the recording, the strongest edges, blocks, positions and convergence of a fit."""
+    """Report on a fit: recording, most probable edges, blocks, positions and convergence."""
     lines = [] if structure is None else structure_lines(structure)
     return Group(
         _facts(recording, posterior),
@@ -51,26 +52,29 @@ def _facts(recording: Recording, posterior: Posterior) -> Text:
     rates = counts.mean("time").values / recording.bin_width
     start = float(counts["time"].values[0])
     lines = [
-        f"{recording.name}: {n_neurons} neurons, {counts.values.sum()} spikes, {n_bins} bins of "
+        f"{recording.name}: {counted(n_neurons, 'neuron')}, "
+        f"{counted(counts.values.sum(), 'spike')}, {counted(n_bins, 'bin')} of "
         f"{1e3 * recording.bin_width:g} ms from {start:g} to "
         f"{start + n_bins * recording.bin_width:g} s",
         f"rates {rates.min():.2g} to {rates.max():.2g} Hz, mean {rates.mean():.2g} Hz",
     ]
     if recording.dropped:
-        lines.append(f"left out, below {recording.min_rate:g} Hz: {', '.join(recording.dropped)}")
+        lines.append(
+            f"neurons left out, below {recording.min_rate:g} Hz: {', '.join(recording.dropped)}"
+        )
     if recording.n_merged:
         lines.append(
-            "not counted because they share a bin with another spike of their neuron: "
+            "spikes not counted, in a bin with an earlier spike of the same neuron: "
             f"{recording.n_merged}"
         )
     lines.append(f"sampling took {posterior.seconds:.0f} s")
     if posterior.interrupted:
-        lines.append("sampling was interrupted: these are the draws up to then")
+        lines.append("sampling was interrupted; results are from the draws until then")
     return Text("\n".join(lines))
 
 
 def _effect(row: "pd.Series") -> tuple[str, str]:
-    """Effect and its interval as text; empty for an edge that is never present."""
+    """Return the effect and its interval as text; empty for an edge that is never present."""
     if row["peak_mean"] != row["peak_mean"]:
         return "", ""
     return f"{row['peak_mean']:+.2f}", f"{row['peak_lower']:+.2f} to {row['peak_upper']:+.2f}"
@@ -87,8 +91,8 @@ def _edge_table(edges: "pd.DataFrame") -> Table:
     shown = between.head(_MOST_EDGES)
     table = Table(
         title=f"The {len(shown)} most probable of {len(between)} edges between different neurons",
-        caption="P: inclusion probability with its Monte Carlo error (MCSE); effect: log-odds at "
-        "the filter's peak, given the edge",
+        caption="P: inclusion probability, MCSE: its Monte Carlo standard error; effect: change in "
+        "log-odds at the peak of the filter, given that the edge is present",
         title_justify="left",
         caption_justify="left",
         title_style="bold",
@@ -107,15 +111,16 @@ def _edge_table(edges: "pd.DataFrame") -> Table:
 
 
 def _self_edges(edges: "pd.DataFrame") -> str:
-    between, own = (edges[(edges["pre"] == edges["post"]) == same] for same in (False, True))
+    between, of_self = (edges[(edges["pre"] == edges["post"]) == same] for same in (False, True))
     return (
-        f"{(between['probability'] > _PRESENT).sum()} of {len(between)} edges between neurons and "
-        f"{(own['probability'] > _PRESENT).sum()} of {len(own)} self-edges have P > {_PRESENT}."
+        f"P is above {_PRESENT} for {(between['probability'] > _PRESENT).sum()} of {len(between)} "
+        f"edges between neurons and {(of_self['probability'] > _PRESENT).sum()} of {len(of_self)} "
+        "self-edges."
     )
 
 
 def convergence(posterior: Posterior, edges: "pd.DataFrame") -> Text:
-    """Say what has not converged."""
+    """Return the convergence report of a fit under a heading."""
     import pymc_glm as pg
 
     return Text("Convergence\n" + pg.convergence_report(posterior.tree, edges).text)
@@ -124,14 +129,14 @@ def convergence(posterior: Posterior, edges: "pd.DataFrame") -> Text:
 def edges_with_truth(
     edges: "pd.DataFrame", truth: TrueNetwork, neurons: list[str]
 ) -> "pd.DataFrame":
-    """Add to a table of edges whether each exists and what its filter's peak is."""
+    """Add to a table of edges whether each exists and the true peak of its filter."""
     index = {label: i for i, label in enumerate(neurons)}
     where = edges["post"].map(index).to_numpy(), edges["pre"].map(index).to_numpy()
     return edges.assign(true_edge=truth.adjacency[where] != 0, true_peak=truth.peaks[where])
 
 
 def truth_report(posterior: Posterior, edges: "pd.DataFrame", title: str) -> RenderableType:
-    """Set the edges that exist or were found beside the truth; count them; tell of convergence.
+    """Compare the edges that exist or were found with the truth, and report convergence.
 
     Parameters
     ----------
@@ -143,16 +148,17 @@ def truth_report(posterior: Posterior, edges: "pd.DataFrame", title: str) -> Ren
     found = edges["probability"] > _PRESENT
     table = Table(
         title=title,
-        caption="The edges that exist or were found (P > 0.5), by effect at the filter's peak in "
-        "log-odds; 94% interval given the edge",
+        caption="Edges that exist or were found (P > 0.5). Inferred and true: change in log-odds "
+        "at the peak of the filter; the inference is given that the edge is present",
         title_justify="left",
         caption_justify="left",
         title_style="bold",
     )
     _columns(table, "pre", "post", "true edge", "P", "MCSE", "inferred", "94% interval", "true")
     rows = edges[edges["true_edge"] | found].copy()
-    rows["own"] = rows["pre"] == rows["post"]
-    for _, row in rows.sort_values(["own", "probability"], ascending=[True, False]).iterrows():
+    rows["self_edge"] = rows["pre"] == rows["post"]
+    order = rows.sort_values(["self_edge", "probability"], ascending=[True, False])
+    for _, row in order.iterrows():
         missed, alarm = row["probability"] <= _PRESENT, not row["true_edge"]
         table.add_row(
             row["pre"],
@@ -164,16 +170,18 @@ def truth_report(posterior: Posterior, edges: "pd.DataFrame", title: str) -> Ren
             f"{row['true_peak']:+.2f}",
             style="yellow" if alarm or missed else None,
         )
-    lines = [_hits(edges, own=own) for own in (False, True)]
+    lines = [_hits(edges, self_edges=self_edges) for self_edges in (False, True)]
     seconds = f"Sampling took {posterior.seconds:.0f} s."
     return Group(table, Text("\n".join([*lines, seconds])), Text(), convergence(posterior, edges))
 
 
-def _hits(edges: "pd.DataFrame", *, own: bool) -> str:
-    part = edges[(edges["pre"] == edges["post"]) == own]
+def _hits(edges: "pd.DataFrame", *, self_edges: bool) -> str:
+    part = edges[(edges["pre"] == edges["post"]) == self_edges]
     found, true = part["probability"] > _PRESENT, part["true_edge"]
-    what = "Self-edges" if own else "Edges between neurons"
+    what = "Self-edges" if self_edges else "Edges between neurons"
     text = f"{what}: {(found & true).sum()} of {true.sum()} found, {(~found & true).sum()} missed"
     if true.all():
         return f"{text}."
-    return f"{text}, {(found & ~true).sum()} false alarms among {(~true).sum()} pairs without one."
+    alarms = counted((found & ~true).sum(), "false alarm")
+    without = counted((~true).sum(), "neuron" if self_edges else "pair")
+    return f"{text}, {alarms} among {without} without one."

@@ -25,14 +25,15 @@ __all__ = [
 _DPI = 150
 
 
-# Neither is identified by itself: labels can be renumbered, positions turned, factors reordered.
+# Edges are in edges.csv. Means of the others are meaningless, since draws may renumber labels,
+# rotate positions or reorder factors.
 _NO_SUMMARY = (
     "adjacency", "weights", "block_labels", "latent_positions", "latent_factors", "eigenvalues",
 )  # fmt: skip
 
 
 def result_files(prior: PriorSettings, *, pictures: bool = True) -> list[str]:
-    """Names of the files of a run; a dense model has no picture of probabilities."""
+    """Return the names of the files of a run; a dense model has no picture of probabilities."""
     absent: set[str] = set()
     if prior.edges is EdgePrior.DENSE:
         absent.add("weights.png")
@@ -46,14 +47,14 @@ def result_files(prior: PriorSettings, *, pictures: bool = True) -> list[str]:
 
 
 class TrueNetwork(NamedTuple):
-    """What a network that was simulated is like."""
+    """The true edges and filters of a simulated network."""
 
     adjacency: "NDArray"  # (post, pre)
     filters: "NDArray"  # (post, pre, lag), log-odds
 
     @property
     def peaks(self) -> "NDArray":
-        """Each filter where it is largest in absolute value, (post, pre)."""
+        """Value of each filter at its largest magnitude, (post, pre)."""
         import numpy as np
 
         at = np.abs(self.filters).argmax(axis=2)[..., None]
@@ -70,7 +71,7 @@ def write_posterior(tree: "xr.DataTree", path: Path) -> None:
 def write_summary(
     tree: "xr.DataTree", path: Path, structure: Structure | None = None
 ) -> "pd.DataFrame":
-    """Write `arviz.summary` of biases and hyperparameters, those of blocks after relabelling."""
+    """Write `arviz.summary` of biases and hyperparameters; blocks are relabelled first."""
     import arviz as az
     import numpy as np
 
@@ -78,7 +79,7 @@ def write_summary(
     if structure is not None and structure.blocks is not None:
         posterior = posterior.assign(structure.blocks.posterior)
     posterior = posterior.drop_vars(_NO_SUMMARY, errors="ignore")
-    with np.errstate(divide="ignore", invalid="ignore"):  # constants: a correlation of 1, say
+    with np.errstate(divide="ignore", invalid="ignore"):  # constants, such as a correlation of 1
         table = az.summary(posterior, round_to="none")
     table.to_csv(path, index_label="variable")
     return table
@@ -92,10 +93,10 @@ def write_pictures(
     *,
     truth: TrueNetwork | None = None,
 ) -> None:
-    """Draw network, weights, filters, rates, raster, blocks and positions, the truth beside."""
+    """Draw network, weights, filters, rates, raster, blocks and positions, with any truth."""
     import matplotlib
 
-    matplotlib.use("agg")  # files only, also where there is no display
+    matplotlib.use("agg")  # writes files without a display
     from pymc_glm.plots import (
         plot_blocks,
         plot_filters,
@@ -127,7 +128,7 @@ def write_pictures(
 def write_comparison(
     table: "pd.DataFrame", folder: Path, session: Session, *, pictures: bool = True
 ) -> None:
-    """Write the table of `compare_models`, and its picture."""
+    """Write the table of `compare_models` and its picture."""
     table.to_csv(folder / "comparison.csv", index_label="model")
     if not pictures:
         return
@@ -141,7 +142,7 @@ def write_comparison(
 
 
 def _save(axes: Any, path: Path) -> None:
-    """Write the figure of some axes and let it go."""
+    """Write the figure of some axes and close it."""
     import matplotlib.pyplot as plt
     import numpy as np
 

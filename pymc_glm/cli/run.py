@@ -1,4 +1,4 @@
-"""The steps from a file to a posterior, each said aloud."""
+"""The steps from a file to a posterior, with progress messages."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +11,7 @@ from pymc_glm.cli.settings import (
     SampleSettings,
     WeightPrior,
 )
+from pymc_glm.criticism.wording import counted
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -41,8 +42,8 @@ class Recording(NamedTuple):
     counts: "xr.DataArray"  # (time, neuron)
     dropped: tuple[str, ...]  # neurons below the minimum rate
     min_rate: float  # Hz
-    n_merged: int  # spikes that were not counted because another one stood in their bin
-    held_out: "xr.DataArray | None" = None  # (time, neuron), with the window of history before
+    n_merged: int  # spikes not counted, in a bin with an earlier spike of the neuron
+    held_out: "xr.DataArray | None" = None  # (time, neuron), with the history before them
     held_out_start: float = float("nan")  # s
 
     @property
@@ -52,7 +53,7 @@ class Recording(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """What sampling returned."""
+    """The result of sampling."""
 
     tree: "xr.DataTree"
     interrupted: bool
@@ -60,7 +61,7 @@ class Posterior(NamedTuple):
 
 
 def read_recording(settings: FitSettings, session: Session) -> Recording:
-    """Read a file and count spikes in bins, without the neurons that fire too little."""
+    """Read a file and count spikes in bins, without neurons below the minimum rate."""
     import pymc_glm as pg
 
     with session.step(f"Reading {settings.path}"):
@@ -87,20 +88,20 @@ def read_recording(settings: FitSettings, session: Session) -> Recording:
 
 
 def _hold_out(recording: Recording, settings: FitSettings) -> Recording:
-    """Take the end of the recording away.
+    """Hold out the end of the recording.
 
     Raises
     ------
     ValueError
-        It is shorter than the window of the filters, or leaves less than it to fit.
+        If the part held out or the rest is not longer than the window of the filters.
     """
     counts, width = recording.counts, recording.bin_width
     last, window = (round(s / width) for s in (settings.hold_out or 0.0, settings.window))
     first = len(counts) - last
     if last <= window or first <= window:
         raise ValueError(
-            f"--hold-out: got {settings.hold_out:g} of {len(counts) * width:g} s; hold out, and "
-            f"leave to fit, more than the window of {settings.window:g} s."
+            f"--hold-out: got {settings.hold_out:g} of {len(counts) * width:g} s; the part held "
+            f"out and the rest must both be longer than the window of {settings.window:g} s."
         )
     return recording._replace(
         counts=counts.isel(time=slice(0, first)),
@@ -110,7 +111,7 @@ def _hold_out(recording: Recording, settings: FitSettings) -> Recording:
 
 
 def keep_held_out(tree: "xr.DataTree", recording: Recording) -> None:
-    """Put counts that were held out into a posterior, group ``held_out``."""
+    """Add the held-out counts to a posterior as the group ``held_out``."""
     import xarray as xr
 
     if recording.held_out is not None:
@@ -121,12 +122,12 @@ def keep_held_out(tree: "xr.DataTree", recording: Recording) -> None:
 
 
 def _warn_of_pauses(counts: "xr.DataArray", session: Session) -> None:
-    """Warn where all neurons are silent for so long that the recording may have been paused."""
+    """Warn if all neurons are silent for so long that the recording may have been paused."""
     import numpy as np
 
     width = counts.attrs["bin_width"]
     fired = np.flatnonzero(counts.values.any(axis=1))
-    # Independent neurons are silent together for this long once in exp(40) times.
+    # The probability that independent neurons are all silent for this long is exp(-40).
     longest = max(_SHORTEST_PAUSE, 40 * len(counts) * width / counts.values.sum())
     lengths = (np.diff(fired) - 1) * width
     pauses = np.flatnonzero(lengths > longest)
@@ -139,20 +140,20 @@ def _warn_of_pauses(counts: "xr.DataArray", session: Session) -> None:
     )
     session.warn(
         "Warning",
-        f"no neuron fires in {pauses.size} stretches longer than {longest:.3g} s, together "
-        f"{lengths[pauses].sum():.4g} s ({shown}{', ...' if pauses.size > 3 else ''}). If the "
-        "recording was paused there, fit a part without pauses (--start, --stop): silence that all "
-        "share looks like coupling of all with all.",
+        f"{counted(pauses.size, 'pause')} longer than {longest:.3g} s in which no neuron fires, "
+        f"{lengths[pauses].sum():.4g} s in all ({shown}{', ...' if pauses.size > 3 else ''}). If "
+        "the recording was paused there, fit a part without pauses (--start, --stop): shared "
+        "silence looks like coupling between all neurons.",
     )
 
 
 def _merge_spikes(
     counts: "xr.DataArray", max_merged: float, session: Session
 ) -> tuple["xr.DataArray", int]:
-    """Count several spikes in a bin as one, as the Bernoulli law needs, where that loses few.
+    """Count several spikes in a bin as one, which the Bernoulli model needs, if few are lost.
 
-    Sorted units have some such bins in any width. Where they are more than rare, the counts stay
-    as they are and the model refuses them.
+    Sorted units have some such bins at any width. If they are not rare, the counts stay unchanged
+    and the model refuses them.
     """
     extra = (counts - counts.clip(max=1)).sum("time")
     lost, total = int(extra.sum()), int(counts.sum())
@@ -162,9 +163,9 @@ def _merge_spikes(
     share = float(extra.max() / counts.sel(neuron=worst).sum())
     session.warn(
         "Warning",
-        f"{lost} of {total} spikes ({lost / total:.2%}) share a bin with another of their neuron; "
-        f"such bins count as one spike (most: neuron {worst}, {share:.1%} of its spikes). A "
-        "smaller --bin-width keeps more of them; --max-merged 0 refuses.",
+        f"spikes not counted, in a bin with an earlier spike of the same neuron: {lost} of {total} "
+        f"({lost / total:.2%}; most of neuron {worst}, {share:.1%} of its spikes). A smaller "
+        "--bin-width keeps more of them; --max-merged 0 makes this an error.",
     )
     return counts.clip(max=1, keep_attrs=True), lost
 
@@ -175,7 +176,7 @@ def make_basis(settings: FitSettings) -> "xr.DataArray":
     Raises
     ------
     ValueError
-        The number of functions does not suit the basis.
+        If the number of functions does not suit the basis.
     """
     import pymc_glm as pg
 
@@ -193,12 +194,12 @@ def make_basis(settings: FitSettings) -> "xr.DataArray":
 
 
 def make_priors(settings: PriorSettings) -> tuple["Edges", "Weights"]:
-    """Make the priors of edges and weights; those of one kind share what they can.
+    """Make the priors of edges and weights, which share blocks or positions if both have them.
 
     Raises
     ------
     ValueError
-        The number of blocks is missing, or a number is given that nothing uses.
+        If the number of blocks is missing, or a number is given that no prior uses.
     """
     import pymc_glm as pg
 
@@ -207,7 +208,7 @@ def make_priors(settings: PriorSettings) -> tuple["Edges", "Weights"]:
         option = "--edges block" if edges is EdgePrior.BLOCK else "--weights block"
         raise ValueError(
             f"--n-blocks: {option} needs the largest number of blocks, such as --n-blocks 4; "
-            "superfluous ones stay empty."
+            "unneeded blocks stay empty."
         )
     if not settings.has_blocks and n_blocks is not None:
         raise ValueError(
@@ -244,7 +245,7 @@ def build_model(
     Raises
     ------
     ValueError
-        The counts or the number of neurons do not suit it, or settings contradict each other.
+        If the counts or the number of neurons do not suit it, or settings contradict each other.
     """
     import pymc_glm as pg
 
@@ -258,31 +259,31 @@ def build_model(
             total = int(counts.sum())
             lost = total - int(counts.clip(max=1).sum())
             raise ValueError(
-                f"{error} Another way is --max-merged, the largest fraction of spikes lost by "
-                f"counting a bin's spikes as one: here {lost / total:.2%} of them would be."
+                f"{error} Or raise --max-merged, the largest fraction of spikes that may be lost "
+                f"by counting those in a bin as one: here {lost / total:.2%} of them would be lost."
             ) from error
 
 
 def sample_model(model: "pm.Model", settings: SampleSettings, session: Session) -> Posterior:
-    """Sample; Ctrl-C keeps what was drawn.
+    """Sample; Ctrl-C stops and keeps the draws until then.
 
     Raises
     ------
     KeyboardInterrupt
-        Interrupted before there was a draw to keep.
+        If there is no draw to keep.
     """
     import pymc_glm as pg
 
     session.say(
-        f"Sampling {settings.chains} chains, {settings.tune} + {settings.draws} draws each "
-        "(Ctrl-C stops and keeps what was drawn)"
+        f"Sampling {counted(settings.chains, 'chain')}, {settings.tune} tuning and "
+        f"{settings.draws} kept draws each (Ctrl-C stops and keeps the draws until then)"
     )
     try:
         tree = pg.sample(
             **settings._asdict(), model=model, progressbar=not session.quiet, report=False
         )
     except ValueError as error:
-        if "Not enough samples" not in str(error):  # PyMC's way to say: interrupted while tuning
+        if "Not enough samples" not in str(error):  # from PyMC, if interrupted while tuning
             raise
         raise KeyboardInterrupt from error
     sizes = tree["posterior"].sizes

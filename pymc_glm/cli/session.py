@@ -1,4 +1,4 @@
-"""What a command says while it runs, and how it ends when something is wrong."""
+"""Messages of a running command, and its exit code when something goes wrong."""
 
 import contextlib
 import logging
@@ -18,20 +18,20 @@ __all__ = ["BAD_INPUT", "INTERRUPTED", "Session", "hold_interrupts", "open_sessi
 
 BAD_INPUT = 2
 FAILED = 1
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
-_NARROW = 100  # columns, where the output is no terminal
+_NARROW = 100  # columns, if the output is not a terminal
 _EXPECTED = (ValueError, TypeError, OSError, ImportError)
-_LOGGERS = ("pymc", "pymc_glm")  # their messages are told in words of our own
+_LOGGERS = ("pymc", "pymc_glm")  # silenced: the commands print their own messages
 
 
 class Session:
-    """Where a command writes: progress and warnings to stderr, results to stdout.
+    """Output of a command: progress and warnings go to stderr, results to stdout.
 
     Parameters
     ----------
     quiet : bool
-        Say neither progress nor results; warnings and errors are said.
+        Print only warnings and errors.
     """
 
     def __init__(self, quiet: bool = False):
@@ -43,20 +43,20 @@ class Session:
         self.results = Console(quiet=quiet, highlight=False, width=None if terminal else _NARROW)
 
     def accept_input(self) -> None:
-        """Take what the user gave as good: errors from here on are no bad input."""
+        """Mark the input as valid: later errors do not count as bad input."""
         self.input_accepted = True
 
     def say(self, text: str) -> None:
-        """Say how things stand."""
+        """Print progress."""
         self._progress.print(text, markup=False)
 
     def warn(self, kind: str, text: str) -> None:
-        """Say what must not be missed, with --quiet too, in one paragraph."""
+        """Print a warning or error as one paragraph, with --quiet too."""
         self._warnings.print(f"{kind}: {text}", markup=False)
 
     @contextlib.contextmanager
     def step(self, doing: str) -> Iterator[None]:
-        """Show a spinner while something is done, then how long it took."""
+        """Show a spinner during a step, then how long it took."""
         began = time.perf_counter()
         with self._progress.status(f"{doing} ..."):
             yield
@@ -71,21 +71,21 @@ def _sentence(error: BaseException) -> str:
 
 
 def _notes(error: BaseException) -> str:
-    """Return what was added to an error on its way, such as which files were written."""
+    """Return the notes added to an error, such as which files were written."""
     return " ".join(getattr(error, "__notes__", ()))
 
 
 @contextlib.contextmanager
 def hold_interrupts() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block.
+    """Delay Ctrl-C until the end of the block.
 
     Raises
     ------
     KeyboardInterrupt
-        At the end, if Ctrl-C came.
+        At the end, if Ctrl-C was pressed.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals go to the main thread alone
+        yield  # only the main thread receives signals
         return
     came: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
@@ -112,12 +112,12 @@ def _quiet_loggers() -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_session(*, quiet: bool, debug: bool) -> Iterator[Session]:
-    """Run a command: say warnings and errors in a sentence each and set the exit code.
+    """Run a command: print warnings and errors as a sentence each, and set the exit code.
 
     Parameters
     ----------
     quiet : bool
-        Say neither progress nor results.
+        Print only warnings and errors.
     debug : bool
         Show the traceback of an error.
 
@@ -128,8 +128,8 @@ def open_session(*, quiet: bool, debug: bool) -> Iterator[Session]:
     Raises
     ------
     typer.Exit
-        With the code 2 for bad input (see `Session.accept_input`), 130 after Ctrl-C, 1 for
-        everything else.
+        With code 2 for bad input (see `Session.accept_input`), 130 after Ctrl-C, 1 for other
+        errors.
     """
     session = Session(quiet)
 
@@ -138,7 +138,7 @@ def open_session(*, quiet: bool, debug: bool) -> Iterator[Session]:
 
     with warnings.catch_warnings(), _quiet_loggers():
         warnings.showwarning = show
-        # No step of ours multiplies matrices in PyTensor.
+        # Irrelevant here: no step multiplies matrices in PyTensor.
         warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
         try:
             yield session

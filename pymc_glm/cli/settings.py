@@ -1,4 +1,4 @@
-"""What a run is told, with the defaults for real recordings."""
+"""Settings of a run, with defaults for real recordings."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -42,7 +42,7 @@ class WeightPrior(StrEnum):
 
 
 class PriorSettings(NamedTuple):
-    """Priors of edges and weights, which share their blocks or positions where both have some."""
+    """Priors of edges and weights, which share blocks or positions if both have them."""
 
     edges: EdgePrior = EdgePrior.BERNOULLI
     weights: WeightPrior = WeightPrior.GAUSSIAN
@@ -51,17 +51,17 @@ class PriorSettings(NamedTuple):
 
     @property
     def has_blocks(self) -> bool:
-        """Whether neurons belong to blocks."""
+        """Return whether neurons belong to blocks."""
         return EdgePrior.BLOCK == self.edges or WeightPrior.BLOCK == self.weights
 
     @property
     def has_positions(self) -> bool:
-        """Whether neurons have positions."""
+        """Return whether neurons have positions."""
         return EdgePrior.DISTANCE == self.edges or WeightPrior.DISTANCE == self.weights
 
 
 class SampleSettings(NamedTuple):
-    """How to sample; the arguments of `pymc_glm.sample`."""
+    """Arguments of `pymc_glm.sample`."""
 
     draws: int = 500
     tune: int = 500
@@ -72,7 +72,7 @@ class SampleSettings(NamedTuple):
 
 
 class FitSettings(NamedTuple):
-    """What to fit to which recording."""
+    """The recording and the model to fit to it."""
 
     path: Path
     format: str | None = None
@@ -85,7 +85,7 @@ class FitSettings(NamedTuple):
     start: float | None = None  # s
     stop: float | None = None  # s
     duration: float | None = None  # s
-    hold_out: float | None = None  # s, at the end
+    hold_out: float | None = None  # s, from the end
     neurons: tuple[str, ...] | None = None
     prior: PriorSettings = PriorSettings()
     sampling: SampleSettings = SampleSettings()

@@ -1,4 +1,4 @@
-"""What a run says of blocks and latent positions of neurons, where the model learns them."""
+"""Tables and report of blocks and latent positions, for models that learn them."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,14 +12,14 @@ __all__ = ["Structure", "block_table", "find_structure", "position_table", "stru
 
 
 class Structure(NamedTuple):
-    """Blocks and positions; None for what the model does not learn."""
+    """Blocks and positions; None if the model does not learn them."""
 
     blocks: "BlockSummary | None" = None
     positions: "AlignedPositions | None" = None
 
 
 def find_structure(tree: "xr.DataTree") -> Structure:
-    """Summarise blocks and positions, these beside the electrodes' where all of them are known."""
+    """Summarise blocks and positions, aligned with the electrodes if all of these are known."""
     import pymc_glm as pg
 
     learned = tree["posterior"].data_vars
@@ -41,7 +41,7 @@ def _electrodes_known(tree: "xr.DataTree") -> bool:
 
 
 def block_table(blocks: "BlockSummary") -> "pd.DataFrame":
-    """Each neuron's most probable block and its probability, by block, the largest first."""
+    """Return each neuron's most probable block and its probability, by block, largest first."""
     import pandas as pd
 
     names = blocks.label_probability["block"].values[blocks.labels.values]
@@ -57,7 +57,7 @@ def block_table(blocks: "BlockSummary") -> "pd.DataFrame":
 
 
 def position_table(positions: "AlignedPositions") -> "pd.DataFrame":
-    """Each neuron's mean position and its deviation; on the electrodes' map and theirs if known."""
+    """Return mean positions and standard deviations, and those on the electrode map if known."""
     import numpy as np
     import pandas as pd
 
@@ -74,7 +74,7 @@ def position_table(positions: "AlignedPositions") -> "pd.DataFrame":
 
 
 def structure_lines(structure: Structure) -> list[str]:
-    """Say in a line each how many blocks are used and whether distances are the electrodes'."""
+    """Return one line on the number of blocks in use and one on latent distances."""
     import numpy as np
 
     lines = []
@@ -87,20 +87,20 @@ def structure_lines(structure: Structure) -> list[str]:
         ]
         sizes = np.bincount(structure.blocks.labels.values)
         lines.append(
-            f"Blocks used: {', '.join(shares)}; the most probable ones hold "
-            f"{', '.join(str(size) for size in sizes if size)} neurons (blocks.csv)."
+            f"Number of blocks in use: {', '.join(shares)}. Neurons per block, each in its most "
+            f"probable one: {', '.join(str(size) for size in sizes if size)} (blocks.csv)."
         )
     if structure.positions is not None:
         found = structure.positions.distance_correlation
         if found is None:
             lines.append(
-                "Latent positions: positions.csv; the recording has no electrode positions to "
-                "compare with."
+                "Latent positions are in positions.csv; the recording has no electrode positions "
+                "to compare with."
             )
         else:
             low, middle, high = np.quantile(found, [0.05, 0.5, 0.95])
             lines.append(
-                "Latent distance against electrode distance: rank correlation "
+                "Rank correlation between latent and electrode distances: "
                 f"{middle:.2f}, 90% of draws from {low:.2f} to {high:.2f} (positions.csv)."
             )
     return lines

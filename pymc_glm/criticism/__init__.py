@@ -1,4 +1,4 @@
-"""What a posterior says and whether to believe it: the network, rates, convergence, fit."""
+"""Results and checks of a posterior: the network, rates, convergence and goodness of fit."""
 
 from pymc_glm.criticism.convergence import ConvergenceReport, convergence_report
 from pymc_glm.criticism.fit import statistics

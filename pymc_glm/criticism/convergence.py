@@ -1,6 +1,6 @@
-"""Whether a run has converged, in plain sentences."""
+"""Convergence of a run, reported in plain sentences."""
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from itertools import product
 
@@ -21,7 +21,7 @@ from pymc_glm.criticism.network.diagnostics import (
 from pymc_glm.criticism.network.edges import MIN_EDGE_ESS, edge_table
 from pymc_glm.criticism.posterior import NetworkDraws, network_draws, variable
 from pymc_glm.criticism.structure.convergence import structure_diagnostics
-from pymc_glm.criticism.wording import counted, listed, wrapped
+from pymc_glm.criticism.wording import ONE_CHAIN, counted, have, listed, wrapped
 
 __all__ = ["ConvergenceReport", "convergence_report"]
 
@@ -31,46 +31,46 @@ _MAX_DIVERGING = 0.01  # of the draws
 
 @dataclass(frozen=True)
 class ConvergenceReport:
-    """What has converged in a run and what has not; made by `convergence_report`.
+    """Which quantities of a run have converged and which have not, from `convergence_report`.
 
     Parameters
     ----------
     n_chains, n_draws, n_neurons : int
         Size of the run; `n_draws` counts the draws of one chain.
     n_edges_uncertain : int
-        Number of pairs whose inclusion probability lies between 0.05 and 0.95: what the data
-        leave open, which is no fault of the run.
+        Number of pairs with an inclusion probability between 0.05 and 0.95. The data leave them
+        open; the run is not at fault.
     edges_not_converged : tuple of str
         Pairs, "pre -> post", on which the chains disagree or which have fewer than 100 effective
         draws; the worst first.
     edges_disagreeing : tuple of str
-        Those of them on which the chains disagree.
+        The pairs among them on which the chains disagree.
     weights_not_converged : tuple of str
         Pairs present with a probability above 0.95 whose filter, at its peak, has an R-hat above
         1.01 or fewer than 400 effective draws.
     biases_not_converged : tuple of str
-        Labels of the neurons whose bias has.
+        Labels of the neurons whose bias fails the same limits.
     hyperparameters_not_converged : tuple of str
-        Other variables of the posterior that have.
+        Other variables of the posterior that fail them.
     worst_r_hat : float
         Largest R-hat of all these quantities; NaN with a single chain or too few draws.
     worst : str
-        The quantity that has it; empty where there is none.
+        The quantity with this R-hat; empty if there is none.
     suggested_draws : int or None
-        Draws a chain with which, judging by their effective sample sizes, all would have enough;
-        None where everything has converged.
+        Draws per chain that would be enough for every quantity, judging by the effective sample
+        sizes; None if everything has converged or the chains disagree.
     n_divergences : int
-        Number of draws, of all chains, in which NUTS diverged.
+        Number of draws, in all chains together, in which NUTS diverged.
     blocks_not_converged : tuple of str
-        Pairs of neurons, "one & other", on which the chains disagree whether they share a block or
-        which have fewer than 100 effective draws, the worst first; and the number of blocks used.
+        Pairs of neurons, "one & other", for which the chains disagree on whether they share a block
+        or with fewer than 100 effective draws, the worst first; then the number of blocks used.
     blocks_disagreeing : tuple of str
-        Those pairs on which the chains disagree.
+        The pairs among them on which the chains disagree.
     positions_not_converged : tuple of str
         Pairs of neurons whose distance in the latent space, or whose log-odds of an edge in the
         latent eigenmodel, have an R-hat above 1.01 or fewer than 400 effective draws.
     remarks : tuple of str
-        What blocks, positions and factors are judged by, and what could not be judged.
+        How blocks, positions and factors are judged, and what could not be judged.
 
     Examples
     --------
@@ -100,10 +100,10 @@ class ConvergenceReport:
 
     @property
     def converged(self) -> bool:
-        """Whether everything has converged, as far as R-hat, draws and divergences can tell.
+        """Whether everything has converged, judging by R-hat, effective draws and divergences.
 
-        False with a single chain or without any R-hat, which leave it open, and where more than 1%
-        of the draws diverged.
+        False with a single chain or without any R-hat, when convergence cannot be judged, and if
+        more than 1% of the draws diverged.
         """
         return bool(self.worst) and not self._any_named and not self._diverges
 
@@ -125,34 +125,47 @@ class ConvergenceReport:
     @property
     def text(self) -> str:
         """The report in sentences for a terminal, lines of at most 88 characters."""
-        limits = f"R-hat above {MAX_R_HAT} or fewer than {MIN_ESS} effective draws"
-        few = self.edges_not_converged[len(self.edges_disagreeing) :]
-        apart = "Pairs of neurons on which the chains disagree whether they share a block"
-        few_apart = self.blocks_not_converged[len(self.blocks_disagreeing) :]
         paragraphs = [
             f"{counted(self.n_chains, 'chain')} of {counted(self.n_draws, 'draw')}, "
             f"{counted(self.n_neurons, 'neuron')}. {self.n_edges_uncertain} of "
             f"{counted(self.n_neurons**2, 'edge')} uncertain (inclusion probability between "
             f"{1 - _CERTAIN:.2f} and {_CERTAIN})."
         ]
-        for what, names in (
-            ("Edges on which the chains disagree", self.edges_disagreeing),
-            (f"Edges with fewer than {MIN_EDGE_ESS} effective draws", few),
-            (f"Weights that have not converged ({limits})", self.weights_not_converged),
-            (f"Biases that have not converged ({limits})", self.biases_not_converged),
-            (f"Hyperparameters and other variables that have not converged ({limits})",
-             self.hyperparameters_not_converged),
-            (apart, self.blocks_disagreeing),
-            ("Other facts about blocks that have not converged", few_apart),
-            (f"Pairs in the latent space that have not converged ({limits})",
-             self.positions_not_converged),
-        ):  # fmt: skip
+        for what, names in self._failures():
             if names:
-                paragraphs.append(f"{what}, {len(names)}: {listed(names)}.")
+                paragraphs.append(f"{what(len(names))}: {listed(names)}.")
         if self.n_divergences:
             paragraphs.append(self._divergences())
         paragraphs += [*self.remarks, self._advice()]
         return "\n".join(map(wrapped, paragraphs))
+
+    def _failures(self) -> list[tuple[Callable[[int], str], tuple[str, ...]]]:
+        """Return, for every kind of failure, a phrase for their number, and their names."""
+        limits = f"R-hat above {MAX_R_HAT} or fewer than {MIN_ESS} effective draws"
+
+        def not_converged(noun: str, plural: str) -> Callable[[int], str]:
+            return lambda n: f"{counted(n, noun, plural)} {have(n)} not converged ({limits})"
+
+        def too_few_draws(n: int) -> str:
+            return f"{counted(n, 'edge')} {have(n)} fewer than {MIN_EDGE_ESS} effective draws"
+
+        def shared_blocks(n: int) -> str:
+            share = "shares" if n == 1 else "share"
+            return f"The chains disagree on whether {counted(n, 'pair')} of neurons {share} a block"
+
+        return [
+            (lambda n: f"The chains disagree on {counted(n, 'edge')}", self.edges_disagreeing),
+            (too_few_draws, self.edges_not_converged[len(self.edges_disagreeing) :]),
+            (not_converged("weight", "weights"), self.weights_not_converged),
+            (not_converged("bias", "biases"), self.biases_not_converged),
+            (not_converged("other variable", "other variables"),
+             self.hyperparameters_not_converged),
+            (shared_blocks, self.blocks_disagreeing),
+            (not_converged("other quantity of the blocks", "other quantities of the blocks"),
+             self.blocks_not_converged[len(self.blocks_disagreeing) :]),
+            (not_converged("pair in the latent space", "pairs in the latent space"),
+             self.positions_not_converged),
+        ]  # fmt: skip
 
     def _divergences(self) -> str:
         option = 'network_nuts={"target_accept":\u00a00.99}'
@@ -165,38 +178,32 @@ class ConvergenceReport:
 
     def _advice(self) -> str:
         if self.n_chains == 1:
-            r_hat = "With one chain nothing tells whether it has converged: run 4."
+            r_hat = ONE_CHAIN
         elif not self.worst:
-            r_hat = (
-                "There are too few draws for any R-hat, so nothing tells whether the chains have "
-                "converged: draw more."
-            )
+            r_hat = "There are too few draws for any R-hat to judge convergence by: draw more."
         else:
             r_hat = f"Largest R-hat: {self.worst_r_hat:.4g} ({self.worst})."
         if self.converged:
-            also = " and what is told of blocks and positions" if self.remarks else ""
-            return f"All edges, weights, biases and hyperparameters{also} have converged. {r_hat}"
+            last = (
+                ", hyperparameters and latent structure" if self.remarks else " and hyperparameters"
+            )
+            return f"All edges, weights, biases{last} have converged. {r_hat}"
         if not self._any_named:
             return r_hat
-        advice = f"{r_hat} What is named above is not to be trusted yet: draw more"
+        advice = f"{r_hat} Do not trust the quantities listed above yet: draw more"
         if self.suggested_draws is not None:
-            advice += f"; draws={self.suggested_draws} a chain should do"
-        if self.edges_disagreeing:
-            advice += (
-                ", and tune longer, because chains that disagree have not found the same networks"
-            )
-        elif self.blocks_disagreeing:
-            advice += (
-                ", and tune longer, because chains that disagree have not found the same blocks"
-            )
+            advice += f"; draws={self.suggested_draws} per chain should be enough"
+        if self.edges_disagreeing or self.blocks_disagreeing:
+            found = "networks" if self.edges_disagreeing else "blocks"
+            advice += f" and tune longer, because the chains have not found the same {found}"
         return advice + "."
 
 
 def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> ConvergenceReport:
-    """Say which edges, weights, biases and hyperparameters have not converged.
+    """Report which edges, weights, biases and hyperparameters have not converged.
 
-    Of blocks and positions that a model has learned, it judges what does not depend on how blocks
-    are numbered or how positions are turned: which neurons share a block, the number of blocks
+    Learned blocks and positions are judged by quantities that do not depend on the numbers of the
+    blocks or the rotation of the positions: which neurons share a block, the number of blocks
     used, tables between blocks after relabelling (see `block_summary`), distances between neurons,
     and in the latent eigenmodel the log-odds of edges.
 
@@ -205,12 +212,12 @@ def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> 
     tree : DataTree
         What sampling returned; needs the posterior and the constant data.
     edges : DataFrame, optional
-        The `edge_summary` of this tree, of all pairs, where it is at hand; else it is computed.
+        The `edge_summary` of this tree with all pairs. By default it is computed.
 
     Returns
     -------
     ConvergenceReport
-        Its `text` says it in sentences.
+        Its `text` gives the results in sentences.
 
     Raises
     ------
@@ -220,28 +227,13 @@ def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> 
     References
     ----------
     Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Rank-normalization, folding, and
-    localization: an improved R-hat, Bayesian Analysis 16:667-718: the limits 1.01 and 400.
+    localization: an improved R-hat, Bayesian Analysis 16:667-718 (the limits 1.01 and 400).
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> rng = np.random.default_rng(1)
-    >>> bias = rng.normal(-4, 0.1, (4, 500, 2))
-    >>> bias[0, :, 1] += 0.5  # the first chain is elsewhere
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {"bias": bias, "weights": rng.normal(size=(4, 500, 2, 2, 1))},
-    ...         "constant_data": {"basis_functions": np.ones((1, 1))},
-    ...     },
-    ...     coords={"post": ["a", "b"], "pre": ["a", "b"]},
-    ...     dims={
-    ...         "bias": ["post"],
-    ...         "weights": ["post", "pre", "basis"],
-    ...         "basis_functions": ["lag", "basis"],
-    ...     },
-    ... )
-    >>> pg.convergence_report(tree).biases_not_converged
-    ('b',)
+    >>> import pymc_glm as pg
+    >>> pg.convergence_report(tree.isel(draw=slice(20))).converged  # far too few draws
+    False
     """
     draws = network_draws(tree)
     bias = variable(tree, "posterior", "bias")
@@ -256,13 +248,13 @@ def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> 
         "distance": structure.distances,
         "edge log-odds": structure.log_odds,
     }
-    if draws.adjacency is None:  # nothing to say of edges; the weights are judged below
+    if draws.adjacency is None:  # all edges are present; the weights are judged below
         edges = edges.assign(r_hat=np.nan, status="ok")
     indicators = {"edge": _unsettled(edges), "block of": _unsettled(structure.co_assignments)}
     disagreeing = {kind: table[table["status"] == "chains disagree"]["name"]
                    for kind, table in indicators.items()}  # fmt: skip
     bad = {kind: failing(table) for kind, table in tables.items()}
-    worst_r_hat, of = worst({"edge": edges, "block of": structure.co_assignments} | tables)
+    worst_r_hat, worst_name = worst({"edge": edges, "block of": structure.co_assignments} | tables)
     more = None
     if not any(map(len, disagreeing.values())):
         more = suggested_draws(draws.n_draws, list(indicators.values()), list(bad.values()))
@@ -277,7 +269,7 @@ def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> 
         biases_not_converged=tuple(bad["bias"]["name"]),
         hyperparameters_not_converged=tuple(bad[""]["name"]),
         worst_r_hat=worst_r_hat,
-        worst=of,
+        worst=worst_name,
         suggested_draws=more,
         n_divergences=_n_divergences(tree),
         blocks_not_converged=(*indicators["block of"]["name"], *bad["the"]["name"]),
@@ -288,21 +280,22 @@ def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> 
 
 
 def _unsettled(indicators: pd.DataFrame) -> pd.DataFrame:
-    """Rows on which the chains disagree, then those with too few effective draws; worst first."""
+    """Return rows on which chains disagree, then those with few effective draws; worst first."""
     bad = indicators[indicators["status"].isin(["chains disagree", "too few draws"])]
     return bad.sort_values(["status", "ess"], kind="stable")
 
 
 def _checked(edges: pd.DataFrame, neurons: tuple[str, ...]) -> pd.DataFrame:
-    """Return a table of edges if it has what the report needs, of every pair."""
+    """Return a table of edges if it has the columns that the report needs, for every pair."""
     needed = {"pre", "post", "probability", "ess", "r_hat", "status"}
     missing = sorted(needed - set(edges.columns))
     if missing:
-        raise ValueError(f"edges: it has no columns {missing}; give edge_summary(tree).")
+        raise ValueError(f"edges: it lacks the columns {missing}; give edge_summary(tree).")
     if sorted(zip(edges["pre"], edges["post"], strict=True)) != sorted(product(neurons, repeat=2)):
         raise ValueError(
-            f"edges: its {len(edges)} pairs are not those of the {len(neurons)} neurons of the "
-            "tree; give edge_summary(tree), self-edges included."
+            f"edges: its {counted(len(edges), 'pair')} are not those of the "
+            f"{counted(len(neurons), 'neuron')} of the tree; give edge_summary(tree), self-edges "
+            "included."
         )
     return edges
 
@@ -316,17 +309,17 @@ def _n_divergences(tree: xr.DataTree) -> int:
 
 
 def _weights(draws: NetworkDraws, edges: pd.DataFrame) -> pd.DataFrame:
-    """Name, r_hat and ess of the filters, at their peaks, of edges that are all but certain."""
-    index = {label: i for i, label in enumerate(draws.neurons)}
+    """Return name, r_hat and ess of the filters, at their peaks, of nearly certain edges."""
+    where = {label: i for i, label in enumerate(draws.neurons)}
     tables = []
     for post, rows in edges[edges["probability"] > _CERTAIN].groupby("post", sort=False):
-        values = draws.peaks_at(index[str(post)])[[index[pre] for pre in rows["pre"]]]
+        values = draws.peaks_at(where[str(post)])[[where[pre] for pre in rows["pre"]]]
         tables.append(pd.DataFrame({"name": list(rows["name"])} | rank_diagnostics(values)))
     return concat(tables)
 
 
 def _hyperparameters(tree: xr.DataTree, not_judged: Set[str]) -> list[pd.DataFrame]:
-    """Diagnostics of the other variables whose values mean something by themselves."""
+    """Return diagnostics of the other variables, except those judged by derived quantities."""
     apart = {"adjacency", "weights", "bias"} | not_judged
     return [
         diagnostics(draws)

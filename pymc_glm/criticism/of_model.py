@@ -1,4 +1,4 @@
-"""Whether a posterior is of a model, or of the model without one of its neurons."""
+"""Checks that a model is the one that was sampled, or that model with one more neuron."""
 
 from typing import Any
 
@@ -6,31 +6,37 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from pymc_glm.session_prefix import SEPARATOR
+from pymc_glm.criticism.wording import counted
+from pymc_glm.observations import Bernoulli
+from pymc_glm.session_prefix import sessions_with
 from pymc_glm.trees import variable
 
-__all__ = ["check_model", "place_of_neuron"]
+__all__ = ["check_model", "index_of_new_neuron"]
 
 _CONTAINERS = ("basis_functions", "bin_width", "segment_start", "data_bins", "covariates",
                "n_trials")  # fmt: skip
+_OF_THE_NETWORK = ("basis_functions", "bin_width", "n_trials")
+_SAME = "give the model that was sampled, or leave model out"
+_ONE_MORE = "build it like the model that was sampled, with the counts of one more neuron"
 
 
 def check_model(tree: xr.DataTree, model: Any) -> None:
-    """Raise if a model was not the one that was sampled, as far as its data tell.
+    """Raise if a model's data or variables show that it is not the one that was sampled.
 
     Parameters
     ----------
     tree : DataTree
         With constant data.
     model : pymc.Model or None
-        None is not looked at.
+        With None nothing is checked.
 
     Raises
     ------
     TypeError
         Not a model.
     ValueError
-        Neurons, law, variables, counts, basis or other data of the model are not those of the tree.
+        The model differs from the tree in its neurons, observation model, variables, counts, basis
+        or other data.
     """
     if model is None:
         return
@@ -41,25 +47,17 @@ def check_model(tree: xr.DataTree, model: Any) -> None:
         )
     _check_one_network(model, "leave model out")
     constants = tree["constant_data"].dataset
-    neurons, own = _labels(constants, "post"), _labels(model.coords, "post")
-    if neurons != own:
-        raise ValueError(_message("neurons", f"{_few(own)} against {_few(neurons)} of the tree"))
-    laws = _laws(constants, model)
-    if laws[0] != laws[1]:
-        raise ValueError(_message("law", f"{laws[1]!r} against {laws[0]!r} of the tree"))
-    _check_counts(constants["counts"].transpose("time", "post").values, model, neurons)
-    for name in _CONTAINERS:
-        here = name in model.named_vars
-        same = here == (name in constants) and (
-            not here or np.array_equal(model[name].get_value(), constants[name].values)
-        )
-        if not same:
-            raise ValueError(_message(name, "they differ, or only one of the two has them"))
+    of_tree, of_model = _labels(constants, "post"), _labels(model.coords, "post")
+    if of_tree != of_model:
+        raise _differs("neurons", _few(of_model), _few(of_tree), _SAME)
+    _check_observation(constants, model, _SAME)
+    _check_counts(constants["counts"].transpose("time", "post").values, model, of_tree)
+    _check_containers(constants, model, _CONTAINERS, _SAME)
     _check_variables(tree, model)
 
 
-def place_of_neuron(tree: xr.DataTree, model: Any, neuron: Any) -> int:
-    """Return the place of a neuron of a model, of which the tree has all other neurons.
+def index_of_new_neuron(tree: xr.DataTree, model: Any, neuron: Any) -> int:
+    """Return the index of a neuron of the model, all of whose other neurons are in the tree.
 
     Parameters
     ----------
@@ -74,124 +72,117 @@ def place_of_neuron(tree: xr.DataTree, model: Any, neuron: Any) -> int:
     TypeError
         Not a model.
     ValueError
-        The neuron is not in the model, or it is in the tree; the other neurons, the law, the basis,
-        the width of bins or the covariates of the model are not those of the tree.
+        The neuron is not in the model, or is in the tree as well; or the model differs from the
+        tree in its other neurons, observation model, basis, bin width or covariates.
     """
     variable(tree, "constant_data", "counts")
     constants = tree["constant_data"].dataset
     if not isinstance(model, pm.Model):
         raise TypeError(
             f"model: got {type(model).__name__}, allowed is a pymc.Model built like the one that "
-            "was sampled, with the counts of the neuron too."
+            "was sampled, with the counts of the new neuron too."
         )
-    _check_one_network(model, "give the model of one")
-    neurons, own = _labels(constants, "post"), _labels(model.coords, "post")
+    _check_one_network(model, "give the model of one session")
+    of_tree, of_model = _labels(constants, "post"), _labels(model.coords, "post")
     label = str(neuron)
-    if label not in own:
-        raise ValueError(f"neuron: got {neuron!r}, the model has {_few(own)}; give one of these.")
-    if label in neurons:
+    if label not in of_model:
         raise ValueError(
-            f"neuron: {neuron!r} is in the fit that the tree holds; give a fit without it."
+            f"neuron: got {neuron!r}, the model has {_few(of_model)}; give one of its neurons."
         )
-    others = [other for other in own if other != label]
-    if neurons != others:
-        raise ValueError(
-            _unlike(
-                "neurons", f"beside {label!r} {_few(others)} against {_few(neurons)} of the tree"
-            )
-        )
-    laws = _laws(constants, model)
-    if laws[0] != laws[1]:
-        raise ValueError(_unlike("law", f"{laws[1]!r} against {laws[0]!r} of the tree"))
-    _check_alike(constants, model)
-    foreign = _foreign(tree, model)
-    if foreign:
-        raise ValueError(_unlike("variables", f"it has none of the tree's {foreign[:5]}"))
-    return own.index(label)
+    if label in of_tree:
+        raise ValueError(f"neuron: {neuron!r} was in the fit; give a fit without this neuron.")
+    others = [other for other in of_model if other != label]
+    if of_tree != others:
+        raise _differs("neurons", f"{_few(others)} besides {label!r}", _few(of_tree), _ONE_MORE)
+    _check_observation(constants, model, _ONE_MORE)
+    _check_containers(constants, model, _OF_THE_NETWORK, _ONE_MORE)
+    _check_covariates(constants, model)
+    _check_no_foreign(tree, model, _ONE_MORE)
+    return of_model.index(label)
 
 
-def _check_alike(constants: xr.Dataset, model: pm.Model) -> None:
-    """Raise unless what the network is made of is the same."""
-    for name in ("basis_functions", "bin_width", "n_trials"):
-        here = name in model.named_vars
-        same = here == (name in constants) and (
-            not here or np.array_equal(model[name].get_value(), constants[name].values)
-        )
-        if not same:
-            raise ValueError(_unlike(name, "they differ, or only one of the two has them"))
-    known, own = (
-        _labels(where, "covariate") if "covariate" in where else []
-        for where in (constants.coords, model.coords)
-    )
-    if known != own:
-        raise ValueError(_unlike("covariates", f"{own} against {known} of the tree"))
-
-
-def _check_one_network(model: pm.Model, instead: str) -> None:
-    sessions = [name for name in model.named_vars if name.endswith(f"{SEPARATOR}counts")]
+def _check_one_network(model: pm.Model, advice: str) -> None:
+    sessions = sessions_with("counts", model.named_vars)
     if sessions:
-        names = [name.partition(SEPARATOR)[0] for name in sessions]
-        raise ValueError(f"model: it is of the sessions {names}, and the tree of one; {instead}.")
+        raise ValueError(f"model: it has the sessions {sessions}, but the tree only one; {advice}.")
     if "counts" not in model.named_vars:
-        raise ValueError("model: it is no model of build_glm, it has no data container 'counts'.")
+        raise ValueError(
+            "model: it has no data container 'counts'; give a model that build_glm returns."
+        )
 
 
 def _labels(where: Any, dim: str) -> list[str]:
     return [str(label) for label in getattr(where[dim], "values", where[dim])]
 
 
-def _laws(constants: xr.Dataset, model: pm.Model) -> tuple[str, str]:
-    """Return the names of the laws of tree and model."""
-    return (
-        str(constants["observation"].item()) if "observation" in constants else "bernoulli",
-        str((model.coords.get("observation") or ("bernoulli",))[0]),
+def _few(labels: list[str]) -> str:
+    return f"{counted(len(labels), 'neuron')} {labels[:3]}"
+
+
+def _check_observation(constants: xr.Dataset, model: pm.Model, advice: str) -> None:
+    """Raise unless the observation models of model and tree have the same name."""
+    of_tree, of_model = Bernoulli.name, Bernoulli.name
+    if "observation" in constants:
+        of_tree = str(constants["observation"].item())
+    if model.coords.get("observation"):
+        of_model = str(model.coords["observation"][0])
+    if of_tree != of_model:
+        raise _differs("observation model", repr(of_model), repr(of_tree), advice)
+
+
+def _check_counts(of_tree: np.ndarray, model: pm.Model, neurons: list[str]) -> None:
+    of_model = model["counts"].get_value()
+    if of_model.shape != of_tree.shape:
+        raise _differs("number of bins", len(of_model), len(of_tree), _SAME)
+    different = of_model != of_tree
+    if different.any():
+        t, n = np.argwhere(different)[0]
+        here = f"{of_model[t, n]} for neuron {neurons[n]!r} in bin {t}"
+        raise _differs("counts", here, of_tree[t, n], _SAME)
+
+
+def _check_containers(
+    constants: xr.Dataset, model: pm.Model, names: tuple[str, ...], advice: str
+) -> None:
+    """Raise unless model and tree hold the same data under these names."""
+    for name in names:
+        in_model = name in model.named_vars
+        if in_model != (name in constants):
+            has, lacks = ("model", "tree") if in_model else ("tree", "model")
+            raise ValueError(_message(name, f"the {has} has them, the {lacks} does not", advice))
+        if in_model and not np.array_equal(model[name].get_value(), constants[name].values):
+            raise ValueError(_message(name, "other values", advice))
+
+
+def _check_covariates(constants: xr.Dataset, model: pm.Model) -> None:
+    """Raise unless model and tree have covariates of the same names."""
+    of_tree, of_model = (
+        _labels(where, "covariate") if "covariate" in where else []
+        for where in (constants.coords, model.coords)
     )
+    if of_tree != of_model:
+        raise _differs("covariates", of_model, of_tree, _ONE_MORE)
 
 
-def _foreign(tree: xr.DataTree, model: pm.Model) -> list[str]:
-    """Return the variables of a posterior that a model does not have."""
-    return [str(name) for name in tree["posterior"].data_vars if name not in model.named_vars]
+def _check_no_foreign(tree: xr.DataTree, model: pm.Model, advice: str) -> None:
+    """Raise unless the model has all variables of the posterior."""
+    foreign = [str(v) for v in tree["posterior"].data_vars if v not in model.named_vars]
+    if foreign:
+        raise ValueError(_message("variables", f"it lacks {foreign[:5]} of the tree", advice))
 
 
 def _check_variables(tree: xr.DataTree, model: pm.Model) -> None:
     """Raise unless the posterior is one of the model's variables."""
-    foreign = _foreign(tree, model)
-    if foreign:
-        raise ValueError(_message("variables", f"it has none of the tree's {foreign[:5]}"))
+    _check_no_foreign(tree, model, _SAME)
     drawn = tree["posterior"].data_vars
     missing = [rv.name for rv in model.free_RVs if rv.name not in drawn]
     if missing:
-        raise ValueError(_message("variables", f"the tree has none of its {missing[:5]}"))
+        raise ValueError(_message("variables", f"the tree lacks its {missing[:5]}", _SAME))
 
 
-def _check_counts(counts: np.ndarray, model: pm.Model, neurons: list[str]) -> None:
-    own = model["counts"].get_value()
-    if own.shape != counts.shape:
-        raise ValueError(_message("bins", f"{len(own)} against {len(counts)} of the tree"))
-    other = own != counts
-    if other.any():
-        t, n = np.argwhere(other)[0]
-        raise ValueError(
-            _message(
-                "counts",
-                f"neuron {neurons[n]!r}, bin {t}: {own[t, n]} against {counts[t, n]} of the tree",
-            )
-        )
+def _differs(what: str, of_model: Any, of_tree: Any, advice: str) -> ValueError:
+    return ValueError(_message(what, f"{of_model}; the tree has {of_tree}", advice))
 
 
-def _few(labels: list[str]) -> str:
-    return f"{len(labels)} neurons {labels[:3]}"
-
-
-def _message(what: str, how: str) -> str:
-    return (
-        f"model: it is not the one that the tree is of, by its {what} ({how}); give the model that "
-        "was sampled, or leave model out."
-    )
-
-
-def _unlike(what: str, how: str) -> str:
-    return (
-        f"model: it is not built like the one that the tree is of, by its {what} ({how}); give one "
-        "that is, with the counts of one neuron more."
-    )
+def _message(what: str, how: str, advice: str) -> str:
+    return f"model: it differs from the one that was sampled in its {what} ({how}); {advice}."

@@ -1,4 +1,4 @@
-"""Activations one bin ahead: what draws of a posterior say of each bin, given the spikes before."""
+"""The data of a posterior, and its activations psi one bin ahead, given the spikes before."""
 
 import math
 from collections.abc import Iterator
@@ -32,13 +32,13 @@ type Floats = NDArray[np.float64]
 
 
 class ObservedData(NamedTuple):
-    """Counts, and what else of the data the activations depend on."""
+    """Counts and all other data on which the activations depend."""
 
-    counts: NDArray  # (time, pre); of traces, real numbers
-    times: Floats  # (time,), seconds, the beginnings of bins
+    counts: NDArray  # (time, pre); real numbers if they are traces
+    times: Floats  # (time,), starts of bins in seconds
     basis: Floats  # (lag, basis)
-    starts: NDArray[np.int64]  # (segment,), first bins of the segments
-    bins: NDArray[np.int64] | None  # (observed_time,), the bins that are data; None: all
+    starts: NDArray[np.int64]  # (segment,), the first bin of each segment
+    bins: NDArray[np.int64] | None  # (observed_time,), the bins that count as data; None: all
     covariates: Floats | None  # (time, covariate)
     neurons: tuple[str, ...]
     bin_width: float
@@ -46,7 +46,7 @@ class ObservedData(NamedTuple):
 
     @property
     def rate_unit(self) -> float:
-        """Mean counts over this are rates: the width of a bin, and 1 for traces."""
+        """Divide mean counts by this to get rates: the bin width, or 1 for traces."""
         return self.bin_width if self.observation.whole else 1.0
 
 
@@ -56,7 +56,7 @@ class PostDraws(NamedTuple):
     bias: Floats  # (sample,)
     weights: Floats  # (sample, pre, basis)
     covariate_weights: Floats | None  # (sample, covariate)
-    parameter: Floats  # (sample,), the law's own; 1 where it has none
+    parameter: Floats  # (sample,), of the observation model; 1 where it has none
 
 
 def observed_data(tree: xr.DataTree) -> ObservedData:
@@ -70,7 +70,7 @@ def observed_data(tree: xr.DataTree) -> ObservedData:
     Raises
     ------
     TypeError, ValueError
-        See `variable`; or the law of the counts is not known.
+        See `variable`; or the observation model is unknown.
     """
     counts = variable(tree, "constant_data", "counts").transpose("time", "post")
     functions = variable(tree, "constant_data", "basis_functions").transpose("lag", "basis")
@@ -102,25 +102,25 @@ def observed_data_like(
     *,
     exclude: ArrayLike | None = None,
 ) -> ObservedData:
-    """Return other data as a posterior's model would see them, such as those held out.
+    """Return other data, such as held-out counts, in the form of the data that were fitted.
 
     Parameters
     ----------
     tree : DataTree
         With the constant data of a model of this package.
     counts : DataArray or array, (time, neuron)
-        Of the same neurons, in any order (an array: in that of the model), in bins of the same
-        width. Segments begin as in `build_glm`; what is before them counts as silent.
+        Of the same neurons, in any order (arrays: in that of the model), in bins of the same
+        width. Segments begin as in `build_glm`; there is silence before each of them.
     covariates : DataArray or array, (time, covariate), optional
-        Those of the model, where it has some.
+        The covariates of the model, if it has any.
     exclude : array of bool (time,) or of seconds (interval, 2), optional
-        Bins that are no data.
+        Bins to leave out of the data.
 
     Raises
     ------
     TypeError, ValueError
         See `observed_data`, `check_counts`, `segment_starts`, `data_bins`, `covariate_columns`; or
-        bins, neurons or covariates are not those of the model.
+        the bin width, neurons or covariates differ from those of the model.
     """
     known = observed_data(tree)
     labels = list(known.neurons)
@@ -138,12 +138,12 @@ def observed_data_like(
     if missing or foreign:
         raise ValueError(
             f"counts: of the neurons of the model {missing[:5]} are missing ({len(missing)}), and "
-            f"{foreign[:5]} are not in it ({len(foreign)}); give counts of the same neurons, e.g. "
-            "by pg.bin_spikes(..., neurons=)."
+            f"{foreign[:5]} are not in it ({len(foreign)}); give counts of the same neurons, for "
+            "example from pg.bin_spikes(..., neurons=)."
         )
     checked = checked.sel(neuron=labels)
     if known.observation.whole:
-        _law_of(tree, known.observation).check(checked.values, labels, width)
+        _observation_of(tree, known.observation).check(checked.values, labels, width)
     starts = segment_starts(checked)
     return known._replace(
         counts=np.ascontiguousarray(checked.values),
@@ -154,8 +154,8 @@ def observed_data_like(
     )
 
 
-def _law_of(tree: xr.DataTree, observation: type[Observation]) -> Observation:
-    """Return the law with its parameter, where that is one number of the data."""
+def _observation_of(tree: xr.DataTree, observation: type[Observation]) -> Observation:
+    """Return the observation model, with its parameter where that is a scalar in the data."""
     constants = tree["constant_data"].dataset
     name = observation.parameter_name
     known = name in constants and constants[name].ndim == 0
@@ -163,7 +163,7 @@ def _law_of(tree: xr.DataTree, observation: type[Observation]) -> Observation:
 
 
 def _same_covariates(tree: xr.DataTree, covariates: Any, counts: xr.DataArray) -> Floats | None:
-    """Return the covariates of other data, (time, covariate), in the order of the model's."""
+    """Return the covariates of other data, (time, covariate), in the order of the model."""
     constants = tree["constant_data"].dataset
     if "covariates" not in constants:
         if covariates is not None:
@@ -171,7 +171,7 @@ def _same_covariates(tree: xr.DataTree, covariates: Any, counts: xr.DataArray) -
         return None
     labels = [str(label) for label in constants["covariate"].values]
     if covariates is None:
-        raise ValueError(f"covariates: the model has {labels}; give them for the counts too.")
+        raise ValueError(f"covariates: the model has {labels}; give them along with the counts.")
     columns = covariate_columns(covariates, counts)
     given = columns["covariate"].values.tolist()
     if sorted(given) != sorted(labels):
@@ -186,14 +186,14 @@ def post_draws(
     chains: NDArray[np.intp],
     draws: NDArray[np.intp],
 ) -> PostDraws:
-    """Return the parameters of one post neuron in some draws, one of each pair (chain, draw)."""
+    """Return the parameters of one post neuron in some draws, one for each pair (chain, draw)."""
 
     def drawn(group: str, name: str, *dims: str) -> Floats:
-        own = variable(tree, group, name)
-        own = own.isel(post=post) if "post" in own.dims else own
-        if "chain" not in own.dims:
-            return np.full(len(draws), float(own))
-        values = own.transpose("chain", "draw", *dims).values[chains, draws]
+        of_all = variable(tree, group, name)
+        of_post = of_all.isel(post=post) if "post" in of_all.dims else of_all
+        if "chain" not in of_post.dims:
+            return np.full(len(draws), float(of_post))
+        values = of_post.transpose("chain", "draw", *dims).values[chains, draws]
         return np.ascontiguousarray(values, dtype=float)
 
     name = observation.parameter_name
@@ -213,42 +213,42 @@ def post_draws(
     )
 
 
-def activations(recording: ObservedData, draws: PostDraws, window: slice | None = None) -> Floats:
+def activations(data: ObservedData, draws: PostDraws, window: slice | None = None) -> Floats:
     """Return psi of one post neuron in some draws, (sample, time).
 
     Parameters
     ----------
-    recording : ObservedData
+    data : ObservedData
     draws : PostDraws
     window : slice, optional
-        Bins from start to stop; all by default. The history before them is heard.
+        Bins from start to stop; all by default. The history before the window enters as well.
     """
-    start, stop, _ = slice(None).indices(len(recording.counts))
+    start, stop, _ = slice(None).indices(len(data.counts))
     if window is not None:
         start, stop = window.start, window.stop
-    before = min(start, len(recording.basis))
+    before = min(start, len(data.basis))
     first = start - before
-    starts = recording.starts
+    starts = data.starts
     inside = starts[(starts > first) & (starts < stop)] - first
-    psi = history_product(
-        recording.counts[first:stop], recording.basis, draws.weights, np.append(0, inside)
-    )[before:].T
+    psi = history_product(data.counts[first:stop], data.basis, draws.weights, np.append(0, inside))[
+        before:
+    ].T
     psi += draws.bias[:, None]
-    if recording.covariates is not None and draws.covariate_weights is not None:
-        psi += draws.covariate_weights @ recording.covariates[start:stop].T
+    if data.covariates is not None and draws.covariate_weights is not None:
+        psi += draws.covariate_weights @ data.covariates[start:stop].T
     return psi
 
 
-def activation_blocks(recording: ObservedData, draws: PostDraws) -> Iterator[tuple[Floats, Floats]]:
-    """Yield psi (sample, time) and the law's own parameter (sample, 1) of a few draws at a time."""
-    size = max(1, _BLOCK // len(recording.counts))
+def activation_blocks(data: ObservedData, draws: PostDraws) -> Iterator[tuple[Floats, Floats]]:
+    """Yield psi (sample, time) and the parameter (sample, 1) for a few draws at a time."""
+    size = max(1, _BLOCK // len(data.counts))
     for first in range(0, len(draws.bias), size):
         some = slice(first, first + size)
-        own = draws.covariate_weights
+        covariate_weights = draws.covariate_weights
         part = PostDraws(
             draws.bias[some],
             draws.weights[some],
-            None if own is None else own[some],
+            None if covariate_weights is None else covariate_weights[some],
             draws.parameter[some],
         )
-        yield activations(recording, part), part.parameter[:, None]
+        yield activations(data, part), part.parameter[:, None]

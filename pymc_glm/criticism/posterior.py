@@ -1,9 +1,8 @@
-"""The draws of a network taken out of a DataTree, with the checks of the DataTree."""
+"""Draws of a network from a DataTree, with checks of the DataTree."""
 
 import difflib
 from collections.abc import Hashable, Iterable
-from numbers import Real
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -15,7 +14,6 @@ from pymc_glm.trees import variable
 
 __all__ = [
     "NetworkDraws",
-    "check_prob",
     "hdi",
     "network_draws",
     "pair_index",
@@ -25,7 +23,7 @@ __all__ = [
 
 
 class NetworkDraws(NamedTuple):
-    """Draws of the edges and weights of a network; read one post neuron at a time."""
+    """Draws of the edges and weights of a network, read one post neuron at a time."""
 
     adjacency: xr.DataArray | None  # (chain, draw, post, pre); None in a dense model
     weights: xr.DataArray  # (chain, draw, post, pre, basis)
@@ -44,25 +42,25 @@ class NetworkDraws(NamedTuple):
         return self.weights.sizes["draw"]
 
     def present_at(self, post: int) -> NDArray[np.bool_]:
-        """Which edges onto a neuron are present; shape (pre, chain, draw)."""
+        """Return whether each edge onto a neuron is present; shape (pre, chain, draw)."""
         if self.adjacency is None:
             return np.ones((len(self.neurons), self.n_chains, self.n_draws), dtype=bool)
         edges = self.adjacency.isel(post=post).transpose("pre", "chain", "draw")
         return edges.values != 0
 
     def weights_at(self, post: int) -> NDArray[np.float64]:
-        """Weights of the edges onto a neuron; shape (pre, chain, draw, basis)."""
+        """Return the weights of the edges onto a neuron; shape (pre, chain, draw, basis)."""
         weights = self.weights.isel(post=post).transpose("pre", "chain", "draw", "basis")
         return weights.values
 
     def peaks_at(self, post: int) -> NDArray[np.float64]:
-        """Coupling filters onto a neuron at their peak lags; shape (pre, chain, draw).
+        """Return the coupling filters onto a neuron at their peak lags; shape (pre, chain, draw).
 
         The peak lag of a pair is where the mean filter, given the edge, is largest in absolute
         value; it is the same in all draws. Absent edges have the value 0.
         """
         weights = self.weights_at(post)
-        # Absent edges have zero weights: the sum over draws is the conditional mean, scaled.
+        # Absent edges have zero weights, so this sum is proportional to the mean of present edges.
         mean_filter = weights.sum(axis=(1, 2)) @ self.basis.T
         peak = np.abs(mean_filter).argmax(axis=1)
         return np.einsum("mcdb,mb->mcd", weights, self.basis[peak])
@@ -96,7 +94,7 @@ def network_draws(tree: xr.DataTree) -> NetworkDraws:
 
 
 def psi_unit(tree: xr.DataTree) -> str:
-    """Return the unit of activations and weights under the law of a posterior's counts."""
+    """Return the unit of activations and weights under the observation model of a posterior."""
     constants = tree["constant_data"].dataset
     if "observation" not in constants:
         return Bernoulli.psi_unit
@@ -114,7 +112,7 @@ def pair_index(
     ValueError
         A pair is not two labels, or a label is unknown.
     """
-    index = {label: i for i, label in enumerate(neurons)}
+    where = {label: i for i, label in enumerate(neurons)}
     found = []
     for pair in pairs:
         names = [pair] if isinstance(pair, str) or not isinstance(pair, Iterable) else list(pair)
@@ -124,23 +122,16 @@ def pair_index(
                 f"[({neurons[0]!r}, {neurons[-1]!r})]."
             )
         for name in map(str, names):
-            if name not in index:
+            if name not in where:
                 similar = difflib.get_close_matches(name, neurons) or list(neurons[:5])
                 raise ValueError(
                     f"pairs: unknown neuron {name!r}; the model has {len(neurons)}, such as "
                     f"{similar}."
                 )
-        found.append((index[str(names[0])], index[str(names[1])]))
+        found.append((where[str(names[0])], where[str(names[1])]))
     return found
 
 
-def check_prob(hdi_prob: Any) -> float:
-    """Return the probability of an interval, between 0 and 1."""
-    if isinstance(hdi_prob, bool) or not isinstance(hdi_prob, Real) or not 0 < float(hdi_prob) < 1:
-        raise ValueError(f"hdi_prob: got {hdi_prob!r}, allowed are numbers between 0 and 1.")
-    return float(hdi_prob)
-
-
 def hdi(draws: NDArray[np.float64], prob: float) -> NDArray[np.float64]:
-    """Highest-density interval over the first axis; shape (..., 2), lower and upper."""
+    """Return the highest-density interval over the first axis; shape (..., 2), lower and upper."""
     return np.asarray(array_stats.hdi(draws, prob, axis=0))

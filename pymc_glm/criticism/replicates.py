@@ -1,12 +1,12 @@
-"""Counts that draws of a posterior make: freely, or one bin ahead of those recorded."""
+"""Counts simulated from draws of a posterior, freely or one bin ahead of the recorded ones."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from pymc_glm.arguments import as_whole_number
 from pymc_glm.criticism.one_step import ObservedData, PostDraws, activations
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.kernels.simulate import draw_given
@@ -14,36 +14,23 @@ from pymc_glm.simulation.custom import custom_draws
 from pymc_glm.simulation.parameters import CheckedNetwork, NetworkParameters, check_network
 from pymc_glm.simulation.running import Guard, run_pieces
 
-__all__ = ["as_whole", "chosen_draws", "drawn_networks", "one_step_counts", "run_segments"]
+__all__ = ["chosen_draws", "drawn_networks", "one_step_counts", "run_segments"]
 
 type Floats = NDArray[np.float64]
 type Integers = NDArray[np.intp]
 
 
-def as_whole(number: Any, name: str) -> int:
-    """Return a whole number from 1.
-
-    Raises
-    ------
-    ValueError
-        It is none.
-    """
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-        raise ValueError(f"{name}: got {number!r}, allowed are whole numbers from 1.")
-    return int(number)
-
-
 def chosen_draws(
     tree: xr.DataTree, draws: int, rng: np.random.Generator
 ) -> tuple[Integers, Integers]:
-    """Return chains and draws, (sample,), some at random or all where there are fewer.
+    """Choose draws at random, or all if there are fewer; return their chains and draws, (sample,).
 
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold the draws of a network, or draws is no whole number from 1.
+        The tree does not hold the draws of a network, or draws is not a whole number of at least 1.
     """
-    n_wanted = as_whole(draws, "draws")
+    n_wanted = as_whole_number(draws, "draws")
     n = variable(tree, "posterior", "weights").sizes
     chosen = np.sort(rng.permutation(n["chain"] * n["draw"])[:n_wanted])
     chains, index = np.unravel_index(chosen, (n["chain"], n["draw"]))
@@ -53,7 +40,7 @@ def chosen_draws(
 def drawn_networks(
     tree: xr.DataTree, chains: Integers, draws: Integers
 ) -> Iterator[NetworkParameters]:
-    """Yield the networks of some draws, one of each pair (chain, draw)."""
+    """Yield the networks of some draws, one for each pair (chain, draw)."""
     for chain, draw in zip(chains, draws, strict=True):
         yield NetworkParameters.from_draw(tree, chain=int(chain), draw=int(draw), random_seed=0)
 
@@ -66,15 +53,15 @@ def run_segments(
     guard: Guard,
     covariates: Floats,
 ) -> Iterator[NDArray]:
-    """Yield counts (time, neuron) of a network that runs freely, piece by piece.
+    """Yield counts (time, neuron) of a freely running network, piece by piece.
 
     Parameters
     ----------
     network : CheckedNetwork
     starts : array of int, shape (segment,)
-        Bins before which there is silence, as in the model.
+        First bins of the segments; there is silence before each, as in the model.
     n_bins : int
-        Of all segments.
+        Number of bins of all segments together.
     rng : numpy.random.Generator
     guard : Guard
     covariates : array, shape (time, covariate)
@@ -83,44 +70,45 @@ def run_segments(
     ------
     RunAway
     ValueError
-        The law is one of the user's own without a random draw.
+        The observation model is a custom one that cannot draw counts.
     """
-    draws = custom_draws(network.observation, network.own)
+    draws = custom_draws(network.observation, network.parameter)
     silence = np.zeros((network.filters.shape[1], network.bias.size), dtype=np.int64)
     for first, end in zip(starts, [*starts[1:], n_bins], strict=True):
-        own = covariates[first:end]
-        yield from run_pieces(network, int(end - first), rng, guard, silence, own, draws)
+        here = covariates[first:end]
+        yield from run_pieces(network, int(end - first), rng, guard, silence, here, draws)
 
 
 def one_step_counts(
-    recording: ObservedData, parameters: NetworkParameters, rng: np.random.Generator
+    data: ObservedData, parameters: NetworkParameters, rng: np.random.Generator
 ) -> NDArray | None:
     """Draw the count of every bin given the recorded history; (time, neuron).
 
     Returns
     -------
     array, or None
-        None where a mean count is beyond all bounds.
+        None if a mean count is too large to draw from.
 
     Raises
     ------
     ValueError
-        The law is one of the user's own without a random draw.
+        The observation model is a custom one that cannot draw counts.
     """
-    own = check_network(parameters).own
-    # Neurons in the place of draws: `activations` takes any number of sets of weights.
-    each = PostDraws(parameters.bias, parameters.weights, parameters.covariate_weights, own)
-    psi = np.ascontiguousarray(activations(recording, each).T)
+    parameter = check_network(parameters).parameter
+    # Each neuron takes the place of a draw, so that one call gives the activations of all.
+    each = PostDraws(parameters.bias, parameters.weights, parameters.covariate_weights, parameter)
+    psi = np.ascontiguousarray(activations(data, each).T)
     whole = parameters.observation.whole
     counts = np.empty(psi.shape, dtype=np.int64 if whole else np.float64)
-    draws = custom_draws(parameters.observation, own)
+    draws = custom_draws(parameters.observation, parameter)
     if draws is not None:
         if draws.beyond(psi).any():
             return None
         counts[:] = draws(psi, int(rng.integers(2**63)))
         return counts
-    likelihood = parameters.observation.empty_likelihood(own.size)
+    likelihood = parameters.observation.empty_likelihood(parameter.size)
     noise = rng.random(psi.shape) if whole else rng.standard_normal(psi.shape)
-    shape = np.ascontiguousarray(likelihood.dispersion, dtype=np.float64)
-    possible = draw_given(likelihood.family, float(likelihood.slope), shape, psi, noise, counts)
+    dispersion = np.ascontiguousarray(likelihood.dispersion, dtype=np.float64)
+    slope = float(likelihood.slope)
+    possible = draw_given(likelihood.family, slope, dispersion, psi, noise, counts)
     return counts if possible else None

@@ -3,14 +3,15 @@
 import textwrap
 from collections.abc import Sequence
 
-__all__ = ["counted", "listed", "wrapped"]
+__all__ = ["ONE_CHAIN", "counted", "have", "listed", "wrapped"]
 
+ONE_CHAIN = "Convergence cannot be judged from one chain: run 4."
 _MAX_NAMES = 12
 _WIDTH = 88
 
 
 def wrapped(paragraph: str, indent: str = "  ") -> str:
-    """Paragraph in lines of at most 88 characters that leave the names of pairs in one piece.
+    """Break a paragraph into lines of at most 88 characters, but not within the names of pairs.
 
     Examples
     --------
@@ -23,19 +24,24 @@ def wrapped(paragraph: str, indent: str = "  ") -> str:
     return lines.replace("\u00a0", " ")
 
 
-def counted(number: int, noun: str) -> str:
-    """Join number and noun.
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Join a number and a noun in the singular or plural.
 
     Examples
     --------
-    >>> counted(1, "draw"), counted(2, "draw")
-    ('1 draw', '2 draws')
+    >>> counted(1, "draw"), counted(2, "draw"), counted(2, "bias", "biases")
+    ('1 draw', '2 draws', '2 biases')
     """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def have(number: int) -> str:
+    """Return "has" for one thing, "have" for any other number."""
+    return "has" if number == 1 else "have"
 
 
 def listed(names: Sequence[str]) -> str:
-    r"""List at most 12 names, then how many more.
+    r"""List at most 12 names, then say how many more there are.
 
     Examples
     --------

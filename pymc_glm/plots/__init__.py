@@ -1,6 +1,6 @@
-"""Pictures of spikes, networks, filters, rates, blocks, positions and goodness of fit.
+"""Plots of spikes, networks, filters, rates, blocks, positions and goodness of fit.
 
-Matplotlib is imported when one is drawn.
+Matplotlib is imported when the first is drawn.
 """
 
 from pymc_glm.plots.blocks import plot_blocks

@@ -1,4 +1,4 @@
-"""Blocks of neurons: who shares one, and the network sorted by them."""
+"""Blocks of neurons: probabilities of sharing one, and the network sorted by blocks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 __all__ = ["block_colour", "plot_blocks"]
 
-# Okabe & Ito's, the easiest to tell apart first.
+# Okabe & Ito's, the most distinct first.
 _COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000",
 )  # fmt: skip
-_EM = 0.6  # width of a character over the size of its font
+_EM = 0.6  # width of a character relative to the font size
 
 
 class _Strip(NamedTuple):
     title: str
-    names: list[str]  # of the neurons' groups, in the order of the rows
+    names: list[str]  # the group of each neuron, in the order of the rows
     colours: list[str]
 
 
 def block_colour(block: int) -> str:
-    """Colour of a block, told apart with any colour vision; they repeat after 8."""
+    """Return the colour of a block, distinct for any colour vision; colours repeat after 8."""
     return _COLOURS[block % len(_COLOURS)]
 
 
@@ -51,31 +51,31 @@ def plot_blocks(
     truth: ArrayLike | Mapping[Any, Any] | xr.DataArray | None = None,
     ax: "Axes | Iterable[Axes] | None" = None,
 ) -> np.ndarray:
-    """Show which neurons share a block, and the network sorted by blocks.
+    """Plot which neurons share a block, and the network sorted by blocks.
 
-    On the left the posterior probability that two neurons share a block; on the right inclusion
-    probabilities (in a dense model mean weights), post neurons in rows. Neurons are sorted by
-    their most probable block, and lines separate blocks. Strips beside the rows tell blocks and,
-    where they are known, true types; a type has the colour of the block that it matches best.
+    The left panel shows the posterior probability that two neurons share a block; the right one
+    inclusion probabilities (in a dense model mean weights), with post neurons in rows. Neurons are
+    sorted by their most probable block, and lines separate blocks. Strips to the left of the rows
+    show blocks and, if given, true types; a type has the colour of the block that matches it best.
 
     Parameters
     ----------
     summary_or_tree : BlockSummary or DataTree
         What `block_summary` or sampling returned.
     truth : array, mapping or DataArray, (post,), optional
-        True type of every neuron, see `block_summary`.
+        True type of every neuron; see `block_summary`.
     ax : two Axes, optional
-        Where to draw; one is enough where the draws hold no network. By default on a new figure.
+        Where to draw; one is enough if the draws hold no network. By default on a new figure.
 
     Returns
     -------
     array of Axes
-        Co-assignment and, where the draws hold one, network.
+        Co-assignment and, if the draws hold one, network.
 
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind, the model learns no blocks, or `truth` does not fit.
+        An argument has the wrong type, the model learns no blocks, or `truth` does not fit.
 
     Examples
     --------
@@ -136,8 +136,9 @@ def _summary(given: object, truth: Any) -> BlockSummary:
         return given if truth is None else with_truth(given, truth)
     if isinstance(given, xr.DataTree):
         names = list(given["posterior"].data_vars) if "posterior" in given.children else []
-        own = "block_labels" not in names and "weight_block_labels" in names
-        return block_summary(given, truth, labels="weight_block_labels" if own else "block_labels")
+        only_weights = "block_labels" not in names and "weight_block_labels" in names
+        labels = "weight_block_labels" if only_weights else "block_labels"
+        return block_summary(given, truth, labels=labels)
     raise TypeError(
         f"summary_or_tree: got {type(given).__name__}, allowed are what pg.block_summary returns "
         "and the DataTree that sampling returns."
@@ -145,7 +146,7 @@ def _summary(given: object, truth: Any) -> BlockSummary:
 
 
 def _order(summary: BlockSummary) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Neurons by block, then by true type; and the number of every neuron's true type."""
+    """Return neurons sorted by block, then by true type, and the code of each neuron's type."""
     labels = summary.labels.values
     codes = np.zeros(len(labels), dtype=np.int64)
     if summary.truth is not None:
@@ -170,7 +171,7 @@ def _strips(
 
 
 def _matching(labels: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For every true type the block that it matches best, and a number of its own if none is."""
+    """Return the block that matches each true type best, or a further number if there is none."""
     n_types, n_blocks = int(codes.max()) + 1, int(labels.max()) + 1
     shared = np.zeros((n_types, n_blocks))
     np.add.at(shared, (codes, labels), 1.0)
@@ -211,7 +212,7 @@ def _separate(ax: "Axes", blocks: NDArray[np.int64]) -> None:
 
 
 def _add_strips(ax: "Axes", strips: Sequence[_Strip], room: float) -> None:
-    """Draw strips left of the rows, runs of one name as one box, named where there is room."""
+    """Draw strips left of the rows, one box per run of a name, labelled if there is room."""
     from matplotlib.patches import Rectangle
 
     n = len(strips[0].names)
@@ -249,12 +250,12 @@ def _add_strips(ax: "Axes", strips: Sequence[_Strip], room: float) -> None:
 
 
 def _readable_on(colour: str) -> str:
-    """Black or white, whichever stands out."""
+    """Return black or white, whichever has more contrast."""
     from matplotlib.colors import to_rgb
 
     return INK if np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) > 0.5 else "white"
 
 
 def _room(ax: "Axes") -> float:
-    """Side of the square that an axes has room for, in inches."""
+    """Return the side of the largest square within an axes, in inches."""
     return float(min(ax.bbox.width, ax.bbox.height) / ax.figure.dpi)

@@ -1,4 +1,4 @@
-"""Models of one recording beside each other."""
+"""Comparisons of several models of one recording."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,8 +18,8 @@ class _Panel(NamedTuple):
     column: str
     error: str | None
     label: str
-    zero: str  # what zero is
-    whole: float | None  # the end of the scale; None: that of the values
+    zero: str  # meaning of zero
+    whole: float | None  # end of the scale; None: that of the values
     draw: Callable[[pd.DataFrame], pd.Series]
 
 
@@ -35,11 +35,11 @@ _PANELS = (
 
 
 def plot_comparison(table: pd.DataFrame, *, ax: "Axes | list[Axes] | None" = None) -> np.ndarray:
-    """Show a comparison of models, one row a model, one panel a criterion.
+    """Plot a comparison of models, one row per model and one panel per criterion.
 
-    Of LOO and held-out bits per spike the differences from the best model are shown, with one
-    standard error of the difference to either side. The title says how many bits the best model
-    gains on constant rates.
+    LOO and held-out bits per spike are shown as differences from the best model, with one standard
+    error of the difference to either side. The title gives the gain of the best model over
+    constant rates in bits per spike.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def plot_comparison(table: pd.DataFrame, *, ax: "Axes | list[Axes] | None" = Non
     Raises
     ------
     TypeError, ValueError
-        table or ax are of another kind.
+        `table` or `ax` has the wrong type.
 
     Examples
     --------
@@ -102,13 +102,15 @@ def _draw(ax: "Axes", table: pd.DataFrame, panel: _Panel) -> None:
         ax.plot(values[doubtful], rows[doubtful], "o", color="white", markersize=5,
                 markeredgecolor=VERMILION, label="high Pareto k")  # fmt: skip
         if doubtful.any():
-            ax.set_title("open: some Pareto k too high", loc="left", fontsize=8, color=VERMILION)
+            ax.set_title(
+                "unreliable: some Pareto k too high", loc="left", fontsize=8, color=VERMILION
+            )
     if panel.column == "ks_passes" and table["ks_tested"].nunique() == 1:
         tested = int(table["ks_tested"].iloc[0])
         ax.set_title(f"of {tested} neurons", loc="left", fontsize=8, color=INK)
     if panel.column == "bits_per_spike_diff" and "bits_per_spike" in table:
         best = table.iloc[int(table["bits_per_spike_diff"].argmax())]
-        gain = f"the best: {best['bits_per_spike']:.3g} ± {best['bits_per_spike_se']:.2g}"
+        gain = f"best model: {best['bits_per_spike']:.3g} ± {best['bits_per_spike_se']:.2g}"
         ax.set_title(gain, loc="left", fontsize=8, color=INK)
     ax.set_xlabel(panel.label, fontsize=9, color=INK)
     ax.tick_params(labelsize=8)

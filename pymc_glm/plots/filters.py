@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from pymc_glm.arguments import as_whole_number
 from pymc_glm.criticism.network.edges import network_matrix
 from pymc_glm.criticism.network.filters import filter_bands
 from pymc_glm.criticism.posterior import pair_index
@@ -38,59 +39,49 @@ def plot_filters(
     simultaneous: bool = False,
     ax: "Axes | Iterable[Axes] | None" = None,
 ) -> np.ndarray:
-    """Show coupling filters, posterior mean and credible band, one panel a pair.
+    """Plot posterior means and credible bands of coupling filters, one panel per pair.
 
-    All couplings share one scale, and all self-edges another. Edges that are less probable than
-    not are grey.
+    All couplings share one scale, and all self-edges another. Edges with a probability below 0.5
+    are grey.
 
     Parameters
     ----------
     tree : DataTree
         What sampling returned; needs the posterior and the constant data.
     pairs : iterable of (pre, post), optional
-        Labels of the pairs to show. By default all of up to 6 neurons, as a grid with post neurons
-        in rows and pre neurons in columns; of more, the `max_pairs` most probable (and among those
-        the strongest), a third of them self-edges, which come last.
+        Labels of the pairs to show. By default all pairs of up to 6 neurons, as a grid with post
+        neurons in rows and pre neurons in columns; for more neurons, the `max_pairs` most probable
+        edges (the strongest among equals), up to a third of them self-edges, which come last.
     truth : array (post, pre, lag), optional
         True filters, in units of psi (log-odds).
     max_pairs : int
-        Largest number of panels where the pairs are chosen for you and make no grid.
+        Largest number of panels if `pairs` is not given and there are more than 6 neurons.
     hdi_prob : float
         Probability of the bands, highest-density intervals over all draws; absent edges count as
         zero.
     simultaneous : bool
-        Bands that hold whole filters with this probability; by default pointwise ones, which hold
-        each lag by itself, see `filter_bands`.
+        Show bands that contain whole filters with this probability, instead of pointwise bands; see
+        `filter_bands`.
     ax : Axes or array of Axes, optional
-        Where to draw, one for every pair. By default on a new figure.
+        Where to draw, one for each pair. By default on a new figure.
 
     Returns
     -------
     array of Axes
-        Shape (post, pre) for a grid that this function made, else (pair,).
+        Shape (post, pre) for a new grid of all pairs, else (pair,).
 
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind or shape, or a neuron is unknown.
+        An argument has the wrong type or shape, or a neuron is unknown.
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> rng = np.random.default_rng(1)
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {"weights": rng.normal(2.0, 0.1, (4, 500, 2, 2, 1))},
-    ...         "constant_data": {"basis_functions": np.array([[1.0], [0.5]])},
-    ...     },
-    ...     coords={"post": ["a", "b"], "pre": ["a", "b"], "lag": [0.005, 0.010]},
-    ...     dims={"weights": ["post", "pre", "basis"], "basis_functions": ["lag", "basis"]},
-    ... )
+    >>> import pymc_glm as pg
     >>> pg.plot_filters(tree, pairs=[("a", "b")])[0].get_title()
     'a -> b (P = 1.00)'
     """
-    if isinstance(max_pairs, bool) or not isinstance(max_pairs, int) or max_pairs < 1:
-        raise ValueError(f"max_pairs: got {max_pairs!r}, allowed are whole numbers from 1.")
+    max_pairs = as_whole_number(max_pairs, "max_pairs")
     probability = network_matrix(tree, "probability")
     neurons = tuple(str(label) for label in probability["post"].values)
     layout = _layout(tree, neurons, probability.values, pairs, max_pairs)
@@ -134,9 +125,9 @@ def _layout(
         strength = np.abs(network_matrix(tree, "weight").values)
         best = np.lexsort([-strength.ravel(), -probability.ravel()])
         ranked = [(int(i % n), int(i // n)) for i in best]
-        own = [(pre, post) for pre, post in ranked if pre == post][: max_pairs // 3]
-        others = [(pre, post) for pre, post in ranked if pre != post]
-        chosen = others[: max_pairs - len(own)] + own
+        self_edges = [(pre, post) for pre, post in ranked if pre == post][: max_pairs // 3]
+        couplings = [(pre, post) for pre, post in ranked if pre != post]
+        chosen = couplings[: max_pairs - len(self_edges)] + self_edges
     else:
         chosen = pair_index(neurons, pairs)
         if not chosen:
@@ -158,12 +149,12 @@ def _true_filters(truth: ArrayLike, bands: xr.Dataset) -> NDArray[np.float64]:
 
 
 def _panel_width(layout: _Layout) -> float:
-    """Width of a panel with its tick labels, in inches."""
+    """Return the width of a panel with its tick labels, in inches."""
     return 2.3 if layout.columns <= 3 else 1.85
 
 
 def _make_axes(layout: _Layout) -> list["Axes"]:
-    """Axes of the pairs on a new figure; the places left over stay empty."""
+    """Return axes for the pairs on a new figure, without axes in the remaining places."""
     width = _panel_width(layout)
     size = (max(layout.columns * width + 0.5, 3.6), max(layout.rows * 0.8 * width + 0.7, 2.9))
     axes = list(new_axes(layout.rows, layout.columns, size, sharex=True).ravel())
@@ -197,29 +188,29 @@ def _draw(
 def _share_scales(
     axes: Sequence["Axes"], pairs: Sequence[tuple[int, int]], curves: NDArray[np.float64]
 ) -> None:
-    """One scale for the couplings and one for the self-edges, which are often much stronger."""
-    for own in (False, True):
+    """Set one scale for couplings and one for self-edges, which are often much stronger."""
+    for is_self in (False, True):
         members = [(ax, pair) for ax, pair in zip(axes, pairs, strict=True)
-                   if (pair[0] == pair[1]) == own]  # fmt: skip
+                   if (pair[0] == pair[1]) == is_self]  # fmt: skip
         if not members:
             continue
         values = np.concatenate([curves[:, post, pre].ravel() for _, (pre, post) in members])
         low, high = min(values.min(), 0.0), max(values.max(), 0.0)
-        # Never so fine that what is next to nothing fills the panel.
+        # A minimal span, so that negligible filters do not fill the panel.
         margin = max(0.06 * (high - low), (_SMALLEST_SPAN - (high - low)) / 2)
         for ax, _ in members:
             ax.set_ylim(low - margin, high + margin)
 
 
 def _effect(unit: str) -> str:
-    """Say what a filter is; a trace has no spikes."""
+    """Return the label of filters, which for traces does not mention spikes."""
     return f"effect of one {'unit' if unit == Gaussian.psi_unit else 'spike'} ({unit})"
 
 
 def _finish(
     axes: Sequence["Axes"], layout: _Layout, new: bool, band: str, has_truth: bool, unit: str
 ) -> None:
-    """Axis labels and one legend."""
+    """Add axis labels and one legend."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

@@ -1,4 +1,4 @@
-"""The network as a matrix."""
+"""Networks as matrices."""
 
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, get_args
@@ -19,7 +19,7 @@ __all__ = ["plot_network"]
 
 _BAR_LABEL = {
     "probability": "inclusion probability",
-    "weight": "weight at the peak",
+    "weight": "coupling at its peak lag",
 }
 
 
@@ -31,7 +31,7 @@ def plot_network(
     order: Iterable[Hashable] | None = None,
     ax: "Axes | Iterable[Axes] | None" = None,
 ) -> "Axes | np.ndarray":
-    """Show a network as a matrix, post neurons in rows and pre neurons in columns.
+    """Plot a network as a matrix, post neurons in rows and pre neurons in columns.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ def plot_network(
         What sampling returned, or a matrix of the quantity.
     quantity : {"probability", "weight"}
         "probability": inclusion probabilities, white (0) to dark (1). "weight": posterior mean of
-        the coupling filter at its peak, absent edges counting as 0; red excites, blue inhibits.
-        The colours of weights reach to the strongest coupling between different neurons;
-        stronger self-edges saturate, which the colour bar's arrow tells.
+        the coupling filter at its peak, where absent edges count as 0; red excites, blue inhibits.
+        The colour scale of weights ends at the strongest coupling between different neurons;
+        stronger self-edges saturate, as the arrow of the colour bar shows.
     truth : array (post, pre), optional
-        True network to show beside it on the same scale: the adjacency (for probabilities,
-        anything but 0 is an edge) or the weights.
+        True network to show next to it on the same scale: the adjacency (for probabilities, any
+        number but 0 is an edge) or the weights.
     order : iterable of labels, optional
         Neurons to show, in this order. All by default.
     ax : Axes, or two Axes with `truth`, optional
@@ -57,7 +57,7 @@ def plot_network(
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind or shape, or a neuron is unknown.
+        An argument has the wrong type or shape, or a neuron is unknown.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def plot_network(
         label_neurons(one, "x", labels, room)
         label_neurons(one, "y", labels, room)
         if ax is None and one is not axes[0]:
-            one.tick_params(labelleft=False)  # the rows of the panel beside it
+            one.tick_params(labelleft=False)  # the same rows as in the first panel
         one.set_xlabel("pre neuron")
         one.set_title(title, fontsize=11)
     axes[0].set_ylabel("post neuron")
@@ -109,7 +109,7 @@ def plot_network(
 
 
 def _matrix(given: object, quantity: Quantity) -> tuple[NDArray[np.float64], tuple[str, ...], str]:
-    """Values (post, pre), labels and unit of a tree, a DataArray or an array."""
+    """Return values (post, pre), labels and unit of a tree, a DataArray or an array."""
     if isinstance(given, xr.DataTree):
         given = network_matrix(given, quantity)
     if isinstance(given, xr.DataArray):
@@ -158,10 +158,10 @@ def _truth(truth: ArrayLike, quantity: Quantity, values: NDArray) -> NDArray[np.
 
 
 def _limit(matrices: list[NDArray[np.float64]]) -> float:
-    """Largest coupling that the colours of weights tell apart."""
+    """Return the end of the colour scale of weights."""
     stack = np.abs(np.array(matrices))
     others = stack[:, ~np.eye(stack.shape[1], dtype=bool)]
-    # Not by couplings so weak that self-edges would saturate while nothing else is there.
+    # A bound from self-edges too, in case that all couplings are very weak.
     return float(max(others.max(initial=0.0), 0.2 * stack.max())) or 1.0
 
 
@@ -190,5 +190,5 @@ def _draw(ax: "Axes", matrix: NDArray, quantity: Quantity, limit: float) -> "Axe
 
 
 def _room(ax: "Axes") -> float:
-    """Side of the square that an axes has room for, in inches."""
+    """Return the side of the largest square within an axes, in inches."""
     return float(min(ax.bbox.width, ax.bbox.height) / ax.figure.dpi)

@@ -1,4 +1,4 @@
-"""What the pictures share: colours, making and checking axes, labels that do not collide."""
+"""Shared by all plots: colours, new and given axes, labels that do not overlap."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,13 +25,13 @@ __all__ = [
     "set_titles",
 ]
 
-# Okabe & Ito's colours, told apart with any colour vision and in grey print.
+# Okabe & Ito's colours, distinct for any colour vision and in greyscale.
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 INK = "#262626"
 GREY = "#8c8c8c"
 
-# Mean width of a character over the size of its font.
+# Mean width of a character relative to the font size.
 _EM = 0.58
 _MANY = 16  # labels
 _KEY = 1.3  # inches
@@ -46,7 +46,7 @@ def new_axes(
     layout: Literal["constrained", "compressed"] = "constrained",
     **kwargs: Any,
 ) -> np.ndarray:
-    """Make a figure of this size in inches; return its axes, shape (rows, columns).
+    """Make a figure of a size in inches and return its axes, shape (rows, columns).
 
     The layout "compressed" is for images of fixed aspect.
     """
@@ -57,9 +57,9 @@ def new_axes(
 
 
 def grid_of_axes(n: int, size: tuple[float, float], **kwargs: Any) -> list["Axes"]:
-    """Make a figure of n panels, each of this size in inches, on a grid that is wider than high.
+    """Make a figure of n panels, each of a size in inches, on a grid that is wider than high.
 
-    To the right of them is room for a `key`.
+    There is room for a `key` on the right.
     """
     columns = min(n, max(3, int(np.ceil(np.sqrt(1.5 * n)))))
     rows = -(-n // columns)
@@ -67,13 +67,13 @@ def grid_of_axes(n: int, size: tuple[float, float], **kwargs: Any) -> list["Axes
     flat = list(new_axes(rows, columns, whole, **kwargs).ravel())
     for ax in flat[n:]:
         ax.remove()
-    for ax in flat[max(n - columns, 0) : n]:  # the lowest of their columns
+    for ax in flat[max(n - columns, 0) : n]:  # the lowest in each column
         ax.tick_params(labelbottom=True)
     return flat[:n]
 
 
 def key(axes: Sequence["Axes"], handles: Sequence[Any], new: bool) -> None:
-    """Say what is drawn: once beside the panels of a new figure, else in the first of the axes."""
+    """Add a legend, to the right of the panels of a new figure or else within the first axes."""
     if new:
         axes[0].figure.legend(
             handles=handles, loc="outside right upper", frameon=False, fontsize=7, handlelength=1.6
@@ -83,7 +83,7 @@ def key(axes: Sequence["Axes"], handles: Sequence[Any], new: bool) -> None:
 
 
 def plain_logs(ax: "Axes", which: Literal["x", "y"]) -> None:
-    """Label a logarithmic axis, whose limits are set, with numbers such as 0.2, not powers."""
+    """Label a logarithmic axis with numbers such as 0.2, not powers; set its limits before."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis, (low, high) = (ax.xaxis, ax.get_xlim()) if which == "x" else (ax.yaxis, ax.get_ylim())
@@ -94,12 +94,12 @@ def plain_logs(ax: "Axes", which: Literal["x", "y"]) -> None:
 
 
 def check_result(result: Any, argument: str, source: str, names: Sequence[str]) -> None:
-    """Check what is to be drawn.
+    """Check a result before it is drawn.
 
     Raises
     ------
     TypeError, ValueError
-        It is no Dataset, or one without these variables.
+        It is not a Dataset, or lacks one of these variables.
     """
     if not isinstance(result, xr.Dataset):
         raise TypeError(
@@ -112,12 +112,12 @@ def check_result(result: Any, argument: str, source: str, names: Sequence[str]) 
 
 
 def axes_list(axes: Any, n: int, argument: str = "ax") -> list["Axes"]:
-    """Return n axes that the user gave, as a list.
+    """Return the first n of the axes given by the user, as a list.
 
     Raises
     ------
     TypeError, ValueError
-        They are not axes, or not enough.
+        They are not axes, or too few.
     """
     from matplotlib.axes import Axes
 
@@ -130,8 +130,10 @@ def axes_list(axes: Any, n: int, argument: str = "ax") -> list["Axes"]:
                 "matplotlib.pyplot.subplots() returns."
             )
     if len(flat) < n:
-        panels = "one panel is" if n == 1 else f"{n} panels are"
-        raise ValueError(f"{argument}: got {len(flat)} axes, but {panels} to be drawn.")
+        panels = "1 panel" if n == 1 else f"{n} panels"
+        raise ValueError(
+            f"{argument}: got {len(flat)} axes, but {panels} to draw; give one Axes per panel."
+        )
     return flat[:n]
 
 
@@ -144,7 +146,7 @@ def label_neurons(ax: "Axes", which: Literal["x", "y"], labels: Sequence[str], s
     which : "x" or "y"
     labels : sequence of str
     size : float
-        Height (y) or width (x) in inches on which they stand.
+        Height (y) or width (x) available for them, in inches.
     """
     font = _label_font(labels)
     upright = which == "y" or (
@@ -163,14 +165,14 @@ def _label_font(labels: Sequence[str]) -> int:
 
 
 def label_length(labels: Sequence[str]) -> float:
-    """Length of the longest label in inches."""
+    """Return the length of the longest label in inches."""
     return max(map(len, labels)) * _label_font(labels) * _EM / 72
 
 
 def set_titles(
     axes: Sequence["Axes"], titles: Sequence[tuple[str, str]], font: float, width: float
 ) -> None:
-    """Title axes of this width in inches, all on two lines, and smaller, if one would not fit."""
+    """Set titles of axes of a width in inches; on two lines, and smaller, if one would not fit."""
     room = width * 72 / _EM
     separator = " "
     if max(len(first) + 1 + len(second) for first, second in titles) * font > room:

@@ -1,4 +1,4 @@
-"""Latent positions with their uncertainty, over known ones."""
+"""Latent positions with their uncertainty, and known positions."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,20 +36,20 @@ def plot_positions(
     reference: ArrayLike | Mapping[Any, ArrayLike] | xr.DataArray | str | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Show latent positions: posterior means, with regions that hold 50% and 90% of the draws.
+    """Plot posterior means of latent positions, with regions of 50% and 90% probability.
 
     Regions are ellipses of the normal distribution with the draws' covariance. With a reference,
-    means and ellipses are mapped onto it (one rotation, reflection, shift and scaling for all
-    neurons and draws), and lines join every neuron with its known position. Of more than two
-    dimensions the first two are shown; one dimension is shown with neurons in rows. Neurons have
-    the colours of their blocks in models that have blocks too.
+    means and ellipses are mapped onto it (by one rotation, reflection, shift and scaling for all
+    neurons and draws), and lines join every neuron with its known position. Only the first two
+    dimensions are shown; a single dimension is shown with neurons in rows. Neurons are coloured by
+    block in models that also have blocks.
 
     Parameters
     ----------
     aligned_or_tree : AlignedPositions or DataTree
         What `align_positions` or sampling returned.
     reference : array, mapping or DataArray, (post, space), or "position", optional
-        Known positions, see `align_positions`. By default those that `align_positions` was given.
+        Known positions; see `align_positions`. By default those given to `align_positions`.
     ax : Axes, optional
         Where to draw. By default on a new figure.
 
@@ -60,7 +60,7 @@ def plot_positions(
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind, the model learns no positions, or the reference does not
+        An argument has the wrong type, the model learns no positions, or the reference does not
         fit.
 
     Examples
@@ -108,7 +108,7 @@ def plot_positions(
 
 
 def _size(points: _Points) -> tuple[float, float]:
-    """Width and height of a figure in inches."""
+    """Return width and height of a figure in inches."""
     if points.mean.shape[1] == 1:
         return 5.0, float(np.clip(0.16 * len(points.neurons) + 1.4, 2.6, 8.0))
     width, height = np.ptp(_extent(points), axis=0)
@@ -117,7 +117,7 @@ def _size(points: _Points) -> tuple[float, float]:
 
 
 def _extent(points: _Points) -> NDArray[np.float64]:
-    """Corners (low, high) of what is to be seen."""
+    """Return the corners (low, high) of all points and regions."""
     radius = np.sqrt(np.diagonal(points.covariance, axis1=1, axis2=2) * chi2.ppf(_OUTLINED, 2))
     seen = [points.mean - radius, points.mean + radius]
     seen += [] if points.known is None else [points.known]
@@ -127,8 +127,8 @@ def _extent(points: _Points) -> NDArray[np.float64]:
 def _aligned(given: object, reference: Any) -> AlignedPositions:
     if isinstance(given, xr.DataTree):
         names = list(given["posterior"].data_vars) if "posterior" in given.children else []
-        own = "latent_positions" not in names and "weight_latent_positions" in names
-        name = "weight_latent_positions" if own else "latent_positions"
+        only_weights = "latent_positions" not in names and "weight_latent_positions" in names
+        name = "weight_latent_positions" if only_weights else "latent_positions"
         return align_positions(given, reference, positions=name)
     if not isinstance(given, AlignedPositions):
         raise TypeError(
@@ -199,7 +199,7 @@ def _draw_plane(ax: "Axes", points: _Points, colours: Sequence[str]) -> None:
 
 
 def _name_neurons(ax: "Axes", points: _Points, span: float) -> None:
-    """Write every name beside its mean, where it hides least."""
+    """Write every name next to its mean, where it covers least."""
     inches = max(min(ax.bbox.width, ax.bbox.height) / ax.figure.dpi, 0.1)
     marks = points.mean if points.known is None else np.concatenate([points.mean, points.known])
     place = marks * (72 * inches / span)  # in points, as fonts are
@@ -209,7 +209,7 @@ def _name_neurons(ax: "Axes", points: _Points, span: float) -> None:
     halves: list[NDArray[np.float64]] = []
     for n, name in enumerate(points.neurons):
         half = 0.5 * _FONT * np.array([0.6 * len(name), 1.0])
-        # Just clear of the mean in every direction, and farther out.
+        # Close to the mean in every direction, and farther out.
         offsets = np.concatenate([around * (half + gap) for gap in (3.0, 9.0)])
         candidates = place[n] + offsets
         cost = np.repeat([0.0, 0.3], len(around))
@@ -231,14 +231,14 @@ def _covered(
     others: NDArray[np.float64],
     other_halves: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Area of other boxes that each candidate's box would cover, over its own area."""
+    """Return the area of other boxes that each candidate's box covers, relative to its area."""
     reach = half + other_halves - np.abs(candidates[:, None] - others)
     shared = np.minimum(np.clip(reach, 0, None), 2 * np.minimum(half, other_halves))
     return shared.prod(axis=-1).sum(axis=1) / (4 * half.prod())
 
 
 def _draw_rows(ax: "Axes", points: _Points, colours: Sequence[str], room: float) -> None:
-    """Draw positions in one dimension, neurons in rows from the lowest mean on."""
+    """Draw positions in one dimension, neurons in rows sorted by their means."""
     order = np.argsort(points.mean[:, 0], kind="stable")
     mean, sd = points.mean[order, 0], np.sqrt(points.covariance[order, 0, 0])
     rows = np.arange(len(order))
@@ -257,7 +257,7 @@ def _draw_rows(ax: "Axes", points: _Points, colours: Sequence[str], room: float)
 
 
 def _handles(found: AlignedPositions) -> list[Any]:
-    """Entries of the legend."""
+    """Return the entries of the legend."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

@@ -1,4 +1,4 @@
-"""Statistics of the recording beside those of recordings that the posterior makes."""
+"""Statistics of the recording compared with those of posterior predictive replicates."""
 
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ _AXES = {
     "lag": ("lag (ms)", 1e3),
     "interval": ("inter-spike interval (ms)", 1e3),
     "probability": ("quantile", 1.0),
-    "n_active": ("neurons that fire in one bin", 1.0),
+    "n_active": ("neurons that fire in the same bin", 1.0),
 }
 
 
@@ -44,23 +44,23 @@ def plot_predictive_check(
     select: Iterable[Hashable] | None = None,
     ax: "Axes | Iterable[Axes] | None" = None,
 ) -> np.ndarray:
-    """Show a statistic of the recording beside those of the replicates.
+    """Plot a statistic of the recording along with those of the replicates.
 
-    One number: a histogram of the replicates with the observed one. One for each neuron: rows with
-    the replicates' median, 50% and 95%, and the observed one. Curves, over lags for instance: one
-    panel a neuron or pair, with the 95% band of the replicates at every point by itself. What is
-    observed is orange; in rows it is filled where it lies outside of the 95%. On logarithmic axes 0
-    stands at half of the smallest value above it.
+    A single number is shown over a histogram of the replicates; a number for each neuron or pair in
+    rows, over the median, 50% and 95% intervals of the replicates; a curve, for instance over lags,
+    in one panel per neuron or pair, over the pointwise 95% band of the replicates. Observed values
+    are orange; in rows they are filled if outside the 95% interval. On logarithmic axes 0 is drawn
+    at half of the smallest positive value.
 
     Parameters
     ----------
     check : Dataset
         From `predictive_check`.
     select : iterable of labels, optional
-        Neurons or pairs ("a & b") to show, in this order. By default all in rows; the 12 curves
-        that are farthest off.
+        Neurons or pairs ("a & b") to show, in this order. By default all rows, or the 12 curves
+        that are farthest from the replicates.
     ax : Axes or array of Axes, optional
-        Where to draw, one, or one for every curve. By default on a new figure.
+        Where to draw: one, or one for each panel. By default on a new figure.
 
     Returns
     -------
@@ -69,33 +69,12 @@ def plot_predictive_check(
     Raises
     ------
     TypeError, ValueError
-        check or ax are of another kind, a label is unknown, or the statistic has more dimensions
-        than can be shown.
+        `check` or `ax` has the wrong type, a label is unknown, or the statistic has too many
+        dimensions.
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> counts = np.random.default_rng(1).binomial(1, 0.2, (1500, 2))
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {
-    ...             "bias": np.full((1, 20, 2), np.log(0.25)),
-    ...             "weights": np.zeros((1, 20, 2, 2, 1)),
-    ...         },
-    ...         "constant_data": {
-    ...             "counts": counts,
-    ...             "basis_functions": np.ones((1, 1)),
-    ...             "bin_width": np.array(0.01),
-    ...         },
-    ...     },
-    ...     coords={"post": ["a", "b"], "pre": ["a", "b"], "time": np.arange(1500) * 0.01},
-    ...     dims={
-    ...         "bias": ["post"],
-    ...         "weights": ["post", "pre", "basis"],
-    ...         "counts": ["time", "post"],
-    ...         "basis_functions": ["lag", "basis"],
-    ...     },
-    ... )
+    >>> import pymc_glm as pg
     >>> check = pg.predictive_check(tree, "autocorrelogram", random_seed=1)
     >>> pg.plot_predictive_check(check, select=["b"])[0].get_title()
     'neuron b'
@@ -105,15 +84,15 @@ def plot_predictive_check(
     groups = [dim for dim in dims if dim in _GROUPS]
     if len(dims) > 2 or (len(dims) == 2 and not groups):
         raise ValueError(
-            f"check: {check.attrs['statistic']!r} has the dims {dims}; curves of neurons or pairs "
-            "can be shown, no more dimensions. Select some by check.isel."
+            f"check: {check.attrs['statistic']!r} has the dims {dims}, allowed are at most "
+            "neurons or pairs and one more; select some by check.isel."
         )
     if groups and select is not None:
         labels = tuple(str(label) for label in check[groups[0]].values)
         keep = label_index(labels, select, "select", f"{groups[0]}s")
         check = check.isel({groups[0]: keep})
     elif select is not None:
-        raise ValueError("select: the statistic is not one of neurons or pairs; leave it out.")
+        raise ValueError("select: the statistic has no neurons or pairs; leave select out.")
     if len(dims) == 2:
         return _panels(check, str(groups[0]), select is None, ax)
     if not dims:
@@ -132,11 +111,11 @@ def plot_predictive_check(
 
 
 def _title(check: xr.Dataset) -> str:
-    """Say what was drawn and what it says as a whole."""
+    """Return a title: kind and number of the replicates, and the overall p value."""
     how = "running freely" if check.attrs["kind"] == "free" else "one step ahead"
     away = check.attrs["n_run_away"]
     if away == check.attrs["n_draws"]:
-        return f"{how}, all {away} replicates ran away: nothing to compare with"
+        return f"{how}, all {away} replicates ran away, so there is no comparison"
     lost = f", {away} ran away" if away else ""
     overall = float(check["p_overall"])
     return f"{check.attrs['n_draws']} replicates, {how}{lost}; overall p = {overall:.2g}"
@@ -147,7 +126,7 @@ def _axis(dim: str) -> tuple[str, float]:
 
 
 def _quantiles(check: xr.Dataset, levels: Iterable[float]) -> NDArray[np.float64]:
-    """Return quantiles over replicates, not a number where there is none."""
+    """Return quantiles over replicates, NaN where there are no finite values."""
     values = check["replicated"].transpose("sample", ...).values
     empty = ~np.isfinite(values).any(axis=0)
     found = np.nanquantile(np.where(empty, 0.0, values), list(levels), axis=0)
@@ -207,7 +186,7 @@ def _rows(check: xr.Dataset, group: str, given: Any) -> np.ndarray:
 
 
 def _panels(check: xr.Dataset, group: str, default: bool, given: Any) -> np.ndarray:
-    """Draw curves, one panel a neuron or pair."""
+    """Draw curves, one panel per neuron or pair."""
     check = check.transpose("sample", group, ...)
     n = check.sizes[group]
     if default:
@@ -227,13 +206,17 @@ def _panels(check: xr.Dataset, group: str, default: bool, given: Any) -> np.ndar
     (dim,) = [dim for dim in check["observed"].dims if dim != group]
     x, y = _axis(str(dim))[0], check.attrs["label"]
     if group == "pair" and dim == "lag":
-        x += ", the second neuron later"
+        x += " of the second neuron"
     key(flat, flat[0].get_legend_handles_labels()[0], given is None)
     if given is None:
         figure = flat[0].figure
         figure.supxlabel(x, fontsize=9)
         figure.supylabel(y, fontsize=9)
-        shown = f"\nthe {len(labels)} farthest off of {n} {group}s" if len(labels) < n else ""
+        shown = (
+            f"\n{len(labels)} of {n} {group}s, those farthest from the replicates"
+            if len(labels) < n
+            else ""
+        )
         figure.suptitle(_title(check) + (shown if default else ""), fontsize=8, color=INK)
     else:
         for panel in flat:
@@ -243,7 +226,7 @@ def _panels(check: xr.Dataset, group: str, default: bool, given: Any) -> np.ndar
 
 
 def _farthest(check: xr.Dataset) -> NDArray[np.intp]:
-    """Return the groups whose curves are farthest from the replicates, in their order."""
+    """Return the neurons or pairs whose curves are farthest from the replicates, sorted."""
     both = np.concatenate([check["replicated"].values, check["observed"].values[None]])
     known = np.isfinite(both)
     n = np.maximum(known.sum(axis=0), 1)

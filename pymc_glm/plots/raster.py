@@ -25,13 +25,13 @@ def plot_raster(
     stop: float | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Show spikes, one row a neuron, the first neuron on top.
+    """Plot spikes, one row per neuron, with the first neuron on top.
 
     Parameters
     ----------
     spikes : SpikeTrains, DataArray of counts (time, neuron), or DataTree
-        Spike times; counts as `bin_spikes` returns them, where a spike stands in the middle of its
-        bin; or what sampling returned, for the spikes that were modelled.
+        Spike times; counts as from `bin_spikes`, drawn in the middle of their bins; or what
+        sampling returned, for the modelled spikes.
     start, stop : float, optional
         Window to show, in seconds. By default the whole recording.
     ax : Axes, optional
@@ -44,7 +44,7 @@ def plot_raster(
     Raises
     ------
     TypeError, ValueError
-        The spikes are of no such kind, or the window is empty.
+        The spikes have another type, or the window is empty.
 
     Examples
     --------
@@ -58,8 +58,8 @@ def plot_raster(
     low, high = first if start is None else float(start), last if stop is None else float(stop)
     if not low < high or low >= last or high <= first:
         raise ValueError(
-            f"start, stop: got the window {low:g} to {high:g} s; allowed are windows, start before "
-            f"stop, that overlap the {first:g} to {last:g} s of the recording."
+            f"start, stop: got the window {low:g} to {high:g} s; allowed are windows with start "
+            f"before stop that overlap the {first:g} to {last:g} s of the recording."
         )
     shown = [t[(t >= low) & (t <= high)] for t in times]
     height = float(np.clip(0.14 * len(neurons) + 0.9, 1.8, 8.0))
@@ -90,7 +90,7 @@ def plot_raster(
 def _spike_times(
     spikes: Any,
 ) -> tuple[Sequence[NDArray[np.float64]], tuple[str, ...], float, float]:
-    """Spike times, labels and bounds of the recording."""
+    """Return spike times, labels and bounds of the recording."""
     if isinstance(spikes, xr.DataTree):
         spikes = variable(spikes, "observed_data", "spikes")
     if isinstance(spikes, xr.DataArray):
@@ -112,7 +112,7 @@ def _spike_times(
 def spikes_of_counts(
     counts: xr.DataArray,
 ) -> tuple[list[NDArray[np.float64]], tuple[str, ...], float, float]:
-    """Spike times (the middles of their bins, once however many spikes a bin holds), and so on."""
+    """Return the middles of bins with spikes, labels and bounds of the recording."""
     time = counts["time"].values.astype(np.float64)
     width = float(counts.attrs.get("bin_width", np.diff(time[:2]).sum()))
     rows = [time[row > 0] + width / 2 for row in counts.values.T]

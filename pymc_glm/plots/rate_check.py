@@ -1,4 +1,4 @@
-"""Rates of networks that run freely beside the observed ones."""
+"""Rates of freely running networks compared with observed rates."""
 
 from typing import TYPE_CHECKING
 
@@ -26,11 +26,11 @@ _INNER, _OUTER = (0.25, 0.75), (0.03, 0.97)
 
 
 def plot_rate_check(rates: xr.Dataset, *, ax: "Axes | None" = None) -> "Axes":
-    """Show rates of freely running networks, one row a neuron, the observed rates beside.
+    """Plot rates of freely running networks and observed rates, one row per neuron.
 
-    Thin and thick bars hold 94% and 50% of the networks that did not run away, the dot their
-    median. Rates are on a logarithmic axis; no spikes at all stand at half a spike in the time
-    simulated. Of traces (`Gaussian`) the means are shown, on a linear axis.
+    Thin and thick bars contain 94% and 50% of the networks that did not run away, and the dot is
+    their median. Rates are on a logarithmic axis; a rate of zero is drawn as half a spike in the
+    simulated time. For traces (`Gaussian`) means are shown, on a linear axis.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def plot_rate_check(rates: xr.Dataset, *, ax: "Axes | None" = None) -> "Axes":
     Raises
     ------
     TypeError, ValueError
-        rates or ax are of another kind.
+        `rates` or `ax` has the wrong type.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def plot_rate_check(rates: xr.Dataset, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def _dress(ax: "Axes", rates: xr.Dataset, labels: list[str], room: float) -> None:
-    """Label the neurons; say how many networks ran away."""
+    """Label the neurons, and state how many networks ran away."""
     ax.set_ylim(len(labels) - 0.4, -0.6)
     label_neurons(ax, "y", labels, room)
     ax.set_ylabel("neuron")

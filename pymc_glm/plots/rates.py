@@ -1,4 +1,4 @@
-"""Predicted rates under the spikes that they predict."""
+"""Predicted rates below the spikes that they predict."""
 
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
@@ -31,26 +31,26 @@ def plot_rates(
     random_seed: int | np.random.Generator | None = 0,
     ax: "Axes | Iterable[Axes] | None" = None,
 ) -> np.ndarray:
-    """Show predicted rates with 94% bands, one panel a neuron, below the spikes.
+    """Plot predicted rates with 94% bands below the spikes, one panel per neuron.
 
-    Rates are those of `predicted_rates`: one bin ahead, given the observed history. Traces
-    (`Gaussian`) are drawn as they are, with their predicted means.
+    Rates are those of `predicted_rates`: one bin ahead, given the observed history. For traces
+    (`Gaussian`) the traces and their predicted means are plotted.
 
     Parameters
     ----------
     tree : DataTree
         What sampling returned; needs posterior, constant and observed data.
     neurons : iterable of labels, optional
-        Neurons to show, in this order. By default the 8 with most spikes, or largest traces.
+        Neurons to show, in this order. By default the 8 with the most spikes, or largest traces.
     start, stop : float, optional
-        Window in seconds. By default, if neither is given, the 400 bins with most spikes of these
-        neurons; else to the bounds of the recording.
+        Window in seconds. If only one is given, the other is a bound of the recording; by default
+        the 400 bins in which these neurons have the most spikes.
     n_draws : int
         Number of posterior draws to use.
     random_seed : int or numpy.random.Generator, optional
-        Which draws are used.
+        For the choice of the draws.
     ax : Axes or array of Axes, optional
-        Where to draw, one for every neuron. By default on a new figure.
+        Where to draw, one for each neuron. By default on a new figure.
 
     Returns
     -------
@@ -59,34 +59,12 @@ def plot_rates(
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind, the window is not within the recording, or a neuron is
+        An argument has the wrong type, the window is not within the recording, or a neuron is
         unknown.
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {
-    ...             "bias": np.full((4, 50, 1), -2.0),
-    ...             "weights": np.full((4, 50, 1, 1, 1), -3.0),
-    ...         },
-    ...         "constant_data": {
-    ...             "counts": np.array([[1], [0], [0]]),
-    ...             "basis_functions": np.ones((1, 1)),
-    ...             "bin_width": np.array(0.01),
-    ...         },
-    ...         "observed_data": {"spikes": np.array([[1], [0], [0]])},
-    ...     },
-    ...     coords={"post": ["a"], "pre": ["a"], "time": [0.0, 0.01, 0.02]},
-    ...     dims={
-    ...         "bias": ["post"],
-    ...         "weights": ["post", "pre", "basis"],
-    ...         "counts": ["time", "post"],
-    ...         "basis_functions": ["lag", "basis"],
-    ...         "spikes": ["time", "post"],
-    ...     },
-    ... )
+    >>> import pymc_glm as pg
     >>> pg.plot_rates(tree)[0].get_title(loc="left")
     'neuron a'
     """
@@ -119,12 +97,12 @@ def plot_rates(
     curves = np.stack([rates[name].values for name in ("mean", "lower", "upper")])
     spiking = rates["mean"].attrs.get("units") == "Hz"
     for i, panel in enumerate(flat):
-        own = counts[window, keep[i]]
+        of_neuron = counts[window, keep[i]]
         _draw(panel, middles, curves[:, :, i])
         if spiking:
-            _ticks(panel, middles[own > 0], curves[2, :, i].max())
+            _ticks(panel, middles[of_neuron > 0], curves[2, :, i].max())
         else:
-            panel.plot(middles, own, color=INK, linewidth=0.5)
+            panel.plot(middles, of_neuron, color=INK, linewidth=0.5)
         panel.set_xlim(low, high)
         panel.set_title(f"neuron {names[i]}", loc="left", fontsize=8, pad=2)
     _label(flat, "firing rate (Hz)" if spiking else "trace", ax is None)
@@ -132,7 +110,7 @@ def plot_rates(
 
 
 def _busiest(size: NDArray) -> slice:
-    """Stretch of bins with most spikes, or largest traces."""
+    """Return the window with the most spikes, or largest traces."""
     length = min(_DEFAULT_BINS, len(size))
     sums = np.cumsum(np.concatenate([[0], size]))
     first = int(np.argmax(sums[length:] - sums[:-length]))
@@ -140,7 +118,7 @@ def _busiest(size: NDArray) -> slice:
 
 
 def _ticks(ax: "Axes", spikes: NDArray, highest: float) -> None:
-    """Draw spikes in the top fifth of the panel, which the rate leaves free."""
+    """Draw spikes in the top fifth of the panel, above the rate."""
     ax.set_ylim(0, highest * 1.3)
     ax.vlines(spikes, 0.82, 0.98, transform=ax.get_xaxis_transform(), color=INK, linewidth=0.8)
 

@@ -33,19 +33,19 @@ def plot_residual_correlograms(
     pairs: Iterable[tuple[str, str]] | None = None,
     ax: "Axes | Iterable[Axes] | None" = None,
 ) -> np.ndarray:
-    """Show cross-correlograms of residuals, one panel a pair, over the 95% band of a right model.
+    """Plot cross-correlograms of residuals over the 95% band of a right model, one panel per pair.
 
-    Correlations outside of the band are orange, with a dot on top.
+    Correlations outside the band are orange, with a dot on top.
 
     Parameters
     ----------
     residuals : Dataset
         From `residual_correlograms`.
     pairs : iterable of pairs of labels, optional
-        Pairs to show, in this order. By default the 12 whose residuals are farthest out of the
-        band at any lag.
+        Pairs to show, in this order. By default the 12 pairs that are farthest outside the band at
+        any lag.
     ax : Axes or array of Axes, optional
-        Where to draw, one for every pair. By default on a new figure.
+        Where to draw, one for each pair. By default on a new figure.
 
     Returns
     -------
@@ -54,32 +54,11 @@ def plot_residual_correlograms(
     Raises
     ------
     TypeError, ValueError
-        residuals or ax are of another kind, or a pair is unknown.
+        `residuals` or `ax` has the wrong type, or a pair is unknown.
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> counts = np.random.default_rng(1).binomial(1, 0.2, (1500, 2))
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {
-    ...             "bias": np.full((1, 20, 2), np.log(0.25)),
-    ...             "weights": np.zeros((1, 20, 2, 2, 1)),
-    ...         },
-    ...         "constant_data": {
-    ...             "counts": counts,
-    ...             "basis_functions": np.ones((1, 1)),
-    ...             "bin_width": np.array(0.01),
-    ...         },
-    ...     },
-    ...     coords={"post": ["a", "b"], "pre": ["a", "b"], "time": np.arange(1500) * 0.01},
-    ...     dims={
-    ...         "bias": ["post"],
-    ...         "weights": ["post", "pre", "basis"],
-    ...         "counts": ["time", "post"],
-    ...         "basis_functions": ["lag", "basis"],
-    ...     },
-    ... )
+    >>> import pymc_glm as pg
     >>> residuals = pg.residual_correlograms(tree, window=0.02)
     >>> pg.plot_residual_correlograms(residuals, pairs=[("b", "a")])[0].get_title()
     'b then a'
@@ -99,14 +78,16 @@ def plot_residual_correlograms(
         titles.append((f"{names[0]} then", names[1]))
     set_titles(flat, titles, 8, 1.5)
     key(flat, _handles(), ax is None)
-    x, y = "lag (ms), the second neuron later", "correlation of residuals"
+    x, y = "lag (ms) of the second neuron", "correlation of residuals"
     if ax is None:
         figure = flat[0].figure
         figure.supxlabel(x, fontsize=9)
         figure.supylabel(y, fontsize=9)
         n = residuals.sizes["pair"]
         if pairs is None and n > len(chosen):
-            figure.suptitle(f"the {len(chosen)} pairs farthest off of {n}", fontsize=9)
+            figure.suptitle(
+                f"{len(chosen)} of {n} pairs, those farthest outside the band", fontsize=9
+            )
     else:
         for panel in flat:
             panel.set_xlabel(x)
@@ -117,7 +98,7 @@ def plot_residual_correlograms(
 def _chosen(
     residuals: xr.Dataset, pairs: Iterable[tuple[str, str]] | None
 ) -> list[tuple[int, int]]:
-    """Return pairs by index, and -1 where they are asked for in the other order."""
+    """Return indices of pairs, with -1 for those given in the other order and 1 for the others."""
     if pairs is None:
         off = np.nan_to_num(np.abs(residuals["z"].values)).max(axis=1)
         return [(int(i), 1) for i in np.argsort(-off, kind="stable")[:_MOST]]
@@ -132,17 +113,17 @@ def _chosen(
         elif names[::-1] in where:
             chosen.append((where[names[::-1]], -1))
         else:
-            raise ValueError(f"pairs: {names!r} is one neuron; give two different ones.")
+            raise ValueError(f"pairs: {names!r} is one neuron; give two different neurons.")
     return chosen
 
 
 def _handles() -> list[Any]:
-    """Return what is drawn, whether it occurs or not."""
+    """Return the entries of the legend, whether they occur or not."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     return [
-        Patch(color=GREY, alpha=0.35, linewidth=0, label="95%, right model"),
+        Patch(color=GREY, alpha=0.35, linewidth=0, label="95% if the model is right"),
         Line2D([], [], color=BLUE, linewidth=1.6, label="within"),
         Line2D([], [], color=VERMILION, linewidth=1.6, marker="o", markersize=3, label="outside"),
     ]

@@ -36,23 +36,23 @@ def plot_time_rescaling(
     difference: bool = False,
     ax: "Axes | Iterable[Axes] | None" = None,
 ) -> np.ndarray:
-    """Show the distribution of rescaled intervals against that of the model, one panel a neuron.
+    """Plot the distribution of rescaled intervals against that of the model, one panel per neuron.
 
-    The curve is that of the intensity averaged over draws, on a diagonal if the model is right:
-    within the dashed lines in 95% of cases, within the dotted ones in 99%. It is blue within the
-    95%, thick and orange without. The shade holds 94% of the draws.
+    The curve is for the intensity averaged over draws. If the model is right it is near the
+    diagonal: within the dashed lines in 95% of cases, within the dotted lines in 99%. It is blue
+    within the 95%, otherwise thick and orange. The shaded band contains 94% of the draws.
 
     Parameters
     ----------
     result : Dataset
         From `time_rescaling`.
     neurons : iterable of labels, optional
-        Neurons to show, in this order. By default those with enough spikes, the 24 that are
-        farthest off for their number of spikes where there are more.
+        Neurons to show, in this order. By default those with enough spikes, at most the 24 that are
+        farthest from the diagonal for their number of spikes.
     difference : bool
-        Show the distance from the diagonal, which can be read also where there are many spikes.
+        Plot the difference from the diagonal, which is easier to read if there are many spikes.
     ax : Axes or array of Axes, optional
-        Where to draw, one for every neuron. By default on a new figure.
+        Where to draw, one for each neuron. By default on a new figure.
 
     Returns
     -------
@@ -61,35 +61,14 @@ def plot_time_rescaling(
     Raises
     ------
     TypeError, ValueError
-        result or ax are of another kind, or a neuron is unknown or has too few spikes.
+        `result` or `ax` has the wrong type, or a neuron is unknown or has too few spikes.
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> counts = np.random.default_rng(1).binomial(1, 0.2, (1500, 2))
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {
-    ...             "bias": np.full((1, 20, 2), np.log(0.25)),
-    ...             "weights": np.zeros((1, 20, 2, 2, 1)),
-    ...         },
-    ...         "constant_data": {
-    ...             "counts": counts,
-    ...             "basis_functions": np.ones((1, 1)),
-    ...             "bin_width": np.array(0.01),
-    ...         },
-    ...     },
-    ...     coords={"post": ["a", "b"], "pre": ["a", "b"], "time": np.arange(1500) * 0.01},
-    ...     dims={
-    ...         "bias": ["post"],
-    ...         "weights": ["post", "pre", "basis"],
-    ...         "counts": ["time", "post"],
-    ...         "basis_functions": ["lag", "basis"],
-    ...     },
-    ... )
+    >>> import pymc_glm as pg
     >>> result = pg.time_rescaling(tree, random_seed=1)
     >>> len(pg.plot_time_rescaling(result))
-    2
+    3
     """
     needed = ("rescaled", "cdf", "bound", "ks_mean", "p_value")
     check_result(result, "result", "pg.time_rescaling", needed)
@@ -110,7 +89,7 @@ def plot_time_rescaling(
         figure = flat[0].figure
         figure.supxlabel(x, fontsize=9)
         figure.supylabel(y, fontsize=9)
-        shown = f"{len(keep)} neurons farthest off of {len(labels)}"
+        shown = f"{len(keep)} of {len(labels)} neurons, those farthest from the diagonal"
         if neurons is None and len(keep) == _MOST < len(labels):
             figure.suptitle(shown, fontsize=9)
     else:
@@ -131,8 +110,8 @@ def _chosen(
         return np.sort(keep[np.argsort(-off, kind="stable")[:_MOST]])
     if not known[keep].all():
         raise ValueError(
-            f"neurons: {labels[keep[~known[keep]][0]]!r} has too few spikes for the test; leave it "
-            "out."
+            f"neurons: {labels[keep[~known[keep]][0]]!r} has too few spikes for the test; leave "
+            "this neuron out."
         )
     return keep
 
@@ -142,15 +121,17 @@ def _p(value: float) -> str:
 
 
 def _handles() -> list[Any]:
-    """Return what is drawn, whether it occurs or not."""
+    """Return the entries of the legend, whether they occur or not."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     return [
         Line2D([], [], color=BLUE, linewidth=1.0, label="mean intensity"),
-        Line2D([], [], color=VERMILION, linewidth=1.8, label="same, beyond 95%"),
+        Line2D([], [], color=VERMILION, linewidth=1.8, label="mean intensity, beyond 95%"),
         Patch(color=BLUE, alpha=0.25, linewidth=0, label="94% of draws"),
-        Line2D([], [], color=GREY, linewidth=0.8, linestyle="--", label="95%, right model"),
+        Line2D(
+            [], [], color=GREY, linewidth=0.8, linestyle="--", label="95% if the model is right"
+        ),
         Line2D([], [], color=GREY, linewidth=0.8, linestyle=":", label="99%"),
     ]
 

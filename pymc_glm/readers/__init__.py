@@ -1,6 +1,6 @@
-"""Spike times from files, one module a format.
+"""Spike times from files, one module per format.
 
-A format is added by a module with a `Reader` and by its entry in `READERS`.
+To add a format, write a module with a `Reader` and list it in `READERS`.
 """
 
 import inspect
@@ -28,8 +28,8 @@ def read_spikes(
     nwb        .nwb                   units table (needs ``pip install "pymc_glm[nwb]"``)
     mea_hdf5   .h5 .hdf5              datasets spikes, sCount, epos and names (the layout of Eglen
                                       et al. 2014, GigaScience 3:3)
-    npz        .npz                   arrays times and neurons; labels, positions, start and stop
-                                      where present
+    npz        .npz                   arrays times and neurons; optionally labels, positions, start
+                                      and stop
     csv        .csv .tsv .txt         columns time and neuron
     ========== ====================== ============================================================
 
@@ -38,19 +38,19 @@ def read_spikes(
     path : path-like
         The file.
     format : {"nwb", "mea_hdf5", "npz", "csv"}, optional
-        By default told from content and suffix.
+        By default detected from content and suffix.
     **options
-        Every format takes `start` and `stop`, the bounds of the recording in seconds where the file
-        does not know them or is wrong about them, and `name`, by default the file's without its
+        Every format takes `start` and `stop`, the bounds of the recording in seconds if the file
+        lacks them or they are wrong, and `name`, by default the name of the file without its
         suffix. nwb: `label`, a column of the units table to take labels from; `units`, the labels
         of the units to read; `intervals`, "trials", "epochs" or another table of intervals, to keep
-        the spikes in these alone. csv: `time_column`, `neuron_column`, `delimiter`.
+        only the spikes in these. csv: `time_column`, `neuron_column`, `delimiter`.
 
     Returns
     -------
     SpikeTrains
-        Units without spikes are kept where the format can hold them. Where neither the file nor
-        the options give bounds, the recording starts at 0 and stops at the last spike.
+        Units without spikes are kept if the format can hold them. If neither the file nor the
+        options give bounds, the recording starts at 0 and stops at the last spike.
 
     Raises
     ------
@@ -61,8 +61,8 @@ def read_spikes(
     TypeError
         If the format has no such option.
     ValueError
-        If the file is empty, of no known format, or its content is not valid; the message names the
-        file and what is wrong.
+        If the file is empty, its format is not known, or its content is not valid; the message
+        names the file and the fault.
 
     Examples
     --------
@@ -77,16 +77,16 @@ def read_spikes(
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a directory; give the path of a file of spike times")
+        raise IsADirectoryError(f"path: {path} is a directory; give a file of spike times.")
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(f"path: there is no file {path}.")
     if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes)")
+        raise ValueError(f"path: {path} is empty (0 bytes).")
     reader = _choose_reader(path, format)
     allowed = list(inspect.signature(reader.read).parameters)[1:]
     unknown = sorted(set(options) - set(allowed))
     if unknown:
-        raise TypeError(f"the format {reader.name!r} has no option {unknown}; it takes {allowed}")
+        raise TypeError(f"options: {reader.name!r} has no option {unknown}, allowed are {allowed}.")
     try:
         return reader.read(path, **options)
     except ValueError as error:
@@ -97,10 +97,10 @@ def _choose_reader(path: Path, format: str | None) -> Reader:
     known = {reader.name: reader for reader in READERS}
     if format is not None:
         if format not in known:
-            raise ValueError(f"unknown format {format!r}; the known formats are {list(known)}")
+            raise ValueError(f"format: got {format!r}, allowed are {list(known)}.")
         return known[format]
     named = [reader for reader in READERS if path.suffix.lower() in reader.suffixes]
-    # Content decides; a suffix alone is enough for a reader to say what the file lacks.
+    # Content decides; if it does not, the reader of the suffix says what is wrong with the file.
     for reader in named + [reader for reader in READERS if reader not in named]:
         if reader.sniff(path):
             return reader
@@ -108,6 +108,6 @@ def _choose_reader(path: Path, format: str | None) -> Reader:
         return named[0]
     formats = {reader.name: " ".join(reader.suffixes) for reader in READERS}
     raise ValueError(
-        f"the format of {path} is not known, from neither its content nor its suffix "
-        f"{path.suffix!r}; the known formats are {formats}; name one with format="
+        f"format: neither the content nor the suffix {path.suffix!r} of {path} is that of a known "
+        f"format, {formats}; name the format with format=."
     )

@@ -21,7 +21,7 @@ def _sniff(path: Path) -> bool:
 
 
 def _delimiter(header: str) -> str:
-    """Guess the separator of columns."""
+    """Guess the separator between columns."""
     return max(",\t;", key=header.count)
 
 
@@ -37,20 +37,20 @@ def read(
 ) -> SpikeTrains:
     """Read a table with a header and one row per spike, in any order.
 
-    Neurons without spikes cannot be told from such a table. Neurons are in the order of their
-    labels, by value if all are whole numbers.
+    Such a table cannot list neurons without spikes. Neurons are sorted by label, numerically if
+    all labels are whole numbers.
 
     Parameters
     ----------
     path : Path
     time_column, neuron_column : str
-        Columns of times in seconds and of labels.
+        Names of the columns with times in seconds and with labels.
     delimiter : str, optional
-        Separator of columns; by default a comma, tab or semicolon, whichever the header has.
+        Separator between columns; by default the comma, tab or semicolon found in the header.
     start, stop : float, optional
         Bounds of the recording in seconds.
     name : str, optional
-        By default the file's name.
+        By default the name of the file.
 
     Returns
     -------
@@ -59,13 +59,13 @@ def read(
     table = _load(path, time_column, neuron_column, delimiter)
     labels = table[neuron_column].str.strip()
     if (bad := np.flatnonzero(labels == "")).size:
-        raise ValueError(f"row {bad[0]} has no label in the column {neuron_column!r}")
+        raise ValueError(f"row {bad[0]} has no label in the column {neuron_column!r}.")
     times = np.array([_as_float(value) for value in table[time_column]])
     if (bad := np.flatnonzero(~np.isfinite(times))).size:
         value = table[time_column].iloc[bad[0]]
         raise ValueError(
             f"row {bad[0]}, neuron {labels.iloc[bad[0]]!r}: the time {value!r} is not a "
-            "finite number of seconds"
+            "finite number of seconds."
         )
     names = labels.unique().tolist()
     whole = all(label.isdecimal() for label in names)
@@ -88,29 +88,29 @@ def _load(path: Path, time_column: str, neuron_column: str, delimiter: str | Non
         with path.open(encoding="utf-8-sig") as file:
             header = file.readline()
         with warnings.catch_warnings():
-            # pandas only warns of rows with more fields than the header, and cuts them
+            # For rows with more fields than the header pandas only warns, and drops the fields.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
                 path,
                 sep=_delimiter(header) if delimiter is None else delimiter,
-                dtype=str,  # labels keep leading zeros, and float() reads times exactly
+                dtype=str,  # labels keep leading zeros; float() reads times exactly
                 encoding="utf-8-sig",
                 index_col=False,
                 na_filter=False,
             )
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is not text in UTF-8 ({error})") from error
+        raise ValueError(f"it is not text in UTF-8 ({error}).") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise ValueError(f"it cannot be read as a table ({error})") from error
+        raise ValueError(f"it cannot be read as a table ({error}).") from error
     table.columns = table.columns.str.strip()
     missing = [key for key in (time_column, neuron_column) if key not in table.columns]
     if missing:
         raise ValueError(
-            f"the columns {missing} are missing; it has {list(table.columns)}; name them with "
-            "time_column= and neuron_column=, or the separator with delimiter="
+            f"the columns {missing} are missing; it has {list(table.columns)}; give their names as "
+            "time_column= and neuron_column=, or the separator as delimiter=."
         )
     if table.empty:
-        raise ValueError("there are no rows under the header, and so no neurons")
+        raise ValueError("there are no rows under the header, so there are no neurons.")
     return table
 
 

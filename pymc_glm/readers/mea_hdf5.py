@@ -27,11 +27,10 @@ def _sniff(path: Path) -> bool:
 def read(
     path: Path, *, start: float | None = None, stop: float | None = None, name: str | None = None
 ) -> SpikeTrains:
-    """Read the datasets spikes, sCount, and where present epos, names and summary/duration.
+    """Read the datasets spikes and sCount, and if present epos, names and summary/duration.
 
-    The layout holds the duration of a recording but not when it starts. It is taken to start at 0
-    if that agrees with all spikes, and at the first spike if they end too late for that. Spikes at
-    negative times need `start`.
+    The file holds the duration of a recording but not its start. This is taken as 0 if all spikes
+    are then within the duration, or else as the first spike. Spikes at negative times need `start`.
 
     Parameters
     ----------
@@ -39,7 +38,7 @@ def read(
     start, stop : float, optional
         Bounds of the recording in seconds.
     name : str, optional
-        By default the file's name.
+        By default the name of the file.
 
     Returns
     -------
@@ -49,13 +48,13 @@ def read(
     Warns
     -----
     UserWarning
-        If the spikes span more than the duration; the recording is then taken to stop at the last.
+        If the spikes span more than the duration; the recording then stops at the last spike.
     """
     spikes, n_spikes, labels, positions, duration = _load(path)
     if n_spikes.sum() != spikes.size:
         raise ValueError(
             f"sCount sums to {n_spikes.sum()} spikes but spikes has {spikes.size}; the file is "
-            "incomplete or damaged"
+            "incomplete or damaged."
         )
     times = np.split(spikes, np.cumsum(n_spikes)[:-1])
     if duration is not None and spikes.size and np.isfinite(spikes).all():
@@ -74,9 +73,9 @@ def read(
 def _bounds(
     first: float, last: float, duration: float, start: float | None, stop: float | None
 ) -> tuple[float | None, float | None]:
-    """Bounds as far as the times of the first and last spike and the duration tell them."""
+    """Return bounds from the first and last spike and the duration; None if not known."""
     if start is None:
-        if first < 0:  # refused by the recording's own check, as in every format
+        if first < 0:  # refused by SpikeTrains, as in every format
             return start, stop
         start = 0.0 if last <= duration else first
     if stop is not None:
@@ -84,8 +83,8 @@ def _bounds(
     if last - start > duration * (1 + _ROUNDING):
         warnings.warn(
             f"summary/duration is {duration:g} s, but the last spike, at {last:g} s, comes "
-            f"{last - start:g} s after the start, {start:g} s; the recording is taken to stop at "
-            "this spike, give stop= if it goes on",
+            f"{last - start:g} s after the start, {start:g} s; the recording is assumed to stop at "
+            "this spike; give stop= if it continues.",
             UserWarning,
             stacklevel=4,
         )
@@ -98,11 +97,11 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], Any, float | N
     try:
         file = h5py.File(path)
     except OSError as error:
-        raise ValueError(f"it cannot be opened as HDF5 ({error})") from error
+        raise ValueError(f"it cannot be opened as HDF5 ({error}).") from error
     with file:
         missing = [key for key in ("spikes", "sCount") if key not in file]
         if missing:
-            raise ValueError(f"the datasets {missing} are missing; it has {sorted(file)}")
+            raise ValueError(f"the datasets {missing} are missing; it has {sorted(file)}.")
         spikes = np.asarray(file["spikes"][()], dtype=np.float64).ravel()
         n_spikes = np.asarray(file["sCount"][()]).ravel()
         names = file["names"][()].ravel() if "names" in file else range(n_spikes.size)
@@ -112,11 +111,11 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], Any, float | N
         if "summary/duration" in file:
             duration = float(np.ravel(file["summary/duration"][()])[0])
     if n_spikes.size == 0:
-        raise ValueError("sCount is empty: there are no units")
+        raise ValueError("sCount is empty: there are no units.")
     if n_spikes.dtype.kind not in "iu" or (n_spikes < 0).any():
-        raise ValueError("sCount must hold whole numbers of spikes, none negative")
+        raise ValueError("sCount must hold whole numbers of at least 0.")
     if len(labels) != n_spikes.size:
-        raise ValueError(f"names has {len(labels)} labels but sCount has {n_spikes.size} units")
+        raise ValueError(f"names has {len(labels)} labels but sCount has {n_spikes.size} units.")
     return spikes, n_spikes, labels, positions, duration
 
 

@@ -22,11 +22,11 @@ def _sniff(path: Path) -> bool:
 def read(
     path: Path, *, start: float | None = None, stop: float | None = None, name: str | None = None
 ) -> SpikeTrains:
-    """Read the parallel arrays times and neurons, in any order of spikes.
+    """Read the parallel arrays times and neurons, with spikes in any order.
 
-    `neurons` holds the label of every spike's neuron; or its index, where `labels` lists all
-    neurons or `positions` (neuron, space) has a row for each. Neurons without spikes are known
-    only then. `start` and `stop` are the bounds of the recording in seconds.
+    `neurons` holds the label of every spike's neuron; or its index, if `labels` lists all neurons
+    or `positions` (neuron, space) has a row for each, which is the only way to include neurons
+    without spikes. `start` and `stop` are the bounds of the recording in seconds.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def read(
     start, stop : float, optional
         Bounds of the recording in seconds, instead of those in the file.
     name : str, optional
-        By default the file's name.
+        By default the name of the file.
 
     Returns
     -------
@@ -44,19 +44,19 @@ def read(
     times, neurons = arrays["times"], arrays["neurons"]
     if times.ndim != 1 or times.shape != neurons.shape:
         raise ValueError(
-            "times and neurons must be 1-dimensional and of the same length, got shapes "
-            f"{times.shape} and {neurons.shape}"
+            "times and neurons must be 1-dimensional and of the same length, got the shapes "
+            f"{times.shape} and {neurons.shape}."
         )
     if times.dtype.kind not in "iuf":
-        raise ValueError(f"times must be real numbers in seconds, got {times.dtype}")
+        raise ValueError(f"times must be real numbers in seconds, got {times.dtype}.")
     times = times.astype(np.float64)
     if (bad := np.flatnonzero(~np.isfinite(times))).size:
         unit = as_label(neurons[bad[0]])
-        raise ValueError(f"times[{bad[0]}], of neuron {unit!r}, is {times[bad[0]]}; remove it")
+        raise ValueError(f"times[{bad[0]}], of neuron {unit!r}, is {times[bad[0]]}; remove it.")
     positions = arrays.get("positions")
     labels, index = _label_spikes(neurons, arrays.get("labels"), positions)
     if not labels:
-        raise ValueError("there are no neurons: times is empty and labels is not given")
+        raise ValueError("there are no neurons: times is empty, and there are no labels.")
     bounds = {key: float(arrays[key].item()) for key in ("start", "stop") if key in arrays}
     return trains_from_table(
         times,
@@ -73,13 +73,13 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         loaded = np.load(path, allow_pickle=False)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"it cannot be opened as an npz archive ({error})") from error
+        raise ValueError(f"it cannot be opened as an npz archive ({error}).") from error
     if not isinstance(loaded, np.lib.npyio.NpzFile):
-        raise ValueError("it is not an npz archive but a single array; save it with numpy.savez")
+        raise ValueError("it is a single array, not an npz archive; save it with numpy.savez.")
     with loaded:
         missing = [key for key in ("times", "neurons") if key not in loaded]
         if missing:
-            raise ValueError(f"the arrays {missing} are missing; it has {sorted(loaded)}")
+            raise ValueError(f"the arrays {missing} are missing; it has {sorted(loaded)}.")
         known = ("times", "neurons", "labels", "positions", "start", "stop")
         return {key: loaded[key] for key in known if key in loaded}
 
@@ -87,7 +87,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 def _label_spikes(
     neurons: np.ndarray, labels: np.ndarray | None, positions: np.ndarray | None
 ) -> tuple[list[str], np.ndarray]:
-    """Labels of all neurons, and every spike's index into them."""
+    """Return the labels of all neurons, and the index of every spike's neuron."""
     whole = neurons.dtype.kind in "iu"
     if labels is None and not (whole and positions is not None):
         values, index = np.unique(neurons, return_inverse=True)
@@ -106,7 +106,7 @@ def _label_spikes(
     if (bad := np.flatnonzero(outside)).size:
         raise ValueError(
             f"neurons[{bad[0]}] = {neurons[bad[0]]} is not one of the {len(names)} neurons in "
-            f"{'positions' if labels is None else 'labels'}; whole numbers are indices, from 0"
+            f"{'positions' if labels is None else 'labels'}; whole numbers are indices from 0."
         )
     return names, index
 

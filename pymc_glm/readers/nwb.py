@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pymc_glm.arguments import as_number
+from pymc_glm.arguments import as_number, label_index
 from pymc_glm.readers.reader import HDF5_SIGNATURE, Reader, as_label, starts_with, usable_positions
 from pymc_glm.spikes import SpikeTrains, recording_bounds
 from pymc_glm.spikes.checks import check_times
@@ -16,8 +16,15 @@ from pymc_glm.spikes.epochs import as_intervals, intersect, within
 from pymc_glm.spikes.metadata import split_metadata
 
 _log = logging.getLogger("pymc_glm")
-# Columns of the units table that are no annotations.
-_OWN = {"spike_times", "obs_intervals", "electrodes", "waveforms", "waveform_mean", "waveform_sd"}
+# Columns of the units table that are not annotations.
+_NO_ANNOTATIONS = {
+    "spike_times",
+    "obs_intervals",
+    "electrodes",
+    "waveforms",
+    "waveform_mean",
+    "waveform_sd",
+}
 
 
 def _sniff(path: Path) -> bool:
@@ -44,51 +51,53 @@ def read(
 ) -> SpikeTrains:
     """Read the units table.
 
-    A unit's position is the mean of its electrodes': of their columns x, y, z where these are
-    finite and tell electrodes apart, else of rel_x, rel_y, rel_z, which count within one group of
-    electrodes only; all in micrometres. Columns of the units table with one text, number or truth
-    value for each unit, such as its quality, become annotations, and so does the group of a unit's
-    electrodes, ``electrode_group``, where there are several.
+    The position of a unit, in micrometres, is the mean over its electrodes: of their columns x, y,
+    z if these are finite and differ between electrodes, or else of rel_x, rel_y, rel_z, which are
+    relative to one group of electrodes. Columns of the units table with one text, number or truth
+    value per unit, such as its quality, become annotations, and so does ``electrode_group``, the
+    group of a unit's electrodes, if there are several.
 
-    The recording is what obs_intervals say where all units have the same, in epochs if there are
-    several; it spans them with a warning where units differ; without them it is from 0 to the last
-    spike.
+    The recording covers obs_intervals if they are the same for all units, as epochs if there are
+    several. If they differ, the recording spans all of them, with a warning. Without them it goes
+    from 0 to the last spike.
 
     Parameters
     ----------
     path : Path
     label : str, optional
-        Column of the units table with the labels, by default the units' ids.
+        Column of the units table with the labels, by default the ids.
     units : iterable of labels, optional
         Units to read, in this order. All by default.
     intervals : str, optional
-        A table of intervals, such as "trials" or "epochs": keep only the spikes in these, which
-        are the epochs of the recording and, of every table but "epochs", its trials, numbered by
-        row. By default all spikes are kept.
+        A table of intervals, such as "trials" or "epochs". Only spikes in these are kept, and they
+        become the epochs of the recording and, for every table but "epochs", its trials, numbered
+        by row. By default all spikes are kept.
     start, stop : float, optional
         Bounds of the recording in seconds.
     name : str, optional
-        By default the file's name.
+        By default the name of the file.
 
     Returns
     -------
     SpikeTrains
-        Times are in seconds from the reference time of the file.
+        Times are in seconds after the reference time of the file.
     """
     try:
         from pynwb import NWBHDF5IO
     except ImportError as error:
-        raise ImportError('reading NWB files needs pynwb: pip install "pymc_glm[nwb]"') from error
+        raise ImportError(
+            'format: NWB files need the package pynwb; run pip install "pymc_glm[nwb]".'
+        ) from error
     if not _sniff(path):
-        raise ValueError("it is not an NWB file: not HDF5, or without the attribute nwb_version")
+        raise ValueError("it is not an NWB file: not HDF5, or without the attribute nwb_version.")
     with NWBHDF5IO(str(path), mode="r") as io:
         file = io.read()
         table = file.units
         if table is None or len(table) == 0:
-            raise ValueError("there are no units: the units table is missing or empty")
+            raise ValueError("there are no units: the units table is missing or empty.")
         if "spike_times" not in table.colnames:
             raise ValueError(
-                f"the units table has no column 'spike_times'; it has {list(table.colnames)}"
+                f"the units table has no column 'spike_times'; it has {list(table.colnames)}."
             )
         labels, rows = _select_units(table, label, units)
         times = [check_times(table["spike_times"][r], n) for n, r in zip(labels, rows, strict=True)]
@@ -116,34 +125,29 @@ def read(
 def _select_units(
     table: Any, label: str | None, units: Iterable[Hashable] | None
 ) -> tuple[list[str], list[int]]:
-    """Labels and rows of the wanted units."""
+    """Return the labels and rows of the chosen units."""
     if label is not None and label not in table.colnames:
         raise ValueError(
-            f"the units table has no column {label!r} to take labels from; it has "
-            f"{list(table.colnames)}"
+            f"label: the units table has no column {label!r}, allowed are {list(table.colnames)}."
         )
     column = table.id[:] if label is None else table[label][:]
     labels = [as_label(value) for value in column]
     if units is None:
         return labels, list(range(len(labels)))
-    chosen = [str(unit) for unit in ((units,) if isinstance(units, str | int) else units)]
-    unknown = [unit for unit in chosen if unit not in labels]
-    if unknown:
-        raise ValueError(f"there are no units {unknown}; the units are {labels}")
-    if not chosen:
-        raise ValueError("units is empty; name at least one unit, or give None for all")
-    return chosen, [labels.index(unit) for unit in chosen]
+    chosen = (units,) if isinstance(units, str | int) else units
+    rows = label_index(tuple(labels), chosen, "units", "units").tolist()
+    return [labels[row] for row in rows], rows
 
 
 def _described(
     table: Any, rows: list[int], labels: list[str], label: str | None
 ) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-    """Positions (unit, space), from the electrodes if they have any, and annotations of units."""
+    """Return positions (unit, space), from the electrodes if possible, and annotations."""
     columns = {}
     for name in table.colnames:
         column = table[name]
         ragged, wide = hasattr(column, "target"), getattr(column.data, "ndim", 1) > 1
-        if name in _OWN or name == label or ragged or wide:
+        if name in _NO_ANNOTATIONS or name == label or ragged or wide:
             continue
         whole = column[:]
         values = [whole[row] for row in rows]
@@ -162,7 +166,7 @@ def _described(
 
 
 def _by_electrodes(table: Any, rows: list[int]) -> tuple[list[str] | None, np.ndarray | None]:
-    """Group of every unit's electrodes and their mean position (unit, space), None if not known."""
+    """Return the group and mean position (unit, space) of electrodes of units; None if unknown."""
     index = table["electrodes"]
     electrodes = index.target.table
     ends = np.asarray(index.data[:], dtype=int)
@@ -185,9 +189,9 @@ def _by_electrodes(table: Any, rows: list[int]) -> tuple[list[str] | None, np.nd
         if columns and (used.size == 1 or (np.ptp(places[used], axis=0) > 0).any()):
             if names[0].startswith("rel") and several:
                 warnings.warn(
-                    "positions are left out: rel_x, rel_y, rel_z are positions within a group of "
+                    "positions are left out: rel_x, rel_y, rel_z are relative to a group of "
                     f"electrodes, and units are on several, {np.unique(of_each[used]).tolist()}; "
-                    "read those of one group with units=",
+                    "read the units of one group with units=.",
                     UserWarning,
                     stacklevel=6,
                 )
@@ -199,7 +203,7 @@ def _by_electrodes(table: Any, rows: list[int]) -> tuple[list[str] | None, np.nd
 
 
 def _observed(table: Any, rows: list[int], labels: list[str]) -> np.ndarray | None:
-    """Intervals (n, 2) in which all units were observed; from first to last where they differ."""
+    """Return the intervals (n, 2) in which units were observed; one that spans all if differing."""
     if "obs_intervals" not in table.colnames:
         return None
     each = [np.asarray(table["obs_intervals"][row], dtype=float).reshape(-1, 2) for row in rows]
@@ -216,8 +220,8 @@ def _observed(table: Any, rows: list[int], labels: list[str]) -> np.ndarray | No
     ]
     warnings.warn(
         f"units {partly} were not observed all the time from {low:g} to {high:g} s "
-        "(obs_intervals), but count as silent where they were not; cut out a time without gaps "
-        "with select(start=, stop=)",
+        "(obs_intervals), but count as silent when they were not; cut out a time without gaps with "
+        "select(start=, stop=).",
         UserWarning,
         stacklevel=4,
     )
@@ -225,7 +229,7 @@ def _observed(table: Any, rows: list[int], labels: list[str]) -> np.ndarray | No
 
 
 def _joined(intervals: np.ndarray) -> np.ndarray:
-    """Sorted intervals, those that touch or overlap as one."""
+    """Sort intervals, and join those that touch or overlap."""
     ordered = intervals[np.argsort(intervals[:, 0], kind="stable")]
     reach = np.maximum.accumulate(ordered[:, 1])
     new = np.concatenate([[True], ordered[1:, 0] > reach[:-1]])
@@ -234,13 +238,13 @@ def _joined(intervals: np.ndarray) -> np.ndarray:
 
 
 def _table_of_intervals(file: Any, name: str) -> np.ndarray:
-    """Return starts and stops (interval, 2) of a table of intervals."""
+    """Return the starts and stops (interval, 2) in a table of intervals."""
     known = {
         key: value for key in ("trials", "epochs") if (value := getattr(file, key)) is not None
     }
     known |= {key: file.intervals[key] for key in file.intervals if key not in known}
     if name not in known:
-        raise ValueError(f"there is no table of intervals {name!r}; the file has {sorted(known)}")
+        raise ValueError(f"intervals: there is no table {name!r}, allowed are {sorted(known)}.")
     table = known[name]
     bounds = np.stack([table["start_time"][:], table["stop_time"][:]], axis=1)
     return as_intervals(bounds, name)
@@ -252,16 +256,16 @@ def _warn_of_invalid_times(file: Any) -> None:
         return
     seconds = float(np.sum(np.asarray(table["stop_time"][:]) - np.asarray(table["start_time"][:])))
     warnings.warn(
-        f"invalid_times names {len(table)} intervals, {seconds:g} s in all, in which data are "
-        "not valid; their spikes are read all the same: leave the times out, by the exclude= of "
-        "build_glm or the epochs= of bin_spikes",
+        f"{seconds:g} s of the recording are marked as not valid (invalid_times, number of "
+        f"intervals: {len(table)}); spikes in them are read too; leave these times out with "
+        "exclude= of build_glm or epochs= of bin_spikes.",
         UserWarning,
         stacklevel=4,
     )
 
 
 class _Recorded(NamedTuple):
-    """Bounds as far as they are known; epochs (epoch, 2) and their trials where there are some."""
+    """Bounds if known, and epochs (epoch, 2) and their trials if there are any."""
 
     start: float | None
     stop: float | None
@@ -276,7 +280,7 @@ def _recorded(
     start: float | None,
     stop: float | None,
 ) -> _Recorded:
-    """Return what was recorded and asked for, within the bounds where these are given."""
+    """Return what was both recorded and asked for, within the bounds if these are given."""
     epochs = observed if asked is None else asked
     if epochs is None:
         return _Recorded(start, stop)
@@ -291,7 +295,7 @@ def _recorded(
         bounds, row = pieces.bounds, row[pieces.first]
     if not len(bounds):
         raise ValueError(
-            f"nothing was recorded in the {name or 'obs_intervals'} from {low:g} to {high:g} s"
+            f"nothing was recorded in the {name or 'obs_intervals'} from {low:g} to {high:g} s."
         )
     low = bounds[0, 0] if start is None else low
     high = bounds[-1, 1] if stop is None else high
@@ -301,14 +305,14 @@ def _recorded(
 def _in_epochs(
     times: list[np.ndarray], epochs: np.ndarray, intervals: str | None
 ) -> list[np.ndarray]:
-    """Spikes in epochs; those outside were not asked for, or contradict obs_intervals."""
+    """Keep the spikes in epochs; others were not asked for, or contradict obs_intervals."""
     kept = [t[within(t, epochs)] for t in times]
     n_outside = sum(t.size for t in times) - sum(t.size for t in kept)
     if n_outside and intervals is not None:
-        _log.info("read_spikes: left out %d spikes outside the %s", n_outside, intervals)
+        _log.info("read_spikes: number of spikes left out, outside %s: %d", intervals, n_outside)
     elif n_outside:
         warnings.warn(
-            f"{n_outside} spikes lie outside obs_intervals and are left out",
+            f"spikes outside obs_intervals are left out (number of such spikes: {n_outside}).",
             UserWarning,
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""What a reader is, and what several readers share."""
+"""The interface of readers, and functions that several readers share."""
 
 import warnings
 from collections.abc import Callable
@@ -18,13 +18,14 @@ class Reader(NamedTuple):
     Attributes
     ----------
     name : str
-        Name of the format, as `read_spikes` takes it.
+        Name of the format, an argument of `read_spikes`.
     suffixes : tuple of str
-        Suffixes of its files, lower case.
+        Suffixes of its files, in lower case.
     sniff : callable
-        Tells from its content whether a file, which exists and is not empty, has this format.
+        ``sniff(path)`` returns whether the content of a file, which exists and is not empty, has
+        this format.
     read : callable
-        ``read(path, **options)`` makes SpikeTrains. ValueErrors need not name the file.
+        ``read(path, **options)`` returns SpikeTrains. ValueErrors need not name the file.
     """
 
     name: str
@@ -34,23 +35,23 @@ class Reader(NamedTuple):
 
 
 def starts_with(path: Path, signature: bytes) -> bool:
-    """Whether the first bytes of a file are these."""
+    """Return whether a file starts with these bytes."""
     with path.open("rb") as file:
         return file.read(len(signature)) == signature
 
 
 def as_label(value: Any) -> str:
-    """Turn a label as files hold it (bytes, string, number) into a string."""
+    """Turn a label from a file (bytes, string or number) into a string."""
     return value.decode("utf-8").strip() if isinstance(value, bytes) else str(value)
 
 
 def usable_positions(positions: np.ndarray, labels: list[str]) -> np.ndarray | None:
-    """Positions (neuron, space), or None with a warning where some are not finite."""
+    """Return positions (neuron, space), or None with a warning if some are not finite."""
     missing = [labels[i] for i in np.flatnonzero(~np.isfinite(positions).all(axis=1))]
     if not missing:
         return positions
     warnings.warn(
-        f"positions are left out: those of units {missing} are not finite",
+        f"positions are left out: those of units {missing} are not finite.",
         UserWarning,
         stacklevel=4,
     )
@@ -67,14 +68,14 @@ def trains_from_table(
     positions: np.ndarray | None = None,
     name: str,
 ) -> SpikeTrains:
-    """SpikeTrains from one row per spike, in any order.
+    """Make SpikeTrains from one row per spike, in any order.
 
     Parameters
     ----------
     times : array, shape (spike,)
         Finite times in seconds.
     index : int array, shape (spike,)
-        Neuron of every spike, as an index into `labels`.
+        Index of every spike's neuron in `labels`.
     labels : list of str
     start, stop : float or None
         Bounds of the recording in seconds; by default 0 and the last spike.
@@ -84,7 +85,7 @@ def trains_from_table(
     Returns
     -------
     SpikeTrains
-        Sorted within every neuron.
+        Spike times are sorted within every neuron.
     """
     first, last = recording_bounds([times], start, stop)
     order = np.lexsort((times, index))

@@ -1,4 +1,4 @@
-"""What a model was built with, as text that travels in the model and in every file of it."""
+"""The arguments that a model was built with, as text in the model and its saved posteriors."""
 
 from pymc_glm.recipe.lines import PACKAGE_VERSION, Recipe, read_recipe, recipe_text, record_recipe
 from pymc_glm.recipe.values import CannotStoreError, decode, encode

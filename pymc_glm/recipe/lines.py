@@ -1,4 +1,4 @@
-"""The recipe of a model in the model itself: lines of JSON as a coordinate of its data."""
+"""The recipe of a model, stored in the model as a coordinate of lines of JSON."""
 
 import json
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ try:
 except PackageNotFoundError:  # run from a checkout that is not installed
     PACKAGE_VERSION = "unknown"
 
-_LONGEST = 1000  # characters of a line; longer ones go on in the next
+_LONGEST = 1000  # characters of a line; longer ones continue on the next
 
 
 class Recipe(NamedTuple):
-    """What a model was built with."""
+    """The arguments that a model was built with."""
 
     version: str  # of the package
-    sessions: list[str] | None  # names, None for a model of one recording
+    sessions: list[str] | None  # names; None for a model of one session
     arguments: dict[str, Any]  # of build_glm, as JSON
 
     def decoded(self, parts: tuple[type, ...]) -> dict[str, Any]:
-        """Return the arguments.
+        """Return the arguments as Python objects.
 
         Parameters
         ----------
@@ -39,7 +39,7 @@ class Recipe(NamedTuple):
         Raises
         ------
         CannotStoreError
-            One of them could not be stored.
+            An argument could not be stored.
         LookupError, ValueError
             See `pymc_glm.recipe.decode`.
         """
@@ -54,8 +54,8 @@ class Recipe(NamedTuple):
 def record_recipe(arguments: Mapping[str, Any], sessions: list[str] | None) -> None:
     """Register the data container ``recipe`` with the model in context.
 
-    Its coordinate ``recipe_line`` is JSON, one argument a line, and its values are the lengths of
-    the lines. What text cannot hold is named there, and does no harm.
+    Its coordinate ``recipe_line`` holds JSON, one argument per line, and its values are the lengths
+    of the lines. An argument that JSON cannot hold is recorded as not stored, without an error.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def record_recipe(arguments: Mapping[str, Any], sessions: list[str] | None) -> N
 
 
 def recipe_text(where: Any) -> str | None:
-    """Return the text of a recipe, None if there is none.
+    """Return the text of the recipe of a model or posterior, None if there is none.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def read_recipe(where: Any) -> Recipe | None:
     Raises
     ------
     ValueError
-        What stands there is no recipe.
+        The text is not a recipe.
     """
     text = recipe_text(where)
     if text is None:
@@ -113,4 +113,4 @@ def read_recipe(where: Any) -> Recipe | None:
         entries = json.loads(text)
         return Recipe(str(entries.pop("version")), entries.pop("sessions"), entries)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"recipe: the lines of constant_data are no recipe ({error}).") from error
+        raise ValueError(f"recipe: the text in constant_data is not a recipe ({error}).") from error

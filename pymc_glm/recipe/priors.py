@@ -1,4 +1,4 @@
-"""PyMC distributions as a name and the values of their parameters, and back."""
+"""Conversion of PyMC distributions to a name and parameter values, and back."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ def _every(kind: type[Any]) -> Iterator[type[Any]]:
 
 
 def _distributions() -> dict[str, type[pm.Distribution]]:
-    """Return the distributions whose variables are of a type of their own, by name."""
+    """Return the distributions whose random variables have a distinct type, by name."""
     return {
         kind.__name__: kind
         for kind in _every(pm.Distribution)
@@ -35,12 +35,12 @@ def _distributions() -> dict[str, type[pm.Distribution]]:
 
 
 def prior_of(variable: TensorVariable) -> Prior | None:
-    """Return name, parameters and size of a PyMC distribution, None if these do not say all of it.
+    """Return name, parameters and size of a PyMC distribution, None if they do not determine it.
 
     Parameters
     ----------
     variable : tensor
-        What ``pm.Normal.dist(0, 1)`` and the like return.
+        Unnamed distribution, such as ``pm.Normal.dist(0, 1)``.
     """
     node = variable.owner
     if node is None or not hasattr(node.op, "dist_params"):
@@ -48,7 +48,7 @@ def prior_of(variable: TensorVariable) -> Prior | None:
     name = next((n for n, kind in _distributions().items() if kind.rv_type is type(node.op)), None)
     try:
         parameters, size = node.op.dist_params(node), node.op.size_param(node)
-    except (TypeError, ValueError):  # a variable of another build
+    except (TypeError, ValueError):  # not built as a distribution
         return None
     if name is None or any(isinstance(v, SharedVariable) for v in ancestors(list(parameters))):
         return None
@@ -65,7 +65,7 @@ def prior_of(variable: TensorVariable) -> Prior | None:
 
 
 def _same(variable: TensorVariable, prior: Prior) -> bool:
-    """Whether the distribution that is made again is the one that was given."""
+    """Return whether the distribution remade from `prior` equals `variable`."""
     try:
         again = remake_prior(*prior)
     except (TypeError, ValueError, LookupError):
@@ -74,7 +74,7 @@ def _same(variable: TensorVariable, prior: Prior) -> bool:
     if type(other.op) is not type(node.op) or again.type.ndim != variable.type.ndim:
         return False
     if isinstance(node.op, RandomVariable) and other.op != node.op:
-        return False  # PyMC's composite variables are made anew each time, and no two are equal
+        return False  # ops of PyMC's composite distributions never compare equal
     found = [np.asarray(v) for v in constant_fold(other.op.dist_params(other))]
     return len(found) == len(prior[1]) and all(
         a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(found, prior[1], strict=True)
@@ -87,9 +87,9 @@ def remake_prior(name: str, parameters: list[NDArray], size: NDArray | None) -> 
     Parameters
     ----------
     name : str
-        Of one of the distributions that are defined.
+        Name of a distribution that is currently defined.
     parameters : list of array
-        As the distribution's variable takes them: a gamma's are shape and scale.
+        Parameters of its random variable: those of a gamma are shape and scale.
     size : array of int or None
 
     Raises
@@ -101,6 +101,6 @@ def remake_prior(name: str, parameters: list[NDArray], size: NDArray | None) -> 
     if name not in known:
         raise LookupError(f"the distribution {name!r}")
     shape = None if size is None else tuple(int(n) for n in np.atleast_1d(size))
-    # The distribution's own `dist` takes other parameters than its variable.
+    # `dist` of the subclass has other parameters than its random variable.
     make = pm.Distribution.dist.__func__
     return make(known[name], parameters, size=shape)

@@ -1,7 +1,7 @@
-"""Arguments of builders as JSON and back, exactly.
+"""Exact conversion of arguments of builders to JSON and back.
 
-Nothing is imported by a name that stands in the text, and nothing is run that it says: classes are
-those that are defined where it is read.
+Decoding neither imports modules nor runs code that the text names: it uses only classes that are
+already defined.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ type Json = bool | int | float | str | list[Any] | dict[str, Any] | None
 
 
 class CannotStoreError(ValueError):
-    """A value that text cannot hold; `where` is the argument, `what` the value."""
+    """Raised for a value that JSON cannot hold: `where` is the argument, `what` the value."""
 
     def __init__(self, where: str, what: str):
         super().__init__(f"{where}: {what}")
@@ -30,7 +30,7 @@ class CannotStoreError(ValueError):
 
 
 def encode(value: Any, where: str) -> Json:
-    """Return a value as JSON, every number and array as it is.
+    """Return a value as JSON, without loss of precision.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def encode(value: Any, where: str) -> Json:
     Raises
     ------
     CannotStoreError
-        It is, or has inside, something else.
+        The value is, or contains, something else.
     """
     if value is None or isinstance(value, bool | int):
         return value
@@ -85,7 +85,7 @@ def _array(array: np.ndarray, where: str) -> dict[str, Json]:
 
 
 def _labelled(value: Any, where: str) -> dict[str, Json] | None:
-    """Encode what has labels of xarray or pandas."""
+    """Encode a labelled array of xarray or pandas; return None for anything else."""
     if isinstance(value, xr.DataArray):
         coords = [
             [str(name), list(map(str, coord.dims)), _array(coord.values, where)]
@@ -104,7 +104,7 @@ def _prior(variable: TensorVariable, where: str) -> dict[str, Json]:
     prior = None if variable.name is not None else prior_of(variable)
     if prior is None:
         kind = variable.type if variable.owner is None else type(variable.owner.op).__name__
-        raise CannotStoreError(where, f"{kind}, which is more than a distribution with numbers")
+        raise CannotStoreError(where, f"{kind}, not a distribution with constant parameters")
     name, parameters, size = prior
     return {
         "distribution": name,
@@ -126,27 +126,27 @@ def _part(part: Any, where: str) -> dict[str, Json]:
 
 
 def decode(value: Json, parts: tuple[type, ...]) -> Any:
-    """Return the value that `encode` made JSON of.
+    """Return the value that `encode` turned into JSON.
 
     Parameters
     ----------
     value : JSON
     parts : tuple of type
-        What instances may be of: these classes, and those derived from them.
+        Only instances of these classes and of classes derived from them are made.
 
     Raises
     ------
     LookupError
-        A class or distribution is not defined here; the message names it.
+        A class or distribution is not defined; the message names it.
     ValueError
-        The text is not what `encode` makes, or a class does not take these fields.
+        The JSON was not made by `encode`, or a class does not have these fields.
     """
     if isinstance(value, list):
         return [decode(v, parts) for v in value]
     if not isinstance(value, dict):
         return value
     if len(value) != 1:
-        raise ValueError(f"recipe: got the keys {sorted(value)}, allowed is one.")
+        raise ValueError(f"recipe: got the keys {sorted(value)}, allowed is exactly one.")
     ((kind, inside),) = value.items()
     if kind == "float":
         return float(inside)
@@ -178,7 +178,7 @@ def _decode_array(found: dict[str, Any], parts: tuple[type, ...]) -> np.ndarray:
 
 def _decode_labelled(kind: str, found: dict[str, Any], parts: tuple[type, ...]) -> Any:
     if kind not in ("dataarray", "series", "frame"):
-        raise ValueError(f"recipe: got {kind!r}, which this version does not know.")
+        raise ValueError(f"recipe: got {kind!r}, which this version cannot read.")
     array = _decode_array(found["array"], parts)
     if kind == "dataarray":
         coords = {name: (dims, _decode_array(a, parts)) for name, dims, a in found["coords"]}
@@ -188,7 +188,7 @@ def _decode_labelled(kind: str, found: dict[str, Any], parts: tuple[type, ...]) 
 
 
 def _decode_part(found: dict[str, Any], parts: tuple[type, ...]) -> Any:
-    """Make an instance of the class of that name that was defined last, of its module if it can."""
+    """Make an instance of the class of that name: the last defined, from its module if possible."""
     name, module = found["class"], found["module"]
     known = [kind for part in parts for kind in _derived(part) if kind.__name__ == name]
     known = [kind for kind in known if kind.__module__ == module] or known
@@ -198,7 +198,7 @@ def _decode_part(found: dict[str, Any], parts: tuple[type, ...]) -> Any:
     try:
         return known[-1](**fields)
     except TypeError as error:
-        raise ValueError(f"recipe: {name} takes other fields here ({error}).") from error
+        raise ValueError(f"recipe: the class {name} has other fields here ({error}).") from error
 
 
 def _derived(part: type[Any]) -> Iterator[type[Any]]:

@@ -1,1 +1,1 @@
-"""Sampling: `sample`, where chains start, more draws, and refits for cross-validation."""
+"""Sampling: `sample`, initial points, more draws, and refits for cross-validation."""

@@ -1,4 +1,4 @@
-"""Sampling that goes on where a posterior ends."""
+"""More draws from a posterior: sampling that continues from the last draws."""
 
 from typing import Any
 
@@ -6,13 +6,12 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from pymc_glm.arguments import random_generator
+from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.criticism.of_model import check_model
 from pymc_glm.graph.find import find_networks
 from pymc_glm.models.sessions import session_names
 from pymc_glm.recipe import read_recipe
 from pymc_glm.sampling.sample import (
-    check_sizes,
     compiling,
     log_report,
     make_steps,
@@ -24,7 +23,7 @@ from pymc_glm.trees import variable
 
 __all__ = ["last_points", "sample_more"]
 
-_DRAWN = ("posterior", "sample_stats")  # groups that further draws go into
+_DRAWN = ("posterior", "sample_stats")  # groups to which new draws are appended
 
 
 def sample_more(
@@ -40,43 +39,44 @@ def sample_more(
     report: bool = True,
     **kwargs: Any,
 ) -> xr.DataTree:
-    """Draw more from a posterior, each chain going on from its last draw.
+    """Draw more samples, each chain continuing from its last draw.
 
-    What the step methods had learned is not in the tree, so that they tune anew, but not as long:
-    the chains are where they ought to be. The draws of this tuning are not kept.
+    The tree does not hold what the step methods learned while tuning, so they tune again. Fewer
+    iterations suffice, as the chains have already converged. These iterations are discarded.
 
     Parameters
     ----------
     tree : DataTree
-        What `sample` or ``pm.sample`` returned, also after `save` and `load`.
+        Posterior from `sample`, ``pm.sample`` or `load`.
     model : pymc.Model
-        The one that was sampled, or that `load` built again.
+        The model that was sampled, or the one that `load` rebuilt.
     draws, tune : int
-        Kept and discarded further iterations of each chain.
+        Kept and discarded new iterations of each chain.
     cores, threads : int, optional
         As for `sample`.
     random_seed : int, numpy.random.Generator or None
-        The same seed gives the same draws. Give another than at first.
+        The same seed gives the same draws. Use a different seed than for the first draws.
     progressbar : bool
     report : bool
-        Whether to log what has not converged, old and new draws taken together.
+        Whether to log what has not converged, for old and new draws together.
     **kwargs
-        For `sample`: ``step``, options of a step by its name, ...
+        Passed to `sample`: ``step``, options of a step method by its name, ...
 
     Returns
     -------
     DataTree
-        Old and new draws, one after the other along ``draw``, of the variables that both have. Data
-        and attributes are those of ``tree``. Groups made from the old draws alone, such as a log
-        likelihood, are left out.
+        Old and new draws, concatenated along ``draw``, of the variables present in both. Data and
+        attributes are those of ``tree``. Groups computed from the old draws only, such as
+        log_likelihood, are dropped.
 
     Raises
     ------
     TypeError
-        Not a tree or a model; ``chains`` or ``initvals`` are given, which the tree says.
+        `tree` or `model` has the wrong type, or ``chains`` or ``initvals`` are given, which come
+        from the tree.
     ValueError
-        The model is not the one that the tree is of, a variable of the model is not in the
-        posterior, a number is out of range, or the seed is no seed.
+        The tree was not sampled from the model, the posterior lacks a variable of the model, a
+        number is out of range, or the seed is invalid.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def sample_more(
     >>> more["posterior"].sizes["draw"] - tree["posterior"].sizes["draw"]
     20
     """
-    check_sizes(draws=draws, tune=tune, cores=cores, threads=threads)
+    draws, tune = as_whole_number(draws, "draws"), as_whole_number(tune, "tune", at_least=0)
     for name in ("chains", "initvals", "model"):
         if name in kwargs:
             raise TypeError(f"{name}: sample_more takes this from the tree; leave it out.")
@@ -119,7 +119,7 @@ def sample_more(
 
 
 def last_points(tree: xr.DataTree, model: pm.Model) -> list[dict[str, np.ndarray]]:
-    """Return the last draw of each chain: the values of all free variables, by name.
+    """Return the values of all free variables in the last draw of each chain, by name.
 
     Parameters
     ----------
@@ -129,14 +129,14 @@ def last_points(tree: xr.DataTree, model: pm.Model) -> list[dict[str, np.ndarray
     Raises
     ------
     ValueError
-        A free variable is not in the posterior.
+        A free variable is missing from the posterior.
     """
     posterior = tree["posterior"].dataset
     missing = [rv.name for rv in model.free_RVs if rv.name not in posterior]
     if missing:
         raise ValueError(
-            f"tree: the posterior has no {', '.join(map(repr, missing))}, and a chain cannot go on "
-            "without; give the tree with all variables of the model."
+            f"tree: the posterior lacks {', '.join(map(repr, missing))}, which chains need to "
+            "continue; give the tree with all variables of the model."
         )
     points = []
     for chain in range(posterior.sizes["chain"]):
@@ -148,51 +148,51 @@ def last_points(tree: xr.DataTree, model: pm.Model) -> list[dict[str, np.ndarray
 
 
 def _check(tree: xr.DataTree, model: pm.Model) -> None:
-    """Raise if the model is not the one that was sampled."""
+    """Raise unless the tree was sampled from the model."""
     if not isinstance(model, pm.Model):
         raise TypeError(
-            f"model: got {type(model).__name__}, allowed is the pymc.Model that was sampled, such "
-            "as pymc_glm.load returns."
+            f"model: got {type(model).__name__}, allowed is the pymc.Model that was sampled, or "
+            "the one that pymc_glm.load returned."
         )
     networks = find_networks(model)
     variable(tree, "posterior", str(networks[0].weights.name))
     if not session_names(tree):
         check_model(tree, model)
     constants = tree["constant_data"].dataset
-    own = {str(v.name): v.get_value() for v in model.data_vars if v.name != "recipe"}
-    for name in sorted(own.keys() | {str(v) for v in constants.data_vars if v != "recipe"}):
-        if not (name in own and name in constants and np.array_equal(own[name], constants[name])):
-            raise ValueError(_other(name, "they differ, or only one of the two has them"))
-    one, two = read_recipe(tree), read_recipe(model)
-    if one is None or two is None or one.version != two.version:
+    data = {str(v.name): v.get_value() for v in model.data_vars if v.name != "recipe"}
+    for name in sorted(data.keys() | {str(v) for v in constants.data_vars if v != "recipe"}):
+        if not (name in data and name in constants and np.array_equal(data[name], constants[name])):
+            raise ValueError(_mismatch(name, "other values, or only one of the two has them"))
+    of_tree, of_model = read_recipe(tree), read_recipe(model)
+    if of_tree is None or of_model is None or of_tree.version != of_model.version:
         return
-    for name in one.arguments.keys() | two.arguments.keys():
-        if one.arguments.get(name) != two.arguments.get(name):
-            raise ValueError(_other(f"argument {name}", "the tree's was another"))
+    for name in of_tree.arguments.keys() | of_model.arguments.keys():
+        if of_tree.arguments.get(name) != of_model.arguments.get(name):
+            raise ValueError(_mismatch(f"argument {name}", "another value"))
 
 
-def _other(what: str, how: str) -> str:
+def _mismatch(what: str, how: str) -> str:
     return (
-        f"model: it is not the one that the tree is of, by its {what} ({how}); give the model that "
-        "was sampled, such as pymc_glm.load returns."
+        f"model: it differs from the one that was sampled in its {what} ({how}); give the model "
+        "that was sampled, or the one that pymc_glm.load returned."
     )
 
 
 def _joined(tree: xr.DataTree, new: xr.DataTree) -> xr.DataTree:
-    """Put new draws behind the old ones."""
+    """Return a tree with the new draws appended to the old ones."""
     groups: dict[str, xr.Dataset] = {"/": xr.Dataset(attrs=tree.attrs)}
     for name, group in tree.children.items():
         old = group.dataset
         if name in _DRAWN:
             later = new[name].dataset if name in new.children else xr.Dataset()
-            if {"draw", "chain"} <= set(later.dims):  # no step need have statistics
-                groups[name] = _behind(old, later)
+            if {"draw", "chain"} <= set(later.dims):  # step methods may have no statistics
+                groups[name] = _appended(old, later)
         elif "draw" not in old.dims:
             groups[name] = old
     return xr.DataTree.from_dict(groups)
 
 
-def _behind(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
+def _appended(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     both = [
         name
         for name in old.data_vars

@@ -1,4 +1,4 @@
-"""Cross-validation with refits, over blocks of time or trials, by ArviZ."""
+"""Cross-validation with refits over blocks of time or trials, using ArviZ."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from arviz_stats import SamplingWrapper, lfo_cv, loo_kfold
 from arviz_stats.utils import ELPDData
 from numpy.typing import NDArray
 
-from pymc_glm.arguments import as_number, random_generator
+from pymc_glm.arguments import as_number, as_whole_number, random_generator
 from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.scores.densities import Densities
 from pymc_glm.criticism.scores.units import units_of
@@ -25,17 +25,17 @@ type Build = Callable[..., pm.Model]
 
 
 class Held(NamedTuple):
-    """What is left out of a fit."""
+    """Bins left out of a fit."""
 
     excluded: NDArray[np.bool_]  # (time,)
     groups: Groups  # the blocks to score
 
 
 class BlockRefits(SamplingWrapper):
-    """Refits without some blocks of time or trials, as ArviZ asks for them.
+    """Refits without some blocks of time or trials: a sampling wrapper for ArviZ.
 
-    `kfold` and `leave_future_out` use it; so can ``az.reloo`` and what else takes a sampling
-    wrapper, with `data` as the tree.
+    `kfold` and `leave_future_out` use it. ``az.reloo`` and other functions that take a sampling
+    wrapper accept it too; give them `data` as the tree.
 
     Parameters
     ----------
@@ -43,21 +43,21 @@ class BlockRefits(SamplingWrapper):
         The fit to all data.
     build : callable
         ``build(exclude=mask)`` returns the model without the bins of mask (time,), such as
-        ``functools.partial(pg.build_glm, counts, basis)``. Where bins are no data anyhow, it must
-        leave them out too.
+        ``functools.partial(pg.build_glm, counts, basis)``. Bins excluded from the fit to all data
+        must be excluded here too.
     unit : {"block", "trial"}
-        What is left out as a whole.
+        Unit that is left out as a whole.
     block_width : float
-        Seconds of the blocks.
+        Width of the blocks in seconds.
     sample_kwargs : mapping, optional
-        For `sample`: draws, tune, chains and so on; not model and random_seed.
+        Passed to `sample`: draws, tune, chains and so on, except model and random_seed.
     random_seed : int or numpy.random.Generator, optional
-        Of the refits.
+        Seed of the refits.
 
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold the draws of a network, or an argument is out of range.
+        The tree does not contain draws of a network, or an argument is out of range.
 
     Examples
     --------
@@ -89,12 +89,12 @@ class BlockRefits(SamplingWrapper):
         if taken:
             raise ValueError(
                 f"sample_kwargs: got {', '.join(sorted(taken))}; the model comes from build=, and "
-                "random_seed= is an argument of its own."
+                "random_seed= is a separate argument."
             )
         super().__init__(model=None, idata_orig=tree, sample_kwargs=dict(sample_kwargs or {}))
         self._build = build
-        self._recording = observed_data(tree)
-        self._units = units_of(self._recording, unit, block_width)
+        self._data = observed_data(tree)
+        self._units = units_of(self._data, unit, block_width)
         self._rng = random_generator(random_seed)
         self.data = self._with_log_likelihood(tree)
 
@@ -104,37 +104,40 @@ class BlockRefits(SamplingWrapper):
         return self._units.groups.n_groups
 
     def sel_observations(self, idx: NDArray[np.intp]) -> tuple[NDArray[np.bool_], Held]:
-        """Return the bins to leave out, and what is to be scored."""
-        own = _some(self._units.groups, np.atleast_1d(idx))
-        excluded = np.zeros(len(self._recording.counts), dtype=bool)
-        excluded[own.bins] = True
-        return excluded, Held(excluded, own)
+        """Return the bins to leave out, and the blocks to score."""
+        groups = _some(self._units.groups, np.atleast_1d(idx))
+        excluded = np.zeros(len(self._data.counts), dtype=bool)
+        excluded[groups.bins] = True
+        return excluded, Held(excluded, groups)
 
     def sample(self, modified_observed_data: NDArray[np.bool_]) -> xr.DataTree:
-        """Fit the model to what is not left out.
+        """Fit the model to the remaining bins.
 
         Raises
         ------
         ValueError
-            The model that `build` returned has not the bins that it should have.
+            The model that `build` returned does not have exactly the remaining bins.
         """
         excluded = modified_observed_data
         model = self._build(exclude=excluded)
         self._check(model, excluded)
         options = {"progressbar": False, "quiet": True} | self.sample_kwargs
-        (own,) = self._rng.spawn(1)
-        return sample(model=model, random_seed=own, **options)
+        (refit_rng,) = self._rng.spawn(1)
+        return sample(model=model, random_seed=refit_rng, **options)
 
     def get_inference_data(self, fitted_model: xr.DataTree) -> xr.DataTree:
-        """Return the fit as it is."""
+        """Return the fit unchanged."""
         return fitted_model
 
     def log_likelihood__i(self, excluded_obs: Held, idata__i: xr.DataTree) -> xr.DataArray:
-        """Return the log likelihood of what was left out, (chain, draw, unit), all neurons."""
+        """Return the log likelihood of the units left out, summed over neurons.
+
+        Its dims are (chain, draw, unit).
+        """
         return self._log_likelihood(idata__i, excluded_obs.groups)
 
     def located(self, result: ELPDData) -> ELPDData:
-        """Add to a result when its units begin."""
+        """Add the start times of the units to a result."""
         dim = self._units.dim
         name = f"{dim}_start"
         begins = self.data["log_likelihood"].dataset[name].sel({dim: result.elpd_i[dim]})
@@ -142,9 +145,9 @@ class BlockRefits(SamplingWrapper):
         return result
 
     def _log_likelihood(self, tree: xr.DataTree, groups: Groups) -> xr.DataArray:
-        densities = Densities(tree, self._recording)
+        densities = Densities(tree, self._data)
         total = np.zeros((groups.n_groups, densities.n_draws))
-        for post in range(len(self._recording.neurons)):
+        for post in range(len(self._data.neurons)):
             values = np.empty_like(total)
             densities.write(densities.drawn(post), groups, values)
             total += values
@@ -152,26 +155,28 @@ class BlockRefits(SamplingWrapper):
         return xr.DataArray(shaped, dims=("chain", "draw", self._units.dim), name="spikes")
 
     def _with_log_likelihood(self, tree: xr.DataTree) -> xr.DataTree:
-        """Return posterior and log likelihood of units, which ArviZ starts from."""
-        own = self._log_likelihood(tree, self._units.groups).assign_coords(self._units.coords)
+        """Return the posterior with the log likelihood of each unit, as ArviZ expects."""
+        of_units = self._log_likelihood(tree, self._units.groups).assign_coords(self._units.coords)
         posterior = tree["posterior"].to_dataset()
-        own = own.assign_coords(chain=posterior["chain"], draw=posterior["draw"])
-        return xr.DataTree.from_dict({"posterior": posterior, "log_likelihood": own.to_dataset()})
+        of_units = of_units.assign_coords(chain=posterior["chain"], draw=posterior["draw"])
+        return xr.DataTree.from_dict(
+            {"posterior": posterior, "log_likelihood": of_units.to_dataset()}
+        )
 
     def _check(self, model: pm.Model, excluded: NDArray[np.bool_]) -> None:
-        data = np.arange(len(excluded)) if self._recording.bins is None else self._recording.bins
-        expected = data[~excluded[data]]
+        bins = np.arange(len(excluded)) if self._data.bins is None else self._data.bins
+        expected = bins[~excluded[bins]]
         got: Any = None
         if isinstance(model, pm.Model) and "data_bins" in model.named_vars:
             got = model["data_bins"].get_value()
         if not np.array_equal(got, expected):
             n = "no model" if not isinstance(model, pm.Model) else (
-                "all bins" if got is None else f"{len(got)} bins"
+                "a model of all bins" if got is None else f"a model of {len(got)} bins"
             )  # fmt: skip
             raise ValueError(
-                f"build: of {len(data)} bins {len(data) - len(expected)} were to be left out, and "
-                f"it returned {n}; hand exclude= on to pymc_glm.build_glm, joined with what is "
-                "excluded anyhow."
+                f"build: {len(bins) - len(expected)} of {len(bins)} bins were to be left out, but "
+                f"it returned {n}; pass exclude= on to pymc_glm.build_glm, combined with the bins "
+                "that are always excluded."
             )
 
 
@@ -191,10 +196,10 @@ def kfold(
     random_seed: int | np.random.Generator | None = None,
     **sample_kwargs: Any,
 ) -> ELPDData:
-    """Cross-validate with k refits, each without a k-th of the blocks of time or trials.
+    """Cross-validate with k refits, each without one k-th of the blocks of time or trials.
 
-    Where Pareto k of `loo` is too large, and where what is left out should be more than a bin: the
-    spikes just before and after a bin tell much about it.
+    Use it where Pareto k of `loo` is too large, or where leaving out one bin is too easy a test:
+    the spikes just before and after a bin are informative about it.
 
     Parameters
     ----------
@@ -204,30 +209,30 @@ def kfold(
         ``build(exclude=mask)`` returns the model without the bins of mask (time,), such as
         ``functools.partial(pg.build_glm, counts, basis)``.
     k : int
-        Number of folds, from 2; blocks are dealt out to them at random.
+        Number of folds, at least 2; blocks are assigned to folds at random.
     unit : {"block", "trial"}
     block_width : float
-        Seconds of the blocks.
+        Width of the blocks in seconds.
     random_seed : int or numpy.random.Generator, optional
-        Of the folds and the refits.
+        Seed of the folds and the refits.
     **sample_kwargs
-        For `sample`, such as draws, tune and chains.
+        Passed to `sample`, such as draws, tune and chains.
 
     Returns
     -------
     ELPDData
-        Of ArviZ, pointwise over units, log densities joint over neurons and bins of a unit;
-        ``az.compare`` takes several with the same units and random seed.
+        ArviZ's class, pointwise over units; log densities are joint over the neurons and bins of a
+        unit. ``az.compare`` accepts results with the same units and random seed.
 
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold the draws of a network, an argument is out of range, or `build` does
-        not leave out what it should.
+        The tree does not contain draws of a network, an argument is out of range, or `build` does
+        not exclude exactly the bins given.
 
     Notes
     -----
-    Counts of bins that are left out still are the history of those after them.
+    The counts of bins left out still enter the history of later bins.
 
     Examples
     --------
@@ -244,13 +249,10 @@ def kfold(
     )  # fmt: skip
     n = refits.n_units
     if n < 2:
-        shorter = "give shorter blocks by block_width" if unit == "block" else "take 'block'"
-        raise ValueError(f"unit: there is one {unit}, folds take two or more; {shorter}.")
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 2 <= k <= n:
-        raise ValueError(
-            f"k: got {k!r}, allowed are whole numbers from 2 to {n}, the number of {unit}s"
-            + (" (shorter ones by block_width)." if unit == "block" else ".")
-        )
+        shorter = "lower block_width" if unit == "block" else "give 'block'"
+        raise ValueError(f"unit: there is one {unit}, folds need two or more; {shorter}.")
+    reason = f"the number of {unit}s" + ("; for more, lower block_width" if unit == "block" else "")
+    k = as_whole_number(k, "k", at_least=2, at_most=n, reason=reason)
     folds = rng.permutation(np.arange(n) % k) + 1
     return refits.located(loo_kfold(refits.data, refits, pointwise=True, folds=folds))
 
@@ -267,7 +269,7 @@ def leave_future_out(
     random_seed: int | np.random.Generator | None = None,
     **sample_kwargs: Any,
 ) -> ELPDData:
-    """Predict each block of time or trial from those before it.
+    """Predict each block of time, or trial, from those before it.
 
     Parameters
     ----------
@@ -276,30 +278,30 @@ def leave_future_out(
     build : callable
         As for `kfold`.
     start : float
-        Seconds: the first prediction is of the first unit that begins there or later.
+        Seconds. The first unit to be predicted is the first that begins at `start` or later.
     horizon : int
-        How many units are predicted together.
+        Number of units predicted together.
     unit : {"block", "trial"}
     block_width : float
-        Seconds of the blocks.
+        Width of the blocks in seconds.
     method : {"approx", "exact"}
-        Refits only where Pareto k of the importance weights is above 0.7, or one for every unit
+        Refit only where Pareto k of the importance weights is above 0.7, or for every unit
         (Bürkner, Gabry & Vehtari 2020, Journal of Statistical Computation and Simulation
         90:2499-2523).
     random_seed : int or numpy.random.Generator, optional
-        Of the refits.
+        Seed of the refits.
     **sample_kwargs
-        For `sample`, such as draws, tune and chains.
+        Passed to `sample`, such as draws, tune and chains.
 
     Returns
     -------
     ELPDData
-        Of ArviZ, pointwise over units; ``refits`` says where there were some.
+        ArviZ's class, pointwise over units; ``refits`` lists the units at which it was refitted.
 
     Raises
     ------
     TypeError, ValueError
-        As of `kfold`; or no unit lies before or after `start`.
+        See `kfold`; or there is no unit before or after `start`.
 
     Examples
     --------
@@ -320,16 +322,11 @@ def leave_future_out(
     first = int(np.sum(begins < as_number(start, "start") - 1e-9))
     if not 1 <= first < refits.n_units:
         raise ValueError(
-            f"start: got {start:g} s, and {unit}s begin from {begins[0]:g} to {begins[-1]:g} s; "
-            "give a time above the first and up to the last of these."
+            f"start: got {start:g} s, but {unit}s begin from {begins[0]:g} to {begins[-1]:g} s; "
+            "give a time after the first and up to the last of these."
         )
-    left = refits.n_units - first
-    whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
-    if not whole or not 1 <= horizon <= left:
-        raise ValueError(
-            f"horizon: got {horizon!r}, allowed are whole numbers from 1 to {left}, the number of "
-            f"{unit}s from start on."
-        )
+    reason = f"the number of {unit}s from start on"
+    horizon = as_whole_number(horizon, "horizon", at_most=refits.n_units - first, reason=reason)
     return refits.located(
         lfo_cv(refits.data, refits, first, horizon, time_dim=unit, pointwise=True, method=method)
     )

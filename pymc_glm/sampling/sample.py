@@ -1,4 +1,4 @@
-"""Sampling with what ``pm.sample`` cannot know: initial points, threads, what to look at after."""
+"""Sampling of network GLMs: ``pm.sample`` with initial points, threads and a report."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ from pymc.model import modelcontext
 from pymc.sampling.mcmc import assign_step_methods, instantiate_steppers
 from pymc.step_methods.compound import flatten_steps
 
-from pymc_glm.arguments import random_generator
+from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.criticism import convergence_report
 from pymc_glm.graph.find import find_networks
 from pymc_glm.graph.threads import available_cores
@@ -21,7 +21,6 @@ from pymc_glm.sampling.starts import initial_points
 from pymc_glm.steps.network_step import NetworkStep
 
 __all__ = [
-    "check_sizes",
     "compiling",
     "log_report",
     "make_steps",
@@ -33,25 +32,24 @@ __all__ = [
 _log = logging.getLogger("pymc_glm")
 
 
-def check_sizes(**sizes: int | None) -> None:
-    """Raise unless these are whole numbers of at least 1, ``tune`` of at least 0, or None."""
-    for name, value in sizes.items():
-        lowest = 0 if name == "tune" else 1
-        if value is None or (isinstance(value, int | np.integer) and value >= lowest):
-            continue
-        raise ValueError(f"{name}: got {value!r}, allowed are whole numbers of at least {lowest}.")
-
-
 def share_cores(chains: int, cores: int | None, threads: int | None) -> tuple[int, int]:
-    """Return how many chains run at a time, and with how many threads each."""
+    """Return the number of chains that run in parallel, and the threads of each.
+
+    Raises
+    ------
+    ValueError
+        `cores` or `threads` is neither a whole number of at least 1 nor None.
+    """
     available = available_cores()
-    cores = min(chains, available if cores is None else cores)
-    return cores, max(1, available // cores) if threads is None else threads
+    cores = min(chains, available if cores is None else as_whole_number(cores, "cores"))
+    if threads is None:
+        return cores, max(1, available // cores)
+    return cores, as_whole_number(threads, "threads")
 
 
 @contextlib.contextmanager
 def compiling(progressbar: bool) -> Iterator[None]:
-    """Show that the step methods are being compiled; the first time on a machine takes a while."""
+    """Show a status line while the step methods compile, which is slow the first time."""
     if not progressbar:
         yield
         return
@@ -62,39 +60,40 @@ def compiling(progressbar: bool) -> Iterator[None]:
 
 
 def make_steps(model: pm.Model, options: dict[str, Any], threads: int) -> Any:
-    """Choose and make the step methods of a model, in whose context this is called.
+    """Choose and make the step methods of a model; call this in the model's context.
 
     Parameters
     ----------
     model : pymc.Model
     options : dict
-        Keywords for `pymc.sample`; ``step`` and the options of steps are taken out of it.
+        Keywords for `pymc.sample`; ``step`` and the options of step methods are removed from it.
     threads : int
-        Of a chain.
+        Threads of each chain.
 
     Returns
     -------
-    step method, or list of them
+    step method or list of step methods
     """
     steps, selected = assign_step_methods(model, options.pop("step", None))
     names = {method.name for method in selected}
-    own = {key: options.pop(key) for key in list(options) if key in names}
+    step_options = {key: options.pop(key) for key in list(options) if key in names}
     for method in selected:
         if issubclass(method, NetworkStep):
-            own[method.name] = {"threads": threads} | own.get(method.name, {})
+            chosen = step_options.get(method.name, {})
+            step_options[method.name] = {"threads": threads} | chosen
     return instantiate_steppers(
         model,
         steps,
         selected,
-        step_kwargs=own,
+        step_kwargs=step_options,
         compile_kwargs=options.get("compile_kwargs"),
     )
 
 
 def network_steps(step: Any) -> list[NetworkStep]:
-    """Return those of step methods that draw networks."""
-    every = step if isinstance(step, list) else [step]
-    return [s for one in every for s in flatten_steps(one) if isinstance(s, NetworkStep)]
+    """Return the step methods that draw networks, out of one step method or a list."""
+    steps = step if isinstance(step, list) else [step]
+    return [s for one in steps for s in flatten_steps(one) if isinstance(s, NetworkStep)]
 
 
 def sample(
@@ -112,9 +111,9 @@ def sample(
 ) -> xr.DataTree:
     """Sample the posterior of a network GLM.
 
-    The same step methods and posterior as ``pm.sample()`` in the model's context; in addition the
-    chains start far apart (see `initial_points`), run in parallel on all cores, and edges and
-    biases that have not converged are named in the log (logger "pymc_glm").
+    Uses the same step methods and has the same posterior as ``pm.sample()`` in the model's
+    context. In addition, chains start far apart (see `initial_points`) and run in parallel on all
+    cores, and the log (logger "pymc_glm") names edges and biases that have not converged.
 
     Parameters
     ----------
@@ -122,19 +121,20 @@ def sample(
         Kept and discarded iterations of each chain.
     chains : int
     cores : int, optional
-        Chains run at a time, by default one a core.
+        Number of chains to run in parallel; by default one per core.
     threads : int, optional
-        Threads of each chain, by default the cores shared out among the chains that run at a time.
+        Threads of each chain; by default the cores divided by the chains that run in parallel.
     random_seed : int, numpy.random.Generator or None
         The same seed gives the same draws for any number of cores and threads.
     model : pymc.Model, optional
         By default the model in context.
     progressbar : bool
     report : bool
-        Whether to log what has not converged, see `convergence_report`.
+        Whether to log what has not converged; see `convergence_report`.
     **kwargs
-        For `pymc.sample`: ``step`` for other step methods, ``initvals`` for other starting values,
-        options of a step by its name (``network_nuts={"target_accept": 0.95}``), ...
+        Passed to `pymc.sample`: ``step`` for other step methods, ``initvals`` for other initial
+        values, options of a step method by its name
+        (``network_nuts={"target_accept": 0.95}``), ...
 
     Returns
     -------
@@ -144,7 +144,7 @@ def sample(
     Raises
     ------
     ValueError
-        A number is out of range, the seed is no seed, or the model has no network GLM.
+        A number is out of range, the seed is invalid, or the model contains no network GLM.
 
     Examples
     --------
@@ -158,18 +158,19 @@ def sample(
     >>> tree["posterior"]["adjacency"].dims
     ('chain', 'draw', 'post', 'pre')
     """
-    check_sizes(draws=draws, tune=tune, chains=chains, cores=cores, threads=threads)
-    rng = random_generator(random_seed)
+    draws, tune = as_whole_number(draws, "draws"), as_whole_number(tune, "tune", at_least=0)
+    chains = as_whole_number(chains, "chains")
     cores, threads = share_cores(chains, cores, threads)
+    rng = random_generator(random_seed)
     model = modelcontext(model)
     find_networks(model)
     with model:
         with compiling(progressbar and not kwargs.get("quiet", False)):
             step = make_steps(model, kwargs, threads)
         initvals = kwargs.pop("initvals", None)
-        ours = network_steps(step)
-        if initvals is None and ours:
-            initvals = initial_points(model, ours, chains, rng)
+        of_networks = network_steps(step)
+        if initvals is None and of_networks:
+            initvals = initial_points(model, of_networks, chains, rng)
         tree = pm.sample(
             draws,
             tune=tune,
@@ -187,7 +188,7 @@ def sample(
 
 
 def log_report(tree: xr.DataTree) -> None:
-    """Log what has not converged; draws of hand-made models need not have our names."""
+    """Log what has not converged; warn if a hand-made model lacks the variables this needs."""
     names = session_names(tree)
     for name in names:
         _log.info("Session %s:", name)
@@ -197,6 +198,6 @@ def log_report(tree: xr.DataTree) -> None:
     try:
         found = convergence_report(tree)
     except (TypeError, ValueError, AttributeError) as error:
-        _log.warning("No report on convergence: %s", error)
+        _log.warning("No convergence report: %s", error)
     else:
         _log.log(logging.INFO if found.converged else logging.WARNING, "%s", found.text)

@@ -1,4 +1,4 @@
-"""Where chains start: far apart, so that their agreement means something."""
+"""Overdispersed initial points: only chains that start far apart can show convergence."""
 
 from collections.abc import Callable
 
@@ -15,29 +15,36 @@ from pymc_glm.steps.network_step import NetworkStep
 
 __all__ = ["initial_points"]
 
+_MOST_EDGES = 30  # onto a neuron at the start of a chain, on average
+
 
 def initial_points(
     model: pm.Model, steps: NetworkStep | list[NetworkStep], chains: int, rng: np.random.Generator
 ) -> list[dict[str, np.ndarray]]:
-    """Draw overdispersed starting values of bias, weights and adjacency, one dict a chain.
+    """Draw overdispersed initial values of bias, weights and adjacency, one dict per chain.
 
-    The chains start from networks between empty and full (or some 30 edges into each of many
-    neurons), with weights drawn small and biases scattered by one unit of log-odds around the
-    neurons' own rates; agreement between chains then means something. Block labels start scattered
-    over all blocks, other hyperparameters from their prior.
+    Networks range from empty in the first chain to full in the last (in large networks, about 30
+    edges onto each neuron). Weights are small, and biases scatter by one unit of psi around the
+    observed rates. Block labels are spread over all blocks; other hyperparameters are drawn from
+    their prior.
 
     Parameters
     ----------
     model : pymc.Model
-    steps : PolyaGammaGibbs, EdgeMetropolis or WeightHMC, or a list of those of several networks
-        Tell which edges are certain.
+    steps : PolyaGammaGibbs, EdgeMetropolis or WeightHMC, or a list of them
+        Step methods of every network; they identify the edges whose probability is 0 or 1.
     chains : int
     rng : numpy.random.Generator
     """
     networks = find_networks(model)
-    every = steps if isinstance(steps, list) else [steps]
-    by_network = {step.weights_name: step for step in reversed(every)}
-    known = {rv for network in networks for rv in network[:3] if rv is not None}
+    all_steps = steps if isinstance(steps, list) else [steps]
+    by_network = {step.weights_name: step for step in reversed(all_steps)}
+    known = {
+        rv
+        for network in networks
+        for rv in (network.bias, network.weights, network.adjacency)
+        if rv is not None
+    }
     regressors = [network.covariates for network in networks if network.covariates is not None]
     known |= set(regressors)
     hyper = [rv for rv in model.free_RVs if rv not in known and rv in ancestors(known)]
@@ -50,7 +57,7 @@ def initial_points(
             step = by_network[model.rvs_to_values[network.weights].name]
             start |= _network_start(model, network, step, density, point, rng)
         for rv in hyper:
-            if isinstance(rv.owner.op, BlockLabelsRV):  # spread: one block is hard to split
+            if isinstance(rv.owner.op, BlockLabelsRV):  # spread, as a single block is hard to split
                 n_blocks = rv.owner.op.dist_params(rv.owner)[0].type.shape[0]
                 start[str(rv.name)] = rng.permutation(point[str(rv.name)].size) % n_blocks
         for rv in regressors:
@@ -67,7 +74,7 @@ def _network_start(
     point: dict,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """Draw where one network starts, with some share of the edges that it may have at first."""
+    """Draw initial values of one network; `density` is the fraction of the most edges allowed."""
     start = {}
     rates = observed_counts(model, network.spikes).mean(axis=0)
     if network.observation.whole:
@@ -88,9 +95,6 @@ def _network_start(
 
 
 def _hyperparameter_draw(model: pm.Model, hyper: list) -> Callable[[int], dict]:
-    """Return a function from a seed to a point whose hyperparameters are draws of their prior."""
+    """Return a function of a seed that draws a point, its hyperparameters from their prior."""
     proper = [rv for rv in hyper if not isinstance(rv.owner.op, FlatRV | HalfFlatRV)]
     return make_initial_point_fn(model=model, overrides=dict.fromkeys(proper, "prior"))
-
-
-_MOST_EDGES = 30  # into a neuron at the start of a chain, on average

@@ -1,4 +1,4 @@
-"""Posteriors in files, and models built again from them."""
+"""Save posteriors to files, and load them with their models."""
 
 from pymc_glm.saving.files import save
 from pymc_glm.saving.loading import Fit, load

@@ -1,4 +1,4 @@
-"""Posteriors written as netCDF files."""
+"""Posteriors saved as netCDF files."""
 
 import os
 from datetime import UTC, datetime
@@ -16,29 +16,29 @@ __all__ = ["save"]
 def save(tree: xr.DataTree, path: str | os.PathLike) -> Path:
     """Write a posterior as a netCDF-4 file, which `load` and ``xarray.open_datatree`` read.
 
-    The file takes its place only once it is whole: one of that name stays until then. It is
-    compressed, with a checksum of every block, and says in its attributes which version of the
-    package wrote it (``pymc_glm_version``), when (``created``), and a hash of the data
+    An existing file of that name is replaced only once the new one is complete. The file is
+    compressed and has checksums. Its attributes hold the version of the package
+    (``pymc_glm_version``), the time of writing (``created``) and a hash of the data
     (``data_hash``).
 
     Parameters
     ----------
     tree : DataTree
-        What sampling a model returned.
+        Posterior that sampling a model returned.
     path : str or path
-        Of the file, such as ``"posterior.nc"``.
+        File to write, such as ``"posterior.nc"``.
 
     Returns
     -------
     Path
-        The file.
+        The file written.
 
     Raises
     ------
     TypeError
-        Not a DataTree.
+        `tree` is not a DataTree.
     ValueError
-        It has no posterior, or a variable that netCDF cannot hold.
+        It has no posterior, or contains a variable that netCDF cannot store.
     FileNotFoundError
         The folder does not exist.
 
@@ -52,17 +52,17 @@ def save(tree: xr.DataTree, path: str | os.PathLike) -> Path:
     if not isinstance(tree, xr.DataTree):
         raise TypeError(
             f"tree: got {type(tree).__name__}, allowed is the xarray.DataTree that sampling "
-            "returns."
+            "returned."
         )
     if "posterior" not in tree.children:
         raise ValueError(
-            f"tree: it has no group 'posterior', only {sorted(tree.children)}; give what sampling "
-            "returned."
+            f"tree: it has no group 'posterior', only {sorted(tree.children)}; give the DataTree "
+            "that sampling returned."
         )
     path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"path: there is no folder {str(path.parent)!r}; make it first.")
-    # Without how a file stored them before, which may not suit them any more.
+        raise FileNotFoundError(f"path: there is no folder {str(path.parent)!r}; create it first.")
+    # The encoding of an earlier file may no longer fit the data.
     parts = {g.path: g.to_dataset(inherit=False).drop_encoding() for g in tree.subtree}
     written = xr.DataTree.from_dict(parts)
     written.attrs |= {
@@ -76,7 +76,7 @@ def save(tree: xr.DataTree, path: str | os.PathLike) -> Path:
         unfinished.replace(path)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"tree: netCDF cannot hold all of it ({error}); drop that variable or attribute first."
+            f"tree: netCDF cannot store all of it ({error}); drop that variable or attribute first."
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)
@@ -84,7 +84,7 @@ def save(tree: xr.DataTree, path: str | os.PathLike) -> Path:
 
 
 def _encoding(tree: xr.DataTree) -> dict[str, Any]:
-    """Compress everything that has dimensions, with checksums."""
+    """Compress all arrays of numbers, with checksums."""
     encoding: dict[str, Any] = {}
     for group in tree.subtree:
         encoding[group.path] = {

@@ -1,4 +1,4 @@
-"""A hash of the data that a posterior is of."""
+"""A hash of the data that a model was fitted to."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ def data_hash(tree: xr.DataTree) -> str:
     Returns
     -------
     str
-        The same in memory and read from a file.
+        It does not change when the tree is saved and loaded.
     """
     digest = hashlib.sha256()
     for group in ("constant_data", "observed_data"):
@@ -27,12 +27,12 @@ def data_hash(tree: xr.DataTree) -> str:
             variable = data.variables[name]
             values = variable.values
             content: bytes | np.ndarray
-            if values.dtype.kind in "OUST":  # texts: files give them back as another type
-                told = "text"
+            if values.dtype.kind in "OUST":  # the dtype of texts changes in files
+                kind = "text"
                 content = "\0".join(map(str, values.ravel().tolist())).encode()
             else:
-                told = values.dtype.newbyteorder("<").str
-                content = np.ascontiguousarray(values, dtype=told).reshape(-1).view(np.uint8)
-            digest.update(repr((group, str(name), variable.dims, values.shape, told)).encode())
+                kind = values.dtype.newbyteorder("<").str
+                content = np.ascontiguousarray(values, dtype=kind).reshape(-1).view(np.uint8)
+            digest.update(repr((group, str(name), variable.dims, values.shape, kind)).encode())
             digest.update(content)
     return digest.hexdigest()

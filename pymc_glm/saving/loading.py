@@ -1,4 +1,4 @@
-"""Posteriors read from files, with their models."""
+"""Posteriors loaded from files, with their models."""
 
 import os
 import warnings
@@ -14,11 +14,11 @@ from pymc_glm.saving.rebuilding import rebuild
 
 __all__ = ["Fit", "load"]
 
-_AS_IT_IS = "xarray.open_datatree(path) reads the posterior as it is"
+_UNCHECKED = "xarray.open_datatree(path) reads the posterior without this check"
 
 
 class Fit(NamedTuple):
-    """A posterior and the model that it is of.
+    """A posterior and the model that was sampled.
 
     Parameters
     ----------
@@ -37,33 +37,33 @@ class Fit(NamedTuple):
 
 
 def load(path: str | os.PathLike) -> Fit:
-    """Read a posterior and build its model again, to go on with both.
+    """Load a posterior and rebuild its model.
 
-    Data, basis, priors and observation model come from the file; classes of your own (edges,
-    weights, laws) have to be defined before. Nothing in the file is run.
+    Data, basis, priors and observation model come from the file. Define custom edge priors, weight
+    priors and observation models before loading. No code in the file is run.
 
     Parameters
     ----------
     path : str or path
-        A file that `save`, ``pymc-glm fit`` or the method ``to_netcdf`` of a posterior wrote.
+        File written by `save`, ``pymc-glm fit`` or the method ``to_netcdf`` of a posterior.
 
     Returns
     -------
     Fit
-        ``tree``, all in memory, and ``model``, the file being closed.
+        ``tree``, in memory, and ``model``; the file is closed.
 
     Raises
     ------
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     ValueError
-        It is damaged or of another kind, its data are not those that it was written with, or it
-        does not tell how to build the model; the message says what to do.
+        The file is damaged or of another kind, its data were changed after it was written, or the
+        model cannot be rebuilt from it; the message says what to do.
 
     Warns
     -----
     UserWarning
-        Another version of the package built the model or wrote the file: default priors may differ.
+        Another version of the package built the model or wrote the file; default priors may differ.
 
     Examples
     --------
@@ -78,14 +78,14 @@ def load(path: str | os.PathLike) -> Fit:
     tree = _read(path)
     if "posterior" not in tree.children or "constant_data" not in tree.children:
         raise ValueError(
-            f"path: {path} has the groups {sorted(tree.children)}, and a posterior has 'posterior' "
-            "and 'constant_data'; give the file of one."
+            f"path: {path} has the groups {sorted(tree.children)}, but a posterior has 'posterior' "
+            "and 'constant_data'; give a file written by pymc_glm.save."
         )
     written = tree.attrs.get("data_hash")
     if written is not None and written != data_hash(tree):
         raise ValueError(
-            f"path: the data in {path} are not those that it was written with (their hash is "
-            f"another), so that the draws may be of others; {_AS_IT_IS}."
+            f"path: the data in {path} were changed after it was written (their hash differs), so "
+            f"the draws may not belong to them; {_UNCHECKED}."
         )
     versions = {tree.attrs.get("pymc_glm_version", PACKAGE_VERSION)}
     try:
@@ -93,27 +93,27 @@ def load(path: str | os.PathLike) -> Fit:
         versions |= set() if recipe is None else {recipe.version}
         model = rebuild(tree)
     except ValueError as error:
-        raise ValueError(f"path: {path}: {error}{_other(versions)}") from error
-    if _other(versions):
+        raise ValueError(f"path: {path}: {error}{_version_note(versions)}") from error
+    if _version_note(versions):
         warnings.warn(
-            f"path: {path}:{_other(versions)} Default priors may have changed in between: where "
-            "that matters, sample again, or load it with that version. The draws are as they were.",
+            f"path: {path}:{_version_note(versions)} Default priors may have changed in between: "
+            "if that matters, sample again, or load it with that version. The draws are unchanged.",
             UserWarning,
             stacklevel=2,
         )
     return Fit(tree, model)
 
 
-def _other(versions: set[str]) -> str:
-    """Say which other versions of the package a file is from, nothing if from none."""
+def _version_note(versions: set[str]) -> str:
+    """Return a sentence on other versions of the package that made a file; empty if none did."""
     others = sorted(versions - {PACKAGE_VERSION})
     if not others:
         return ""
-    return f" The file is of pymc_glm {' and '.join(others)}, this is {PACKAGE_VERSION}."
+    return f" The file is from pymc_glm {' and '.join(others)}, this is {PACKAGE_VERSION}."
 
 
 def _read(path: Path) -> xr.DataTree:
-    """Read a file into memory, texts as fixed-width strings."""
+    """Read a file into memory, with texts as fixed-width strings."""
     if not path.is_file():
         raise FileNotFoundError(f"path: there is no file {str(path)!r}.")
     try:
@@ -123,8 +123,8 @@ def _read(path: Path) -> xr.DataTree:
             }
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(
-            f"path: {path} cannot be read as netCDF-4 ({error}); it is damaged, was not written to "
-            "its end, or is another kind of file. Take it from a copy, or sample again."
+            f"path: {path} cannot be read as netCDF-4 ({error}); it is damaged, incomplete or "
+            "another kind of file. Use a backup, or sample again."
         ) from error
     return xr.DataTree.from_dict(groups)
 

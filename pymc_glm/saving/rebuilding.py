@@ -1,4 +1,4 @@
-"""Models built again from what a posterior says of its own."""
+"""Models rebuilt from the data and recipe in their posterior."""
 
 import warnings
 from typing import Any, NamedTuple
@@ -24,55 +24,44 @@ _INSTEAD = (
 )
 
 
-class _Recording(NamedTuple):
-    """Data of one recording, as `build_glm` takes them."""
+class _BuilderData(NamedTuple):
+    """Data of one session, as `build_glm` takes them."""
 
     counts: xr.DataArray  # (time, neuron)
     basis: xr.DataArray  # (lag, basis)
     covariates: xr.DataArray | None  # (time, covariate)
-    exclude: np.ndarray | None  # (time,), which bins are no data
+    exclude: np.ndarray | None  # (time,), True for bins that are not data
 
 
 def rebuild(tree: xr.DataTree) -> pm.Model:
-    """Return the model that a posterior was sampled from, built again.
+    """Rebuild the model that a posterior was sampled from.
 
     Parameters
     ----------
     tree : DataTree
-        What sampling a model of `build_glm` returned.
+        Posterior that sampling a model of `build_glm` returned.
 
     Raises
     ------
     ValueError
-        The tree does not say what the model was built with, or the model cannot be built from it;
-        the message says which argument, and what to do.
+        The tree has no recipe, or the model cannot be built from it; the message names the argument
+        and says what to do.
     """
     recipe = read_recipe(tree)
     if recipe is None:
         raise ValueError(
-            "it does not say what its model was built with (there is no 'recipe' in the group "
-            "constant_data: another program or an older version made it, or the model is "
-            f"hand-made); {_INSTEAD}."
+            "it does not record how its model was built (the group constant_data has no 'recipe': "
+            "another program or an older version made it, or the model is hand-made); "
+            f"{_INSTEAD}."
         )
     arguments = _arguments(recipe)
     names = session_names(tree)
     if sorted(names) != sorted(recipe.sessions or []):
         raise ValueError(
-            f"its model is of the sessions {recipe.sessions}, and it holds one of them, as "
-            "pymc_glm.session takes it out; save the posterior of all of them."
+            f"its model has the sessions {recipe.sessions}, but it holds only one of them, as "
+            "pymc_glm.session selects; save the posterior of all sessions."
         )
-    if recipe.sessions is None:
-        one = _recording(tree)
-        given: tuple = one
-    else:
-        every = {name: _recording(session(tree, name)) for name in recipe.sessions}
-        given = tuple(
-            {name: recording[i] for name, recording in every.items()}
-            for i in range(len(_Recording._fields))
-        )
-        given = (given[0], next(iter(given[1].values())), *given[2:])
-    counts, basis, covariates, exclude = given
-    model = _built(counts, basis, arguments | {"covariates": covariates, "exclude": exclude})
+    model = _built(arguments | _all_data(tree, recipe.sessions))
     _check_variables(model, tree)
     return model
 
@@ -82,8 +71,8 @@ def _arguments(recipe: Recipe) -> dict[str, Any]:
         return recipe.decoded(_PARTS)
     except CannotStoreError as error:
         raise ValueError(
-            f"the argument {error.where} of build_glm was {error.what}, and a file cannot hold "
-            f"that; {_INSTEAD}."
+            f"the argument {error.where} of build_glm could not be stored (it was {error.what}); "
+            f"{_INSTEAD}."
         ) from error
     except (KeyError, IndexError) as error:
         raise ValueError(f"its recipe is damaged ({error!r}); {_INSTEAD}.") from error
@@ -94,8 +83,21 @@ def _arguments(recipe: Recipe) -> dict[str, Any]:
         ) from error
 
 
-def _recording(tree: xr.DataTree) -> _Recording:
-    """Return the data of one recording."""
+def _all_data(tree: xr.DataTree, names: list[str] | None) -> dict[str, Any]:
+    """Return the data as arguments of `build_glm`; `names` are those of the sessions."""
+    if names is None:
+        return _builder_data(tree)._asdict()
+    sessions = {name: _builder_data(session(tree, name)) for name in names}
+    return {
+        "counts": {name: data.counts for name, data in sessions.items()},
+        "basis": sessions[names[0]].basis,
+        "covariates": {name: data.covariates for name, data in sessions.items()},
+        "exclude": {name: data.exclude for name, data in sessions.items()},
+    }
+
+
+def _builder_data(tree: xr.DataTree) -> _BuilderData:
+    """Return the data of one session."""
     data = tree["constant_data"].dataset
     n_bins = data.sizes["time"]
     counts = variable(tree, "constant_data", "counts").transpose("time", "post")
@@ -115,7 +117,7 @@ def _recording(tree: xr.DataTree) -> _Recording:
     covariates = None
     if "covariates" in data:
         covariates = data["covariates"].transpose("time", "covariate").drop_vars("time")
-    return _Recording(
+    return _BuilderData(
         xr.DataArray(counts.values, coords, ("time", "neuron"), attrs={"bin_width": width}),
         variable(tree, "constant_data", "basis_functions").transpose("lag", "basis"),
         covariates,
@@ -123,18 +125,18 @@ def _recording(tree: xr.DataTree) -> _Recording:
     )
 
 
-def _built(counts: Any, basis: xr.DataArray, arguments: dict[str, Any]) -> pm.Model:
-    """Build the model; what there was to warn of has been said when it was built first."""
+def _built(arguments: dict[str, Any]) -> pm.Model:
+    """Build the model without warnings, which were given when it was first built."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            return build_glm(counts, basis, **arguments)
+            return build_glm(**arguments)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"its model cannot be built here: {error} Or {_INSTEAD}.") from error
+        raise ValueError(f"its model cannot be rebuilt: {error} Otherwise, {_INSTEAD}.") from error
 
 
 def _check_variables(model: pm.Model, tree: xr.DataTree) -> None:
-    """Raise if the draws are not of the variables of the model."""
+    """Raise if the posterior does not fit the variables of the model."""
     draws = tree["posterior"].data_vars
     free = {str(rv.name): rv for rv in model.free_RVs}
     for name in free.keys() & set(map(str, draws)):
@@ -142,12 +144,12 @@ def _check_variables(model: pm.Model, tree: xr.DataTree) -> None:
         sizes = tuple(len(model.coords[dim]) for dim in dims)
         if dims and (draws[name].dims[2:], draws[name].shape[2:]) != (dims, sizes):
             raise ValueError(
-                f"its model cannot be built here: {name} has the dims {dims}, and "
+                f"its model cannot be rebuilt: {name} has the dims {dims} in the model and "
                 f"{draws[name].dims[2:]} in the posterior; {_INSTEAD}."
             )
     missing, foreign = set(free) - set(draws), set(map(str, draws)) - set(model.named_vars)
     if missing and foreign:
         raise ValueError(
-            f"its model cannot be built here: it has the variables {sorted(missing)}, and the "
-            f"posterior {sorted(foreign)}; {_INSTEAD}."
+            f"its model cannot be rebuilt: it has the variables {sorted(missing)}, but the "
+            f"posterior has {sorted(foreign)}; {_INSTEAD}."
         )

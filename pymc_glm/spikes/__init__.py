@@ -1,7 +1,7 @@
 """Spike times and spike counts.
 
 `SpikeTrains` holds the spike times of neurons recorded together; `bin_spikes` turns spike times
-of any accepted kind into the array of counts that the models take; `to_pynapple` and `to_neo` turn
+of any accepted kind into the array of counts that models take; `to_pynapple` and `to_neo` turn
 counts and rates into objects of those packages.
 """
 

@@ -1,4 +1,4 @@
-"""Spike times to spike counts."""
+"""From spike times to spike counts."""
 
 import logging
 import warnings
@@ -32,51 +32,51 @@ def bin_spikes(
     """Count the spikes of every neuron in bins of equal width.
 
     Bin k is the half-open interval [start + k bin_width, start + (k + 1) bin_width). Only whole
-    bins are kept: what is left of the recording after the last whole bin is dropped. A spike
-    whose time equals the edge of a bin up to the rounding of floating-point numbers (0.3 with bins
-    of 0.1, say) belongs to the bin that starts there.
+    bins are kept: the rest of the recording after the last whole bin is dropped. A spike whose
+    time equals the edge of a bin up to floating-point rounding (such as 0.3 with bins of 0.1)
+    belongs to the bin that starts there.
 
     Parameters
     ----------
     spike_times : SpikeTrains, mapping, sequence, or an object of pynapple or neo
-        A mapping leads from labels to arrays of sorted spike times in seconds; the neurons of a
-        sequence of such arrays are labelled "0", "1", and so on. See `as_spike_trains` for a
-        pynapple TsGroup and for neo's Block, Segment and SpikeTrains.
+        A mapping has labels as keys and arrays of sorted spike times in seconds as values; the
+        neurons of a sequence of such arrays are labelled "0", "1", and so on. See `as_spike_trains`
+        for a pynapple TsGroup and for neo's Block, Segment and SpikeTrains.
     bin_width : float
         Width of a bin in seconds.
     start, stop : float, optional
         Window to bin, in seconds; by default the bounds of the recording. Mappings and sequences
-        of arrays have no bounds: they start at 0 and stop at the last spike unless told otherwise
-        (give `stop` where the recording goes on after it).
+        of arrays have no bounds: without `start` and `stop` they go from 0 to the last spike (give
+        `stop` if the recording continues after it).
     epochs : array, shape (epoch, 2), pynapple.IntervalSet or neo.Epoch, optional
-        Starts and stops in seconds, sorted, not overlapping. Every epoch is binned from its own
-        start, and spikes outside all of them are dropped. By default the epochs of the recording,
+        Starts and stops in seconds, sorted, without overlap. Every epoch is binned from its own
+        start, and spikes outside all epochs are dropped. By default the epochs of the recording,
         such as the time support of a TsGroup.
     trials : as `epochs`, optional
-        Epochs that are trials: the counts tell in which trial a bin is.
+        Epochs that are trials: the counts have the trial of every bin as a coordinate.
     neurons : iterable of labels, optional
         Neurons to keep, in this order. All by default.
     min_rate : float, optional
-        Drop neurons that fire less than this, in Hz, in the binned window; the logger "pymc_glm"
-        warns which.
+        Drop neurons with a lower rate, in Hz, in the binned window; the logger "pymc_glm" names
+        them in a warning.
 
     Returns
     -------
     xarray.DataArray
         Counts, int64, dims (time, neuron). Coordinates: `time`, the start of every bin in seconds;
-        `neuron`, the labels; `position_x`, `position_y` and `position_z` (neuron,) in micrometres,
-        as many as are known (`neuron_positions` joins them), and the annotations of the recording.
-        With several epochs, or where `epochs` or `trials` are given: `segment` (time,), 0, 1, ...,
-        over whose boundaries no spike acts in a model; with trials: `trial` (time,), the index of
-        the trial, and `trial_time` (time,), seconds since it began. Attributes: `bin_width` in
-        seconds, `name` of the recording, with `min_rate` the labels of the `dropped_neurons`, with
-        `epochs` or `trials` the number of the `dropped_spikes`, which the logger "pymc_glm" tells
+        `neuron`, the labels; `position_x`, `position_y` and `position_z` (neuron,) in micrometres
+        where known (`neuron_positions` joins them), and the annotations of the recording. With
+        several epochs, or with `epochs` or `trials`: `segment` (time,), 0, 1, ..., across whose
+        boundaries spikes have no effect in a model; with trials: `trial` (time,), the index of the
+        trial, and `trial_time` (time,), seconds since its start. Attributes: `bin_width` in
+        seconds; `name` of the recording; with `min_rate`, `dropped_neurons`, their labels; with
+        `epochs` or `trials`, `dropped_spikes`, their number, which the logger "pymc_glm" reports
         too.
 
     Raises
     ------
     TypeError
-        If `spike_times` is of no accepted kind, or a number is not one.
+        If `spike_times` is of a kind that is not accepted, or an argument is not a number.
     ValueError
         If the window, the bin width, the labels or the spike times are not valid, an epoch or
         trial is shorter than a bin or was not recorded, or no neuron reaches `min_rate`.
@@ -84,7 +84,7 @@ def bin_spikes(
     Warns
     -----
     UserWarning
-        If neurons without a single spike are kept, or no spike lies in the epochs.
+        If neurons without any spike are kept, or no spike falls in the epochs.
 
     Examples
     --------
@@ -100,9 +100,7 @@ def bin_spikes(
     >>> counts["time"].values, counts["trial"].values, counts.values[:, 0]
     (array([0. , 1. , 1.5]), array([0, 1, 1]), array([1, 1, 0]))
     """
-    width = as_number(bin_width, "bin_width")
-    if width <= 0:
-        raise ValueError(f"bin_width must be positive, got {width:g} s")
+    width = as_number(bin_width, "bin_width", above=0, unit="s")
     asked, what = _asked(epochs, trials)
     trains = as_spike_trains(spike_times, **_reach(start, stop, asked))
     if neurons is not None:
@@ -137,7 +135,7 @@ def bin_spikes(
 
 
 def neuron_positions(array: xr.DataArray) -> xr.DataArray | None:
-    """Positions of the neurons of counts or rates, from their coordinates `position_x` and so on.
+    """Return positions of the neurons of counts or rates, from the coordinates `position_x`, ....
 
     Parameters
     ----------
@@ -147,7 +145,7 @@ def neuron_positions(array: xr.DataArray) -> xr.DataArray | None:
     Returns
     -------
     xarray.DataArray or None
-        Micrometres, dims (neuron, space); None where positions are not known.
+        Micrometres, dims (neuron, space); None if positions are not known.
 
     Examples
     --------
@@ -170,10 +168,10 @@ def neuron_positions(array: xr.DataArray) -> xr.DataArray | None:
 def _bin_index(
     times: NDArray[np.float64], start: NDArray[np.float64], width: float
 ) -> NDArray[np.float64]:
-    """Index of the bin that holds each time, as float64.
+    """Return the index of the bin that holds each time, as float64.
 
     Times and edges that are equal in decimal may differ by the rounding of `times`, `start` and
-    `width`; a quotient that close to a whole number is that number.
+    `width`; a quotient this close to a whole number is taken as that number.
     """
     quotient = (times - start) / width
     nearest = np.rint(quotient)
@@ -183,9 +181,9 @@ def _bin_index(
 
 
 def _asked(epochs: Any, trials: Any) -> tuple[NDArray[np.float64] | None, str]:
-    """Intervals to bin apart, shape (interval, 2), and what they are."""
+    """Return the intervals to bin separately, shape (interval, 2), and what they are called."""
     if epochs is not None and trials is not None:
-        raise ValueError("give either epochs or trials, not both")
+        raise ValueError("epochs, trials: give one of them, not both.")
     if trials is not None:
         return as_intervals(trials, "trials"), "trials"
     return None if epochs is None else as_intervals(epochs, "epochs"), "epochs"
@@ -194,7 +192,7 @@ def _asked(epochs: Any, trials: Any) -> tuple[NDArray[np.float64] | None, str]:
 def _reach(
     start: float | None, stop: float | None, asked: NDArray[np.float64] | None
 ) -> dict[str, float | None]:
-    """Bounds of a recording that does not know its own: they hold the window and all intervals."""
+    """Return bounds around the window and all intervals, for a recording without bounds."""
     if asked is None:
         return {"start": start, "stop": stop}
     low, high = float(asked[0, 0]), float(asked[-1, 1])
@@ -205,19 +203,19 @@ def _reach(
 
 
 def _bins_of(pieces: Pieces, width: float, what: str | None) -> NDArray[np.int64]:
-    """Whole bins in every interval; `what` the intervals are called, None for a recording."""
+    """Count the whole bins in every interval; `what` is None if it is the whole recording."""
     bounds = pieces.bounds
     n_bins = _bin_index(bounds[:, 1], bounds[:, 0], width).astype(np.int64)
     if (short := np.flatnonzero(n_bins < 1)).size:
         start, stop = bounds[short[0]]
         if what is None:
             raise ValueError(
-                f"bin_width = {width:g} s is longer than the recording, {stop - start:g} s from "
-                f"{start:g} to {stop:g} s; bin_width is in seconds"
+                f"bin_width: {width:g} s is longer than the recording, {stop - start:g} s from "
+                f"{start:g} to {stop:g} s; give bin_width in seconds."
             )
         raise ValueError(
             f"{interval_text(what, pieces.first[short[0]], bounds[short[0]])}, is shorter than one "
-            f"bin of {width:g} s; leave it out, or use a smaller bin_width"
+            f"bin of {width:g} s; leave it out, or use a smaller bin_width."
         )
     return n_bins
 
@@ -225,7 +223,7 @@ def _bins_of(pieces: Pieces, width: float, what: str | None) -> NDArray[np.int64
 def _time_coords(
     pieces: Pieces, n_bins: NDArray[np.int64], width: float, apart: bool
 ) -> dict[str, xr.Variable]:
-    """Coordinates of bins: their starts and, with intervals binned apart, of which they are."""
+    """Return coordinates of bins: starts and, if intervals are binned separately, segments."""
     segment = np.repeat(np.arange(len(n_bins)), n_bins)
     since = width * np.concatenate([np.arange(n) for n in n_bins])
     coords = {"time": xr.Variable("time", pieces.bounds[segment, 0] + since, {"units": "s"})}
@@ -235,7 +233,7 @@ def _time_coords(
 def _with_trials(
     counts: xr.DataArray, trials: NDArray[np.integer], began: NDArray[np.float64]
 ) -> xr.DataArray:
-    """Tell of every bin the trial and the time since that began, given those of the segments."""
+    """Add the trial and the time since its start to every bin, given those of the segments."""
     segment = counts["segment"].values
     since = counts["time"].values - began[segment]
     return counts.assign_coords(
@@ -249,7 +247,7 @@ def _bins(
     n_bins: NDArray[np.int64],
     width: float,
 ) -> NDArray[np.int64]:
-    """Find the bins of one neuron's spikes, those of all intervals one after the other."""
+    """Find the bins of one neuron's spikes, counted through all intervals."""
     starts = bounds[:, 0]
     rounding = 4 * np.spacing(np.abs(bounds).max())
     piece = np.searchsorted(starts - rounding, times, side="right") - 1
@@ -261,14 +259,13 @@ def _bins(
 
 
 def _outside(trains: SpikeTrains, bounds: NDArray[np.float64], what: str) -> int:
-    """Tell how many spikes lie in no interval; warn if none lies in one."""
+    """Count spikes outside all intervals; warn if all are."""
     total = sum(t.size for t in trains.times)
     n_outside = total - sum(int(within(t, bounds).sum()) for t in trains.times)
     if 0 < total == n_outside:
         warnings.warn(
-            f"none of the {total} spikes lies in the {len(bounds)} {what} between "
-            f"{bounds[0, 0]:g} and {bounds[-1, 1]:g} s; {what} are in seconds, on the clock of "
-            "the spikes",
+            f"{what}: they hold no spikes (of {total}), from {bounds[0, 0]:g} to "
+            f"{bounds[-1, 1]:g} s; give {what} in seconds, on the clock of the spikes.",
             UserWarning,
             stacklevel=3,
         )
@@ -278,15 +275,15 @@ def _outside(trains: SpikeTrains, bounds: NDArray[np.float64], what: str) -> int
 
 
 def _drop_slow(counts: xr.DataArray, min_rate: float | None) -> xr.DataArray:
-    """Without the neurons below `min_rate`; without one, warn of neurons that never fire."""
+    """Drop neurons below `min_rate`; if it is None, warn of neurons that never fire."""
     labels = [str(label) for label in counts["neuron"].values]
     n_spikes = counts.values.sum(axis=0)
     if min_rate is None:
         silent = [label for label, n in zip(labels, n_spikes, strict=True) if n == 0]
         if silent:
             warnings.warn(
-                f"these neurons have no spikes in the binned window: {silent}; min_rate= drops "
-                "neurons that fire too little",
+                f"these neurons have no spikes in the binned window: {silent}; drop neurons that "
+                "rarely fire with min_rate=.",
                 UserWarning,
                 stacklevel=3,
             )

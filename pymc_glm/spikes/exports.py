@@ -1,4 +1,4 @@
-"""Counts and rates as objects of pynapple and neo."""
+"""From counts and rates to objects of pynapple and neo."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +23,7 @@ class _Table(NamedTuple):
     bin_width: float  # s
     name: str
     units: str
-    breaks: NDArray[np.intp]  # first bins of all runs of time but the first
+    breaks: NDArray[np.intp]  # first bins of all runs but the first
 
 
 def to_pynapple(
@@ -34,26 +34,26 @@ def to_pynapple(
     Parameters
     ----------
     data : Dataset or DataArray, dims (time, post) or (time, neuron)
-        Such as `pymc_glm.predicted_rates` or `pymc_glm.bin_spikes` return.
+        For example from `pymc_glm.predicted_rates` or `pymc_glm.bin_spikes`.
     variable : str
-        Which variable of a Dataset: for predicted rates "mean", "lower" or "upper".
+        Variable of a Dataset; for predicted rates "mean", "lower" or "upper".
     bin_width : float, optional
-        In seconds; needed for a single bin that does not tell its own in attrs["bin_width"].
+        In seconds; needed for a single bin without attrs["bin_width"].
 
     Returns
     -------
     pynapple.TsdFrame, shape (time, neuron)
-        Times are the middles of bins in seconds, as of ``tsgroup.count``. The time support is the
-        bins themselves, an epoch for each unbroken run of them (pynapple joins epochs that touch).
-        Columns are the labels: integers if all of them are written as integers, as the keys of a
-        TsGroup are. What else is known of the neurons is metadata.
+        Times are the middles of bins in seconds, as in ``tsgroup.count``. The time support covers
+        the bins, with one epoch per unbroken run (pynapple joins epochs that touch). Columns are
+        the labels, turned into integers, like the keys of a TsGroup, if all of them are written as
+        integers. Positions and annotations of the neurons are metadata.
 
     Raises
     ------
     ImportError
-        pynapple is not installed.
+        If pynapple is not installed.
     TypeError, ValueError
-        The data are of no such kind, or have no such variable or dims.
+        If the data are of another kind, or lack the variable or dims.
 
     Examples
     --------
@@ -67,11 +67,13 @@ def to_pynapple(
     try:
         import pynapple
     except ImportError as error:
-        raise ImportError('to_pynapple needs pynapple: pip install "pymc_glm[pynapple]"') from error
+        raise ImportError(
+            'to_pynapple: it needs pynapple; run pip install "pymc_glm[pynapple]".'
+        ) from error
     first = np.concatenate([[0], table.breaks])
     last = np.concatenate([table.breaks, [len(table.time)]]) - 1
     starts, stops = table.time[first], table.time[last] + table.bin_width
-    joined = starts[1:] - stops[:-1] <= 1e-6  # s, what pynapple would cut off with a warning
+    joined = starts[1:] - stops[:-1] <= 1e-6  # s; pynapple would cut these off with a warning
     starts = starts[np.concatenate([[True], ~joined])]
     stops = stops[np.concatenate([~joined, [True]])]
     return pynapple.TsdFrame(
@@ -91,21 +93,22 @@ def to_neo(
     Parameters
     ----------
     data, variable, bin_width
-        As of `to_pynapple`.
+        As in `to_pynapple`.
 
     Returns
     -------
     neo.Block
         A Segment for every segment or unbroken run of bins, each with one AnalogSignal (time,
-        neuron) that starts with the first bin. The labels are its array annotation ``neuron``;
-        what else is known of the neurons are further ones. Rates are in Hz, counts without unit.
+        neuron) that starts at the first bin. The labels are its array annotation ``neuron``;
+        positions and annotations of the neurons are further ones. Rates are in Hz, counts have no
+        unit.
 
     Raises
     ------
     ImportError
-        neo is not installed.
+        If neo is not installed.
     TypeError, ValueError
-        As of `to_pynapple`.
+        As in `to_pynapple`.
 
     Examples
     --------
@@ -120,7 +123,7 @@ def to_neo(
         import neo
         import quantities
     except ImportError as error:
-        raise ImportError('to_neo needs neo: pip install "pymc_glm[neo]"') from error
+        raise ImportError('to_neo: it needs neo; run pip install "pymc_glm[neo]".') from error
     block = neo.Block(name=table.name)
     runs = np.split(np.arange(len(table.time)), table.breaks)
     for index, run in enumerate(runs):
@@ -147,13 +150,13 @@ def _table(data: Any, variable: str, bin_width: float | None) -> _Table:
         data = data[variable]
     if not isinstance(data, xr.DataArray):
         raise TypeError(
-            f"data: got {type(data).__name__}, allowed are rates as of pg.predicted_rates or "
-            "counts as of pg.bin_spikes."
+            f"data: got {type(data).__name__}, allowed are rates from pg.predicted_rates and "
+            "counts from pg.bin_spikes."
         )
     neuron = next((dim for dim in ("neuron", "post") if dim in data.dims), None)
     if neuron is None or set(data.dims) != {"time", neuron} or not data.sizes["time"]:
         raise ValueError(
-            f"data: got the dims {dict(data.sizes)}, allowed are ('time', 'post') or ('time', "
+            f"data: got the dims {dict(data.sizes)}, allowed are ('time', 'post') and ('time', "
             "'neuron') with at least one bin."
         )
     data = data.transpose("time", neuron)
@@ -162,16 +165,18 @@ def _table(data: Any, variable: str, bin_width: float | None) -> _Table:
     if width is None and len(time) > 1:
         width = float(np.diff(time).min())
     if width is None:
-        raise ValueError("bin_width: a single bin does not tell its width; give it in seconds.")
+        raise ValueError("bin_width: the width of a single bin is not known; give it in seconds.")
     broken = np.abs(np.diff(time) - width) > 1e-3 * width
     if "segment" in data.coords:
         broken |= np.diff(data["segment"].values) != 0
-    own = {str(k): v.values for k, v in data.coords.items() if v.dims == (neuron,) and k != neuron}
+    of_neurons = {
+        str(k): v.values for k, v in data.coords.items() if v.dims == (neuron,) and k != neuron
+    }
     return _Table(
         data.values,
         time,
         [str(label) for label in data[neuron].values],
-        own,
+        of_neurons,
         float(width),
         str(data.name or ""),
         data.attrs.get("units", ""),
@@ -180,6 +185,6 @@ def _table(data: Any, variable: str, bin_width: float | None) -> _Table:
 
 
 def _keys(labels: list[str]) -> list[int] | list[str]:
-    """Labels as the integers that they were, if all are written as such."""
+    """Return labels as integers if all are written as integers."""
     whole = all(label.lstrip("-").isdecimal() and str(int(label)) == label for label in labels)
     return [int(label) for label in labels] if whole else labels

@@ -1,6 +1,6 @@
-"""Spike times of neo.
+"""Spike times from neo.
 
-Its objects are known by their attributes, so that it need not be installed.
+Its objects are recognised by their attributes, so neo need not be installed.
 """
 
 import logging
@@ -21,11 +21,11 @@ class Segments(NamedTuple):
     """Spike trains of the segments of a recording."""
 
     name: str
-    trains: list[list[Any]]  # one list for every segment
+    trains: list[list[Any]]  # one list per segment
 
 
 class _Trial(NamedTuple):
-    """One segment in seconds."""
+    """One segment, in seconds."""
 
     labels: list[str]
     times: list[NDArray[Any]]
@@ -34,7 +34,7 @@ class _Trial(NamedTuple):
 
 
 def segments_of(value: Any) -> Segments | None:
-    """Segments of a Block, a Segment, a list of these, or a list of SpikeTrains; else None."""
+    """Return the segments of a Block, Segment, list of these or list of SpikeTrains, or None."""
     name = getattr(value, "name", None)
     name = name if isinstance(name, str) else ""
     if isinstance(value, tuple | list) and value:
@@ -47,15 +47,15 @@ def segments_of(value: Any) -> Segments | None:
         return Segments(name, [_loaded(value)])
     if hasattr(value, "segments"):
         if not any(len(segment.spiketrains) for segment in value.segments):
-            raise ValueError("spike_times: the neo Block has no spike trains in its segments")
+            raise ValueError("spike_times: the neo Block has no spike trains in its segments.")
         return Segments(name, [_loaded(segment) for segment in value.segments])
     if _has_trains(value):
-        raise ValueError("spike_times: the neo Segment has no spike trains")
+        raise ValueError("spike_times: the neo Segment has no spike trains.")
     return None
 
 
 def trains_of_segments(segments: Segments) -> SpikeTrains:
-    """`SpikeTrains` of neo segments; see `as_spike_trains`."""
+    """Turn neo segments into `SpikeTrains`; see `as_spike_trains`."""
     trials = [_trial(trains, i) for i, trains in enumerate(segments.trains)]
     labels = trials[0].labels
     for i, trial in enumerate(trials):
@@ -63,8 +63,8 @@ def trains_of_segments(segments: Segments) -> SpikeTrains:
             missing = sorted(set(labels) ^ set(trial.labels))
             raise ValueError(
                 f"spike_times: segment {i} of the neo Block, {trial.start:g} to {trial.stop:g} s, "
-                f"and segment 0 have different neurons, {missing[:5]} are in one alone; give every "
-                "segment the same names of spike trains, with an empty one for a silent neuron"
+                f"and segment 0 have different neurons, {missing[:5]} are in only one of them; use "
+                "the same names of spike trains in every segment, an empty one for a silent neuron."
             )
     bounds = _bounds(trials)
     parts: list[list[NDArray[Any]]] = [[] for _ in labels]
@@ -101,7 +101,7 @@ def _loaded(segment: Any) -> list[Any]:
 
 
 def _load(trains: Sequence[Any]) -> list[Any]:
-    """Spike trains, also where neo has read them lazily."""
+    """Return spike trains, loading those that neo has read lazily."""
     return [t if hasattr(t, "rescale") else t.load() for t in trains]
 
 
@@ -109,28 +109,28 @@ def _trial(trains: list[Any], index: int) -> _Trial:
     if not trains:
         raise ValueError(
             f"spike_times: segment {index} of the neo Block has no spike trains; leave it out, or "
-            "give it empty ones"
+            "give it empty ones."
         )
     known = {
         tuple(float(bound.rescale("s").item()) for bound in (t.t_start, t.t_stop)) for t in trains
     }
     if len(known) > 1:
         raise ValueError(
-            f"the neurons were recorded over different times, (start, stop) = {sorted(known)} s in "
-            f"neo segment {index}; cut them to the same first (time_slice of neo)"
+            f"spike_times: the neurons of neo segment {index} were recorded over different times, "
+            f"(start, stop) = {sorted(known)} s; cut them to the same window first (time_slice)."
         )
     start, stop = known.pop()
     if not start < stop:
         raise ValueError(
             f"spike_times: neo segment {index}, {start:g} to {stop:g} s, has no length; leave it "
-            "out, or set t_start and t_stop of its spike trains"
+            "out, or set t_start and t_stop of its spike trains."
         )
     times = [np.asarray(t.rescale("s").magnitude, dtype=np.float64) for t in trains]
     return _Trial(_labels(trains), times, start, stop)
 
 
 def _labels(trains: list[Any]) -> list[str]:
-    """Names of spike trains, else an annotation that names units, else numbers."""
+    """Return the names of spike trains, or an annotation that names units, or numbers."""
     candidates = [[t.name for t in trains]]
     candidates += [[t.annotations.get(key) for t in trains] for key in _LABELS]
     for values in candidates:
@@ -141,17 +141,17 @@ def _labels(trains: list[Any]) -> list[str]:
 
 
 def _annotations(trains: list[Any]) -> dict[str, list[Any]]:
-    """Annotations that all spike trains have."""
+    """Return the annotations that all spike trains have."""
     keys = [key for key in trains[0].annotations if all(key in t.annotations for t in trains)]
     return {key: [t.annotations[key] for t in trains] for key in keys}
 
 
 def _bounds(trials: list[_Trial]) -> NDArray[np.float64]:
-    """Place segments on one clock: starts and stops, shape (segment, 2)."""
+    """Place segments on one clock; return starts and stops, shape (segment, 2)."""
     bounds = np.array([(trial.start, trial.stop) for trial in trials])
     rounding = 4 * np.spacing(np.abs(bounds).max())
     if (bounds[1:, 0] >= bounds[:-1, 1] - rounding).all():
         return bounds
-    _log.info("the %d neo segments overlap in time: put one after the other", len(trials))
+    _log.info("the %d neo segments overlap in time: placed one after the other", len(trials))
     ends = bounds[0, 0] + np.cumsum(bounds[:, 1] - bounds[:, 0])
     return np.stack([np.concatenate([bounds[:1, 0], ends[:-1]]), ends], axis=1)

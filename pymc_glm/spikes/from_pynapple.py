@@ -1,6 +1,6 @@
-"""Spike times and counts of pynapple.
+"""Spike times and counts from pynapple.
 
-Its objects are known by their attributes, so that it need not be installed.
+Its objects are recognised by their attributes, so pynapple need not be installed.
 """
 
 from collections.abc import Mapping
@@ -13,30 +13,30 @@ from numpy.typing import NDArray
 from pymc_glm.spikes.metadata import split_metadata
 from pymc_glm.spikes.trains import SpikeTrains
 
-TIME_PRECISION = 1e-9  # s, to which pynapple rounds times and widths
+TIME_PRECISION = 1e-9  # s; pynapple rounds times and widths to this
 
 
 def is_ts_group(value: Any) -> bool:
-    """Whether this is a TsGroup: spike times of several neurons over one time support."""
+    """Return whether this is a TsGroup: spike times of several neurons with one time support."""
     return isinstance(value, Mapping) and hasattr(value, "time_support")
 
 
 def is_tsd_frame(value: Any) -> bool:
-    """Whether this is a TsdFrame: columns of values over time."""
+    """Return whether this is a TsdFrame: columns of values over time."""
     return all(hasattr(value, name) for name in ("time_support", "columns", "times"))
 
 
 def support_of(value: Any) -> NDArray[np.float64]:
-    """Epochs of an object's time support in seconds, shape (epoch, 2)."""
+    """Return the epochs of an object's time support in seconds, shape (epoch, 2)."""
     support = value.time_support
     return np.stack([np.asarray(support.start), np.asarray(support.end)], axis=1)
 
 
 def trains_of_group(group: Any) -> SpikeTrains:
-    """`SpikeTrains` of a TsGroup; see `as_spike_trains`."""
+    """Turn a TsGroup into `SpikeTrains`; see `as_spike_trains`."""
     keys = list(group.keys())
     if not keys:
-        raise ValueError("spike_times is an empty TsGroup; give at least one neuron")
+        raise ValueError("spike_times: got an empty TsGroup; give at least one neuron.")
     epochs = support_of(group)
     positions, annotations = _metadata(group)
     return SpikeTrains(
@@ -51,7 +51,7 @@ def trains_of_group(group: Any) -> SpikeTrains:
 
 
 def _metadata(value: Any) -> tuple[NDArray[np.float64] | None, dict[str, NDArray[Any]]]:
-    """Positions and annotations; the mean rate is none, it follows from the spikes."""
+    """Return positions and annotations, without the mean rate, which follows from the spikes."""
     names = [name for name in getattr(value, "metadata_columns", ()) if name != "rate"]
     return split_metadata({name: value.get_info(name) for name in names})
 
@@ -62,30 +62,30 @@ def counts_from_package(counts: Any, bin_width: float | None) -> Any:
     Parameters
     ----------
     counts : Any
-        A TsdFrame such as ``tsgroup.count(0.005)`` makes: its times are the middles of bins.
+        A TsdFrame as from ``tsgroup.count(0.005)``, whose times are the middles of bins.
     bin_width : float or None
-        In seconds, used where the times agree with it up to rounding. None: from the times.
+        In seconds, used if the times agree with it up to rounding. None to take it from the times.
 
     Returns
     -------
     DataArray, dims (time, neuron)
-        As of `bin_spikes`: `time` is the start of every bin, columns are the labels of neurons,
-        columns of the metadata their positions and annotations, and several epochs of the time
-        support make the coordinate `segment`.
+        As from `bin_spikes`: `time` is the start of every bin, columns become the labels of
+        neurons, and columns of the metadata their positions and annotations. If the time support
+        has several epochs, they become the coordinate `segment`.
 
     Raises
     ------
     TypeError
-        Spike times instead of counts, also of neo or a `SpikeTrains`.
+        If these are spike times instead of counts: a TsGroup, neo objects or `SpikeTrains`.
     ValueError
-        Bins within an epoch are not equally spaced, or too few to tell their width.
+        If bins within an epoch are not equally spaced, or too few to determine their width.
     """
     first = counts[0] if isinstance(counts, list | tuple) and counts else counts
     of_neo = type(first).__module__.startswith("neo.")
     if is_ts_group(counts) or of_neo or isinstance(counts, SpikeTrains):
         raise TypeError(
             f"counts: got spike times ({type(counts).__name__}); count them first with "
-            "pg.bin_spikes(spike_times, bin_width)"
+            "pg.bin_spikes(spike_times, bin_width)."
         )
     if not is_tsd_frame(counts):
         return counts
@@ -115,7 +115,7 @@ def counts_from_package(counts: Any, bin_width: float | None) -> Any:
 
 
 def variable_from_package(variable: Any) -> Any:
-    """Return values over time of pynapple or pandas as a DataArray, anything else as it is.
+    """Return values over time from pynapple or pandas as a DataArray, anything else as it is.
 
     Parameters
     ----------
@@ -125,8 +125,8 @@ def variable_from_package(variable: Any) -> Any:
     Returns
     -------
     DataArray, dims (time,) or (time, covariate)
-        Columns are the labels. Of pynapple also the times and, where the time support has several
-        epochs, the coordinate `segment`; the index of a DataFrame is not looked at.
+        Columns become labels. From pynapple also the times and, if the time support has several
+        epochs, the coordinate `segment`; the index of a DataFrame is ignored.
     """
     if hasattr(variable, "time_support") and hasattr(variable, "d"):
         values, times = np.asarray(variable.d), np.asarray(variable.times(), dtype=np.float64)
@@ -149,15 +149,15 @@ def variable_from_package(variable: Any) -> Any:
 def _bin_width(
     middles: NDArray[np.float64], segment: NDArray[np.intp], given: float | None
 ) -> float:
-    """Width of bins, equal within every segment; from the longest segment."""
+    """Return the width of bins, from the longest segment; it must be the same in all."""
     if not middles.size:
         raise ValueError("counts: got an empty TsdFrame; give at least one bin.")
     steps, inside = np.diff(middles), np.diff(segment) == 0
     if not inside.any():
         if given is None:
             raise ValueError(
-                f"counts: the TsdFrame has {len(middles)} bins, one in each epoch, which do not "
-                "tell their width; give a basis that has a bin width."
+                f"counts: the TsdFrame has one bin in each epoch ({len(middles)} in all), so their "
+                "width is not known; give a basis that has a bin width."
             )
         return given
     usual = float(np.median(steps[inside]))
@@ -167,13 +167,13 @@ def _bin_width(
         raise ValueError(
             f"counts: the bins of the TsdFrame are not equally spaced: bin {i} at "
             f"{middles[i]:.9g} s comes {steps[i - 1]:.6g} s after the one before, most come "
-            f"{usual:.6g} s after; give counts without gaps, or with gaps between epochs of the "
-            "time support only, such as tsgroup.count(bin_width)."
+            f"{usual:.6g} s after; give counts whose only gaps are between epochs of the time "
+            "support, such as tsgroup.count(bin_width)."
         )
     longest = middles[segment == np.bincount(segment).argmax()]
     n_steps = len(longest) - 1
     width = (longest[-1] - longest[0]) / n_steps
-    if given is not None and abs(width - given) <= TIME_PRECISION:  # it rounds widths too
+    if given is not None and abs(width - given) <= TIME_PRECISION:  # pynapple rounds widths too
         return given
-    # As many decimals as the rounding of times leaves: 0.005 and not 0.00500000000001.
+    # Keep only decimals above the rounding of times: 0.005, not 0.00500000000001.
     return float(round(width, 9 + int(np.log10(n_steps))))

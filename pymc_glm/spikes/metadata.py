@@ -1,4 +1,4 @@
-"""What objects of other packages tell of neurons besides their spikes."""
+"""Metadata of neurons from other packages: positions and annotations."""
 
 from collections.abc import Iterable, Mapping
 from numbers import Real
@@ -13,7 +13,7 @@ from pymc_glm.spikes.checks import RESERVED
 def split_metadata(
     columns: Mapping[str, Iterable[Any]],
 ) -> tuple[NDArray[np.float64] | None, dict[str, NDArray[Any]]]:
-    """Positions and annotations of neurons.
+    """Split metadata of neurons into positions and annotations.
 
     Parameters
     ----------
@@ -22,9 +22,10 @@ def split_metadata(
     Returns
     -------
     positions : array, shape (neuron, space), or None
-        Columns x, y, z or position_x, position_y, position_z, as far as all values are finite.
+        Columns x, y, z or position_x, position_y, position_z, up to the first with values that
+        are not finite.
     annotations : dict from str to array, shape (neuron,)
-        All other columns of texts or of numbers, except those named as a coordinate of counts.
+        All other columns of texts or numbers, except those named like a coordinate of counts.
     """
     plain = {str(name): _plain(values) for name, values in columns.items()}
     known = {name: array for name, array in plain.items() if array is not None}
@@ -43,7 +44,7 @@ def split_metadata(
 
 
 def _plain(values: Iterable[Any]) -> NDArray[Any] | None:
-    """Values as an array if all are texts, all truth values or all numbers."""
+    """Return values as an array if all are texts, all truth values or all numbers, or None."""
     items = list(values)
     for kind in (str, bool | np.bool_, Real):
         if items and all(isinstance(item, kind) for item in items):

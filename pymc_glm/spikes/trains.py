@@ -12,6 +12,7 @@ from pymc_glm.spikes.checks import (
     check_bounds,
     check_epochs,
     check_gaps,
+    check_order,
     check_positions,
     check_times,
     reaches,
@@ -29,9 +30,9 @@ class SpikeTrains:
     times : sequence of array, shape (n_spikes,)
         Spike times in seconds, one sorted array per neuron. A neuron may have no spikes.
     neurons : sequence of str
-        Labels of the neurons, unique. Labels of other types are turned into strings.
+        Unique labels of the neurons. Labels of other types are turned into strings.
     start, stop : float
-        Bounds of the recording in seconds; every spike lies in [start, stop]. `start` may be
+        Bounds of the recording in seconds; every spike must be in [start, stop]. `start` may be
         negative.
     positions : array, shape (neuron, space), optional
         Positions in micrometres; `space` is 1 (x), 2 (x, y) or 3 (x, y, z).
@@ -39,11 +40,11 @@ class SpikeTrains:
         Name of the recording.
     epochs : array, shape (epoch, 2), optional
         Starts and stops in seconds of the parts of a recording with gaps, or of its trials; every
-        spike lies in one. `bin_spikes` bins them apart. None where there are no gaps.
+        spike must be in one. `bin_spikes` bins them separately. None if there are no gaps.
     trials : array of int, shape (epoch,), optional
-        Which trial every epoch is, where epochs are trials.
+        The trial number of every epoch, if epochs are trials.
     annotations : mapping from str to array, shape (neuron,)
-        What else is known of the neurons, such as their cell types; counts and rates have it as
+        Further facts about the neurons, such as their cell types; counts and rates have them as
         coordinates.
 
     Raises
@@ -52,8 +53,8 @@ class SpikeTrains:
         If spike times are not real numbers.
     ValueError
         If there are no neurons, labels repeat, spike times are not finite, not sorted or outside
-        the recording, or positions, epochs or annotations do not fit. The message names neuron,
-        spike and value.
+        the recording, or positions, epochs or annotations do not fit. The message names the
+        neuron, spike and value.
 
     Examples
     --------
@@ -80,17 +81,16 @@ class SpikeTrains:
 
     def __post_init__(self) -> None:
         start, stop = as_number(self.start, "start"), as_number(self.stop, "stop")
-        if not start < stop:
-            raise ValueError(f"start must be smaller than stop, got {start} and {stop} s")
+        check_order(start, stop)
         neurons = as_labels(self.neurons)
         times = tuple(self.times)
         if len(times) != len(neurons):
             raise ValueError(
-                f"times and neurons must have the same length, got {len(times)} arrays of spike "
-                f"times and {len(neurons)} labels"
+                f"times, neurons: got {len(times)} arrays of spike times and {len(neurons)} "
+                "labels; give one of each per neuron."
             )
         if not neurons:
-            raise ValueError("there are no neurons; give at least one array of spike times")
+            raise ValueError("times: there are no neurons; give at least one array of spike times.")
         checked = tuple(check_times(t, label) for t, label in zip(times, neurons, strict=True))
         for array, label in zip(checked, neurons, strict=True):
             check_bounds(array, label, start, stop)
@@ -117,18 +117,20 @@ class SpikeTrains:
 
     def __repr__(self) -> str:
         name = f" {self.name!r}" if self.name else ""
-        n_spikes = sum(t.size for t in self.times)
+        n_neurons, n_spikes = len(self), sum(t.size for t in self.times)
+        neurons = f"{n_neurons} neuron{'s' * (n_neurons != 1)}"
+        spikes = f"{n_spikes} spike{'s' * (n_spikes != 1)}"
         space = "" if self.positions is None else f", positions {'xyz'[: self.positions.shape[1]]}"
         what = "epochs" if self.trials is None else "trials"
         epochs = "" if self.epochs is None else f" in {len(self.epochs)} {what}"
         return (
-            f"<SpikeTrains{name}: {len(self)} neurons, {n_spikes} spikes, {self.start:g} to "
+            f"<SpikeTrains{name}: {neurons}, {spikes}, {self.start:g} to "
             f"{self.stop:g} s{epochs}, mean rate {self.rates.values.mean():.3g} Hz{space}>"
         )
 
     @property
     def recorded(self) -> np.ndarray:
-        """Starts and stops in seconds of what was recorded, shape (epoch, 2): without gaps one."""
+        """Starts and stops of the epochs in seconds, shape (epoch, 2); one row without gaps."""
         return np.array([[self.start, self.stop]]) if self.epochs is None else self.epochs
 
     @property
@@ -164,17 +166,17 @@ class SpikeTrains:
         stop: float | None = None,
         duration: float | None = None,
     ) -> "SpikeTrains":
-        """Part of the recording: some neurons, a window of time, or both.
+        """Return part of the recording: some neurons, a window of time, or both.
 
         Parameters
         ----------
         neurons : iterable of labels, optional
             Neurons to keep, in this order. All by default.
         min_rate : float, optional
-            Keep only neurons that fire at least at this rate, in Hz, in the window.
+            Keep only neurons that fire at this rate, in Hz, or more in the window.
         start, stop : float, optional
-            Window [start, stop) in seconds, within the recording; by default its bounds. A spike
-            at the very end of the recording belongs to a window that reaches it.
+            Window [start, stop) in seconds, within the recording; by default its bounds. A window
+            that reaches the end of the recording includes a spike at the very end.
         duration : float, optional
             Length of the window in seconds, instead of `stop`.
 
@@ -186,7 +188,7 @@ class SpikeTrains:
         Raises
         ------
         ValueError
-            If a neuron is unknown or named twice, the window is empty or not within the recording,
+            If a label is unknown or repeats, the window is empty or not within the recording,
             or no neuron reaches `min_rate`.
 
         Examples
@@ -198,7 +200,7 @@ class SpikeTrains:
         """
         if duration is not None:
             if stop is not None:
-                raise ValueError("give either stop or duration, not both")
+                raise ValueError("stop, duration: give one of them, not both.")
             first = self.start if start is None else as_number(start, "start")
             stop = first + as_number(duration, "duration")
         start, stop = window_within(start, stop, self.start, self.stop)
@@ -208,10 +210,9 @@ class SpikeTrains:
         pieces = intersect(self.recorded, np.array([[start, stop]]))
         if not len(pieces.bounds):
             raise ValueError(
-                f"start = {start:g} s and stop = {stop:g} s lie in one gap of the recording, "
-                "which has no spikes there"
+                f"start, stop: {start:g} to {stop:g} s is in a gap between epochs of the recording."
             )
-        if self.epochs is not None:  # one that began where the window stops leaves a spike
+        if self.epochs is not None:  # a spike at the stop may belong to an epoch that is cut off
             times = [t[within(t, pieces.bounds)] for t in times]
         if min_rate is not None:
             rates = np.array([t.size for t in times]) / np.diff(pieces.bounds, axis=1).sum()

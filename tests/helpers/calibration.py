@@ -2,11 +2,11 @@
 
 Parameters are drawn from the prior, data from the parameters, and the posterior is sampled: the
 rank of the true value among thinned posterior draws must be uniform. Ranks are compared with the
-uniform law by a chi-square test for every quantity; the smallest p-value of all, Bonferroni
+uniform distribution by a chi-square test for every quantity; the smallest p-value, Bonferroni
 corrected, must exceed 1 in 1000, so a right sampler fails in fewer than 1 of 1000 seeds.
 
-Ranks of parameters alone are uniform too for a sampler of the prior, deaf to the data: one quantity
-depends on the data as well (Modrák et al. 2023, Bayesian Analysis, doi:10.1214/23-BA1404).
+A sampler that ignores the data and draws from the prior has uniform ranks of parameters too, so one
+quantity depends on the data as well (Modrák et al. 2023, Bayesian Analysis, doi:10.1214/23-BA1404).
 """
 
 import numpy as np
@@ -20,12 +20,12 @@ THRESHOLD = 1e-3
 
 def quantities(free, busier):
     """Return the scalar quantities that are ranked, invariant to labels and rotations."""
-    own = np.eye(len(free["bias"]), dtype=bool)
+    diagonal = np.eye(len(free["bias"]), dtype=bool)
     result = {
         "bias": free["bias"][0],
         "bias * busier than usual": free["bias"][0] * busier,
-        "total weight": free["weights"][~own].sum(),
-        "total self weight": free["weights"][own].sum(),
+        "total weight": free["weights"][~diagonal].sum(),
+        "total self weight": free["weights"][diagonal].sum(),
         "a weight": free["weights"][1, 0, 0],
     }
     if "adjacency" in free:
@@ -78,7 +78,7 @@ def usual_count(model, n_simulations, seed):
 
 
 def calibrate(model, n_simulations, n_draws, thin, warm_up, seed):
-    """Return the ranks; what tunes itself to data does so in every warm-up, as a user's chain."""
+    """Return the ranks. Steps that tune to the data do so in every warm-up, as for a user."""
     kinds = pg.EdgeMetropolis | pg.WeightHMC | pg.DispersionGibbs
     tuned = [step for step in model.steps if isinstance(step, kinds)]
     rng = np.random.default_rng(seed)

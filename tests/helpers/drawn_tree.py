@@ -1,4 +1,4 @@
-"""Posteriors made of draws from the prior: whatever holds for draws, without sampling."""
+"""Draws from the prior in the form of a posterior, for tests that need no sampling."""
 
 import numpy as np
 import pymc as pm
@@ -9,7 +9,7 @@ from pymc_glm.graph.evaluate import INTERPRETED
 
 
 def drawn_tree(model, draws=20, chains=2, seed=0):
-    """A tree as sampling returns it, its draws from the prior."""
+    """A tree as sampling returns it, with draws from the prior."""
     with model, config.change_flags(mode="FAST_COMPILE"):
         prior = pm.sample_prior_predictive(draws * chains, random_seed=seed)
     posterior = prior["prior"].dataset.isel(chain=0, drop=True)
@@ -23,7 +23,7 @@ def drawn_tree(model, draws=20, chains=2, seed=0):
 
 
 def by_pymc(tree, model):
-    """Log likelihoods (chain, draw, time, post) as PyMC computes them from the model's graph."""
+    """Log likelihoods (chain, draw, time, post) that PyMC computes from the model's graph."""
     with model, config.change_flags(mode=INTERPRETED):
         full = pm.compute_log_likelihood(tree, progressbar=False, extend_inferencedata=False)
     return full["spikes"] if "spikes" in full else full["log_likelihood"]["spikes"]

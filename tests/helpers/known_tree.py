@@ -1,4 +1,4 @@
-"""A posterior that stands at the truth: every draw is the network that made the counts."""
+"""Posteriors in which every draw is the network that generated the counts."""
 
 import numpy as np
 import xarray as xr
@@ -8,7 +8,7 @@ from helpers.synthetic_tree import tree_of
 
 
 def known_tree(network, counts, *, n_draws=1, starts=None, bins=None):
-    """A DataTree of n_draws equal draws of a NetworkParameters, fitted to counts (time, neuron)."""
+    """A DataTree with n_draws equal draws of a NetworkParameters, and counts (time, neuron)."""
     counts = np.asarray(counts)
     n = counts.shape[1]
 
@@ -25,13 +25,13 @@ def known_tree(network, counts, *, n_draws=1, starts=None, bins=None):
         labels=[f"n{i}" for i in range(n)],
     )
     constants = tree["constant_data"].to_dataset()
-    law = network.observation
-    if law.parameter_name is not None:
-        value = np.broadcast_to(getattr(law, law.parameter_name), (n,))
-        constants[law.parameter_name] = ("post", value.copy())
-        if law.parameter_name == "n_trials":
-            constants["n_trials"] = ((), law.n_trials)
-    constants = constants.assign_coords(observation=law.name)
+    observation = network.observation
+    if observation.parameter_name is not None:
+        value = np.broadcast_to(getattr(observation, observation.parameter_name), (n,))
+        constants[observation.parameter_name] = ("post", value.copy())
+        if observation.parameter_name == "n_trials":
+            constants["n_trials"] = ((), observation.n_trials)
+    constants = constants.assign_coords(observation=observation.name)
     if starts is not None:
         constants["segment_start"] = ("segment", np.asarray(starts, dtype=np.int64))
     if bins is not None:
@@ -40,7 +40,7 @@ def known_tree(network, counts, *, n_draws=1, starts=None, bins=None):
     return xr.DataTree.from_dict({"posterior": posterior, "constant_data": constants})
 
 
-def refractory(law=None, bias=(-1.0, -1.5, -0.5), self_weight=-3.0):
+def refractory(observation=None, bias=(-1.0, -1.5, -0.5), self_weight=-3.0):
     """Three neurons that are refractory; the first excites the second."""
     basis = pg.basis.raised_cosine(2, window=0.05, bin_width=0.005)
     n = len(bias)
@@ -48,5 +48,5 @@ def refractory(law=None, bias=(-1.0, -1.5, -0.5), self_weight=-3.0):
     weights[range(n), range(n)] = [self_weight, 0.1]
     if n > 1:
         weights[1, 0] = [0.5, 0.0]
-    observation = pg.Bernoulli() if law is None else law
+    observation = pg.Bernoulli() if observation is None else observation
     return pg.NetworkParameters(np.array(bias), weights, basis, observation)

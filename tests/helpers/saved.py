@@ -1,4 +1,4 @@
-"""Trees without sampling, and whether two models are the same."""
+"""Trees without sampling, and a test that two models are the same."""
 
 import numpy as np
 import pymc as pm
@@ -10,7 +10,7 @@ PLAIN = Mode(linker="py", optimizer=None)  # compiles nothing
 
 
 def points(model, n=3, seed=0):
-    """Points of a model's value variables, with finite density: draws of the prior, moved."""
+    """Points with finite density of a model's value variables: perturbed draws of the prior."""
     rng = np.random.default_rng(seed)
     found = []
     for i in range(n):
@@ -32,7 +32,7 @@ def points(model, n=3, seed=0):
 
 
 def bare_tree(model):
-    """A tree as sampling returns it, with a single draw."""
+    """A tree like those from sampling, with a single draw."""
     start = make_initial_point_fn(model=model, return_transformed=False)(0)
     draws = {rv.name: start[rv.name][None] for rv in model.free_RVs}
     tree = pm.to_inference_data(prior=draws, model=model)

@@ -1,4 +1,4 @@
-"""A user's own observation model, written as the documentation says."""
+"""A custom observation model, written as in the documentation."""
 
 import contextlib
 import math
@@ -12,7 +12,7 @@ from pytensor.tensor.random.basic import PoissonRV
 import pymc_glm as pg
 
 
-def log_density(count, psi, shape):
+def log_density(count, psi, dispersion):
     """Poisson counts with mean log(1 + exp psi), without the term -log count!."""
     if psi < -30.0:
         mean, p = math.exp(psi), math.exp(psi)
@@ -26,7 +26,7 @@ def log_density(count, psi, shape):
 
 @contextlib.contextmanager
 def softplus_observation():
-    """The law is known in the context alone."""
+    """The observation model, which is known within the context only."""
 
     class SoftplusPoisson(pg.Observation):
         name = "softplus_poisson"

@@ -1,4 +1,4 @@
-"""Made-up posteriors of networks with blocks and positions that are known."""
+"""Synthetic posteriors of networks with known blocks and positions."""
 
 import numpy as np
 import xarray as xr
@@ -40,7 +40,7 @@ def renumbered(rng, labels, tables):
             labels[c, d] = new[labels[c, d]]
             for axes, values in tables.values():
                 for axis in axes:
-                    # what stood at k now stands at new[k]
+                    # the entry at k moves to new[k]
                     values[c, d] = np.take(values[c, d], np.argsort(new), axis=axis)
     return labels, {name: values for name, (_, values) in tables.items()}
 
@@ -49,7 +49,7 @@ def block_tree(
     types, *, probability=None, unsure=(), flip=0.3, n_chains=4, n_draws=100, n_blocks=None,
     renumber=True, labels=None, seed=0,
 ):  # fmt: skip
-    """Draws around known types; unsure neurons are in the next block with probability `flip`."""
+    """Draws around known types; `unsure` neurons are in the next block with probability `flip`."""
     rng = np.random.default_rng(seed)
     types = np.asarray(types)
     n, n_types = len(types), int(types.max()) + 1
@@ -89,7 +89,7 @@ def random_turns(rng, shape, n_dims):
 def position_tree(
     place, *, noise=0.0, n_chains=4, n_draws=100, turn=True, position=None, labels=None, seed=0
 ):
-    """Draws around known places (post, dim), each turned, mirrored and shifted at random."""
+    """Draws around known positions (post, dim), each rotated, reflected and shifted at random."""
     rng = np.random.default_rng(seed)
     n, n_dims = place.shape
     draws = place + noise * rng.normal(size=(n_chains, n_draws, n, n_dims))

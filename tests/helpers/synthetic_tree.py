@@ -1,4 +1,4 @@
-"""A made-up posterior of a network that is known, in the form in which sampling returns it."""
+"""Synthetic posteriors of a known network, in the form that sampling returns."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ def markov_indicator(rng, probability, memory, n_chains, n_draws):
 def tree_of(
     adjacency=None, weights=None, bias=None, *, spikes=None, basis=None, labels=None, **hyper
 ):
-    """A DataTree of draws given as arrays; adjacency None makes a dense model."""
+    """A DataTree of draws given as arrays; adjacency None is a dense model."""
     n_basis = 1 if weights is None else weights.shape[-1]
     if weights is None:
         weights = adjacency[..., None] * 1.0

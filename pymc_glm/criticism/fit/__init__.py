@@ -1,1 +1,1 @@
-"""Whether the model fits: rates, time rescaling, residuals, predictive checks."""
+"""Goodness of fit: rates, time rescaling, residuals and predictive checks."""

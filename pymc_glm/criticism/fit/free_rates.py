@@ -1,4 +1,4 @@
-"""Rates of networks drawn from the prior or the posterior, running freely."""
+"""Firing rates of freely running networks drawn from the prior or the posterior."""
 
 import logging
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_glm.arguments import random_generator
+from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.criticism.one_step import observed_data
-from pymc_glm.criticism.replicates import as_whole, chosen_draws, drawn_networks, run_segments
+from pymc_glm.criticism.replicates import chosen_draws, drawn_networks, run_segments
 from pymc_glm.simulation.given import networks_of_prior
 from pymc_glm.simulation.parameters import (
     NetworkParameters,
@@ -27,22 +27,22 @@ _log = logging.getLogger("pymc_glm")
 _ONE_SEGMENT = np.zeros(1, dtype=np.int64)
 
 
-class _Data(NamedTuple):
-    """What networks are run like, and compared to."""
+class _Reference(NamedTuple):
+    """The data that simulated networks imitate and are compared with."""
 
     counts: NDArray  # (time, neuron)
     neurons: list[str]
     starts: NDArray[np.int64]  # (segment,)
-    bins: NDArray[np.int64] | None  # that are data; None: all
+    bins: NDArray[np.int64] | None  # bins that are data; None: all
     covariates: NDArray | None  # (time, covariate)
 
     def counted(self, n_bins: int) -> NDArray[np.bool_]:
-        """Tell which of so many bins go into rates, (time,): those after the data do.
+        """Return which of `n_bins` bins count towards rates, (time,): data, and bins after them.
 
         Raises
         ------
         ValueError
-            None of them do.
+            None of the bins is data.
         """
         inside = np.ones(n_bins, dtype=bool)
         if self.bins is not None:
@@ -51,10 +51,26 @@ class _Data(NamedTuple):
         if not inside[: len(self.counts)].any():
             first = 0 if self.bins is None else self.bins.min()
             raise ValueError(
-                f"n_bins: got {n_bins}, and none of the first {n_bins} bins is data; give more "
-                f"than {first}."
+                f"n_bins: got {n_bins}, allowed are more than {first}, the first bin that is data."
             )
         return inside
+
+    def first_covariates(self, n_bins: int) -> NDArray | None:
+        """Return the covariates of the first `n_bins` bins, None if there are none.
+
+        Raises
+        ------
+        ValueError
+            There are more bins than covariates.
+        """
+        if self.covariates is None:
+            return None
+        if n_bins > len(self.covariates):
+            raise ValueError(
+                f"n_bins: got {n_bins}, allowed are at most {len(self.covariates)}, the number of "
+                "bins with covariates."
+            )
+        return self.covariates[:n_bins]
 
 
 def prior_rates(
@@ -65,35 +81,35 @@ def prior_rates(
     random_seed: int | np.random.Generator | None = None,
     max_rate: float | None = None,
 ) -> xr.Dataset:
-    """Rates at which networks drawn from the prior fire, each running freely from silence.
+    """Simulate networks drawn from the prior, and return their firing rates.
 
-    A prior is bad if its networks fire at rates that no neuron has, or run away.
+    Each network runs freely from silence. A prior is poor if its networks fire at implausible rates
+    or run away.
 
     Parameters
     ----------
     model : pymc.Model
-        From one of the builders.
+        Model from one of the builders.
     draws : int
         Number of networks.
     n_bins : int, optional
-        Bins that each of them runs, segment by segment as the data are; by default all of these.
+        Number of bins to simulate, with segments as in the data; by default that of the data.
     random_seed : int or numpy.random.Generator, optional
     max_rate : float, optional
-        Hz from which a network has run away, see `simulate`.
+        Rate in Hz above which a network has run away; see `simulate`.
 
     Returns
     -------
     Dataset
-        ``rate`` (sample, neuron) in Hz, not a number where the network ran away; ``run_away``
-        (sample), whether it did, and ``run_away_time`` (sample) when, in seconds of running;
-        ``observed`` (neuron), the rates in the data over the same bins. Bins that are no data count
-        in neither. attrs: ``n_run_away``, ``n_bins``,
-        ``bin_width``, ``max_rate`` and ``source``.
+        ``rate`` (sample, neuron) in Hz, NaN if the network ran away; ``run_away`` (sample), whether
+        it ran away, and ``run_away_time`` (sample), when, in seconds of simulated time;
+        ``observed`` (neuron), the rates in the same bins of the data. Excluded bins count towards
+        neither. attrs: ``n_run_away``, ``n_bins``, ``bin_width``, ``max_rate`` and ``source``.
 
     Raises
     ------
     TypeError, ValueError
-        The model is no network GLM, or a number is out of range.
+        The model is not a network GLM, or a number is out of range.
 
     Examples
     --------
@@ -104,21 +120,21 @@ def prior_rates(
     >>> rates["rate"].sizes
     Frozen({'sample': 20, 'neuron': 3})
     """
-    n_draws = as_whole(draws, "draws")
+    n_draws = as_whole_number(draws, "draws")
     if not isinstance(model, pm.Model):
         raise TypeError(f"model: got {type(model).__name__}, allowed is a pymc.Model.")
     check_model(model, ("bias", "weights", "counts", "spikes"))
     rng = random_generator(random_seed)
     networks = networks_of_prior(model, n_draws, rng)
     covariates = model["covariates"].get_value() if "covariates" in model.named_vars else None
-    data = _Data(
+    reference = _Reference(
         model["counts"].get_value(),
         [str(label) for label in model.coords["post"]],
         model["segment_start"].get_value() if "segment_start" in model.named_vars else _ONE_SEGMENT,
         model["data_bins"].get_value() if "data_bins" in model.named_vars else None,
         covariates,
     )
-    return _free_rates(networks, n_draws, n_bins, data, max_rate, rng, "prior")
+    return _free_rates(networks, n_draws, n_bins, reference, max_rate, rng, "prior")
 
 
 def posterior_rates(
@@ -129,35 +145,35 @@ def posterior_rates(
     random_seed: int | np.random.Generator | None = None,
     max_rate: float | None = None,
 ) -> xr.Dataset:
-    """Rates at which networks drawn from the posterior fire, each running freely from silence.
+    """Simulate networks drawn from the posterior, and return their firing rates.
 
-    A posterior predictive check. `predicted_rates` tells the next bin from the spikes that were
-    observed before it and is near them almost whatever the model; here the networks live on the
-    spikes that they make themselves. A model that fits every bin well can still run away, or fire
-    at other rates than the recording.
+    This is a posterior predictive check. `predicted_rates` predicts the next bin from the observed
+    spikes before it, which comes close to the data under almost any model. Here each network runs
+    freely from silence and responds to its simulated spikes. A model that predicts every bin well
+    can still run away, or fire at rates that differ from the data.
 
     Parameters
     ----------
     tree : DataTree
-        What sampling returned; needs the posterior and the constant data.
+        Posterior that sampling returned, with its constant data.
     draws : int
-        Number of posterior draws to use, chosen at random; all where there are fewer.
+        Number of posterior draws, chosen at random; all if there are fewer.
     n_bins : int, optional
-        Bins that each of them runs, segment by segment as the data are; by default all of these, so
-        that the spread over draws has that of spikes in it.
+        Number of bins to simulate, with segments as in the data. By default that of the data, so
+        that rates vary over draws as they would between recordings of this length.
     random_seed : int or numpy.random.Generator, optional
     max_rate : float, optional
-        Hz from which a network has run away, see `simulate`.
+        Rate in Hz above which a network has run away; see `simulate`.
 
     Returns
     -------
     Dataset
-        As of `prior_rates`, with the coordinates ``chain`` and ``draw`` (sample).
+        See `prior_rates`; with the coordinates ``chain`` and ``draw`` (sample).
 
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold the draws of a network, or a number is out of range.
+        The tree does not contain draws of a network, or a number is out of range.
 
     Examples
     --------
@@ -167,16 +183,10 @@ def posterior_rates(
     """
     rng = random_generator(random_seed)
     chains, index = chosen_draws(tree, draws, rng)
-    recording = observed_data(tree)
+    data = observed_data(tree)
     networks = drawn_networks(tree, chains, index)
-    data = _Data(
-        recording.counts,
-        list(recording.neurons),
-        recording.starts,
-        recording.bins,
-        recording.covariates,
-    )
-    rates = _free_rates(networks, len(chains), n_bins, data, max_rate, rng, "posterior")
+    reference = _Reference(data.counts, list(data.neurons), data.starts, data.bins, data.covariates)
+    rates = _free_rates(networks, len(chains), n_bins, reference, max_rate, rng, "posterior")
     return rates.assign_coords(chain=("sample", chains), draw=("sample", index))
 
 
@@ -184,31 +194,24 @@ def _free_rates(
     networks: Iterator[NetworkParameters],
     n_draws: int,
     n_bins: int | None,
-    data: _Data,
+    reference: _Reference,
     max_rate: float | None,
     rng: np.random.Generator,
     source: str,
 ) -> xr.Dataset:
-    """Run every network."""
-    n_bins = len(data.counts) if n_bins is None else as_whole(n_bins, "n_bins")
-    covariates, starts, counted = data.covariates, data.starts, data.counted(n_bins)
-    starts = starts[starts < n_bins]
-    if covariates is not None:
-        if n_bins > len(covariates):
-            raise ValueError(
-                f"n_bins: got {n_bins}, and there are covariates for {len(covariates)} bins; "
-                "give no more."
-            )
-        covariates = covariates[:n_bins]
-    rates = np.full((n_draws, len(data.neurons)), np.nan)
+    """Simulate every network and collect the rates."""
+    n_bins = len(reference.counts) if n_bins is None else as_whole_number(n_bins, "n_bins")
+    counted, covariates = reference.counted(n_bins), reference.first_covariates(n_bins)
+    starts = reference.starts[reference.starts < n_bins]
+    rates = np.full((n_draws, len(reference.neurons)), np.nan)
     times = np.full(n_draws, np.nan)
-    for sample, (parameters, own) in enumerate(zip(networks, rng.spawn(n_draws), strict=True)):
+    for sample, (parameters, run_rng) in enumerate(zip(networks, rng.spawn(n_draws), strict=True)):
         network = check_network(parameters)
         guard = run_guard(network, max_rate)
         regressors = check_covariates(covariates, len(network.covariate_weights), n_bins)
-        done, total = 0, np.zeros(len(data.neurons))
+        done, total = 0, np.zeros(len(reference.neurons))
         try:
-            for piece in run_segments(network, starts, n_bins, own, guard, regressors):
+            for piece in run_segments(network, starts, n_bins, run_rng, guard, regressors):
                 total += piece[counted[done : done + len(piece)]].sum(axis=0)
                 done += len(piece)
             width = network.bin_width if network.observation.whole else 1.0
@@ -223,7 +226,7 @@ def _free_rates(
             run_away.sum(), n_draws, source, guard,
         )  # fmt: skip
     whole = network.observation.whole
-    seen = data.counts[:n_bins][counted[: len(data.counts)]]
+    seen = reference.counts[:n_bins][counted[: len(reference.counts)]]
     observed = seen.mean(axis=0) / (network.bin_width if whole else 1.0)
     hertz = {"units": "Hz"} if whole else {}
     return xr.Dataset(
@@ -233,7 +236,7 @@ def _free_rates(
             "run_away": ("sample", run_away),
             "run_away_time": ("sample", times, {"units": "s"}),
         },
-        coords={"neuron": data.neurons, "sample": np.arange(n_draws)},
+        coords={"neuron": reference.neurons, "sample": np.arange(n_draws)},
         attrs={
             "source": source,
             "n_run_away": int(run_away.sum()),

@@ -1,4 +1,4 @@
-"""Goodness of fit by time rescaling, with the law of counts in bins taken as it is."""
+"""Goodness of fit by time rescaling, exact for counts in bins."""
 
 import logging
 from collections.abc import Hashable, Iterable
@@ -34,12 +34,12 @@ type Floats = NDArray[np.float64]
 
 
 class _Neuron(NamedTuple):
-    """What is told of one neuron."""
+    """Results of one neuron."""
 
-    intervals: Floats  # (spike,), of the mean intensity
+    intervals: Floats  # (spike,), rescaled by the mean intensity
     cdf: Floats  # (sample, level)
-    ks: Floats  # (sample + 1,), the mean intensity last
-    autocorrelation: Floats  # (sample + 1,)
+    ks: Floats  # (sample + 1,), that of the mean intensity last
+    autocorrelation: Floats  # (sample + 1,), that of the mean intensity last
 
 
 def time_rescaling(
@@ -51,14 +51,15 @@ def time_rescaling(
 ) -> xr.Dataset:
     r"""Test each neuron's spike times by time rescaling (Kolmogorov-Smirnov).
 
-    In the time :math:`\int \lambda` of its own intensity every neuron fires at rate one, without
-    memory: the rescaled intervals are exponential and independent (Brown, Barbieri, Ventura, Kass
-    & Frank 2002, Neural Computation 14:325). In bins that is not true, more so the higher the
-    rate; here the intervals are corrected so that it is, exactly, for every law of counts. A bin is
-    a birth process with the rate :math:`(a + s k) c` after k spikes, which has the bin's law:
+    In time rescaled by the integral :math:`\int \lambda` of its intensity, every neuron is a
+    Poisson process of rate one: rescaled intervals are independent and exponential (Brown,
+    Barbieri, Ventura, Kass & Frank 2002, Neural Computation 14:325). Binning breaks this, the more
+    so the higher the rate. Here the intervals are corrected to be exactly exponential under each
+    observation model. The count of a bin is that of a birth process with the rate
+    :math:`(a + s k) c` after k spikes:
 
     ==================  ==========  ====  ==========================
-    law                 a           s     c
+    observation model   a           s     c
     ==================  ==========  ====  ==========================
     Bernoulli           1           -1    -log(1 - p)
     binomial            n_trials    -1    -log(1 - p)
@@ -66,75 +67,54 @@ def time_rescaling(
     negative binomial   dispersion  +1    log(1 + exp(psi))
     ==================  ==========  ====  ==========================
 
-    Spikes are placed in their bin at random, given how many there are. For Bernoulli counts that is
+    Spikes are placed at random within their bin, given their number. For Bernoulli counts this is
     the correction of Haslinger, Pipa & Brown (2010, Neural Computation 22:2477).
 
-    Rescaled time stands still outside of segments and in excluded bins: an interval that begins
-    before a gap goes on behind it, which leaves it exponential. To leave such intervals out would
-    favour short ones, and short trials would fail under the right model (Wiener 2003, Journal of
-    Neurophysiology 90:2854).
+    Rescaled time stops between segments and in excluded bins: an interval that begins before a gap
+    continues after it and is still exponential. Leaving such intervals out would favour short ones,
+    and even the correct model would fail in short trials (Wiener 2003, Journal of Neurophysiology
+    90:2854).
 
     Parameters
     ----------
     tree : DataTree
-        What sampling returned; needs the posterior and the constant data.
+        Posterior that sampling returned, with its constant data.
     neurons : iterable of labels, optional
         Neurons to test, in this order. All by default.
     draws : int
-        Number of posterior draws to use, chosen at random; all where there are fewer.
+        Number of posterior draws, chosen at random; all if there are fewer.
     random_seed : int or numpy.random.Generator, optional
-        Which draws, and where in their bins spikes lie.
+        Seed for the choice of draws and for the places of spikes within bins.
 
     Returns
     -------
     Dataset
-        ``ks`` (sample, neuron), the largest distance between the distribution of rescaled intervals
-        and the exponential one, in every draw; ``autocorrelation`` (sample, neuron), of intervals
-        that follow each other, as normal scores, because the KS test is blind to dependence.
-        ``ks_mean``, ``p_value`` and ``autocorrelation_mean`` (neuron): of the intensity averaged
-        over draws. ``bound`` (probability, neuron): the distances within which 95% and 99% of
-        right models are (Kolmogorov's distribution for this number of intervals), ``inside``
-        (probability, neuron): the fraction of draws within; ``autocorrelation_bound`` (neuron),
-        95%. ``n_intervals`` (neuron). For pictures, ``rescaled`` (neuron, interval):
-        1 - exp(-interval) of the averaged intensity, in the order of time, and ``cdf`` (sample,
-        neuron, level), the distribution of these in every draw. Neurons with fewer than 10 spikes
-        are not a number.
+        For every draw, ``ks`` (sample, neuron), the largest distance between the distribution of
+        rescaled intervals and the exponential one, and ``autocorrelation`` (sample, neuron) of
+        successive intervals as normal scores, as the KS test does not detect dependence.
+        For the intensity averaged over draws, ``ks_mean``, ``p_value`` and
+        ``autocorrelation_mean`` (neuron). ``bound`` (probability, neuron), the distances that a
+        correct model stays within with probability 95% and 99% (Kolmogorov's distribution for the
+        number of intervals); ``inside`` (probability, neuron), the fraction of draws within the
+        bound; ``autocorrelation_bound`` (neuron), at 95%; ``n_intervals`` (neuron). For plots,
+        ``rescaled`` (neuron, interval), 1 - exp(-interval) for the averaged intensity in order of
+        time, and ``cdf`` (sample, neuron, level), its distribution in every draw. Neurons with
+        fewer than 10 spikes are NaN.
 
-        The parameters were fitted to the same spikes: bounds and p-values are a little too kind.
+        As the parameters were fitted to the same spikes, bounds and p-values are slightly lenient.
 
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold the draws of a network, its law is of traces or of the user's own, a
-        neuron is unknown, no neuron has enough spikes, draws is no number, the seed is no seed.
+        The tree does not contain draws of a network, its observation model is custom or of traces,
+        a neuron is unknown, no neuron has enough spikes, or `draws` or the seed is invalid.
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> counts = np.random.default_rng(1).binomial(1, 0.2, (1500, 2))
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {
-    ...             "bias": np.full((1, 20, 2), np.log(0.25)),
-    ...             "weights": np.zeros((1, 20, 2, 2, 1)),
-    ...         },
-    ...         "constant_data": {
-    ...             "counts": counts,
-    ...             "basis_functions": np.ones((1, 1)),
-    ...             "bin_width": np.array(0.01),
-    ...         },
-    ...     },
-    ...     coords={"post": ["a", "b"], "pre": ["a", "b"], "time": np.arange(1500) * 0.01},
-    ...     dims={
-    ...         "bias": ["post"],
-    ...         "weights": ["post", "pre", "basis"],
-    ...         "counts": ["time", "post"],
-    ...         "basis_functions": ["lag", "basis"],
-    ...     },
-    ... )
+    >>> import pymc_glm as pg
     >>> result = pg.time_rescaling(tree, random_seed=1)
     >>> (result["ks_mean"] < result["bound"].sel(probability=0.99)).values
-    array([ True,  True])
+    array([ True,  True,  True])
     """
     rng = random_generator(random_seed)
     chains, index = chosen_draws(tree, draws, rng)
@@ -144,9 +124,9 @@ def time_rescaling(
     n_spikes = (counts if bins is None else counts[bins]).sum(axis=0)[keep]
     _check_spikes(data, keep, n_spikes)
     found = []
-    for post, n, own in zip(keep, n_spikes, rng.spawn(len(keep)), strict=True):
+    for post, n, neuron_rng in zip(keep, n_spikes, rng.spawn(len(keep)), strict=True):
         drawn = post_draws(tree, data.observation, int(post), chains, index)
-        found.append(_test(data, int(post), drawn, own) if n >= _FEWEST else None)
+        found.append(_test(data, int(post), drawn, neuron_rng) if n >= _FEWEST else None)
     labels = [data.neurons[n] for n in keep]
     result = _summary(found, labels, n_spikes, len(chains))
     return result.assign_coords(chain=("sample", chains), draw=("sample", index)).assign_attrs(
@@ -155,22 +135,22 @@ def time_rescaling(
 
 
 def _spikes_of(tree: xr.DataTree) -> ObservedData:
-    """Return the recording if it is of spikes under a law whose bins are known."""
+    """Return the data; they must be spikes under one of the package's observation models."""
     data = observed_data(tree)
     if not data.observation.whole:
         raise ValueError(
-            "tree: it is of traces, which have no spike times; pg.residual_correlograms takes them."
+            "tree: it holds traces, which have no spike times; use pg.residual_correlograms."
         )
     if _family(data)[0] not in (LOGISTIC, POISSON):
         raise ValueError(
-            f"tree: time rescaling knows the laws of this package, not {data.observation.name!r}; "
-            "pg.residual_correlograms takes any."
+            "tree: time rescaling needs one of the package's observation models, got "
+            f"{data.observation.name!r}; use pg.residual_correlograms."
         )
     return data
 
 
 def _family(data: ObservedData) -> tuple[int, float]:
-    """Return family and slope of the law."""
+    """Return family and slope of the likelihood."""
     likelihood = data.observation.with_parameter(1.0).empty_likelihood(1)
     return likelihood.family, float(likelihood.slope)
 
@@ -180,29 +160,29 @@ def _check_spikes(data: ObservedData, keep: NDArray, n_spikes: NDArray) -> None:
            if k < _FEWEST]  # fmt: skip
     if len(few) == len(keep):
         raise ValueError(
-            f"tree: no neuron has the {_FEWEST} spikes that the test needs; they have "
-            f"{', '.join(few[:5])}."
+            f"tree: no neuron has the {_FEWEST} spikes that the test needs; the numbers of spikes "
+            f"are {', '.join(few[:5])}."
         )
     if few:
-        _log.warning("too few spikes for time rescaling: %s", ", ".join(few))
+        _log.warning("neurons with too few spikes for time rescaling: %s", ", ".join(few))
 
 
 def _test(data: ObservedData, post: int, drawn: PostDraws, rng: np.random.Generator) -> _Neuron:
-    """Rescale the spikes of one neuron, by every draw and by their mean intensity."""
+    """Rescale the spikes of one neuron by the intensity of every draw and by their mean."""
     observation, bins = data.observation, data.bins
     family, slope = _family(data)
-    own = np.ascontiguousarray(data.counts[:, post])
-    own = own if bins is None else own[bins]
-    n_draws, n_spikes = len(drawn.bias), int(own.sum())
-    mean, cdf = np.zeros(len(own)), np.empty((n_draws, len(_LEVELS)))
+    counts = np.ascontiguousarray(data.counts[:, post])
+    counts = counts if bins is None else counts[bins]
+    n_draws, n_spikes = len(drawn.bias), int(counts.sum())
+    mean, cdf = np.zeros(len(counts)), np.empty((n_draws, len(_LEVELS)))
     ks, dependence = np.empty(n_draws + 1), np.empty(n_draws + 1)
     i = 0
     for psi, parameter in activation_blocks(data, drawn):
         psi = np.ascontiguousarray(psi if bins is None else psi[:, bins])
         mean += observation.mean_counts(psi, parameter).sum(axis=0) / n_draws
-        for row, shape in zip(psi, parameter[:, 0], strict=True):
+        for row, dispersion in zip(psi, parameter[:, 0], strict=True):
             intervals = rescaled_intervals(
-                family, slope, float(shape), row, own, rng.random(n_spikes)
+                family, slope, float(dispersion), row, counts, rng.random(n_spikes)
             )
             levels = np.sort(-np.expm1(-intervals))
             cdf[i] = np.searchsorted(levels, _LEVELS, side="right") / n_spikes
@@ -211,21 +191,21 @@ def _test(data: ObservedData, post: int, drawn: PostDraws, rng: np.random.Genera
     typical, width = float(drawn.parameter.mean()), data.bin_width
     with np.errstate(divide="ignore"):  # probabilities 0 and 1
         psi = observation.with_parameter(typical).activation(mean / width, width)
-    intervals = rescaled_intervals(family, slope, typical, psi, own, rng.random(n_spikes))
+    intervals = rescaled_intervals(family, slope, typical, psi, counts, rng.random(n_spikes))
     ks[-1] = _distance(np.sort(-np.expm1(-intervals)))
     dependence[-1] = _autocorrelation(intervals)
     return _Neuron(intervals, cdf, ks, dependence)
 
 
 def _distance(levels: Floats) -> float:
-    """Return the Kolmogorov-Smirnov distance of sorted levels from uniform ones."""
+    """Return the Kolmogorov-Smirnov distance of sorted levels from the uniform distribution."""
     n = len(levels)
     steps = np.arange(n + 1) / n
     return float(max((steps[1:] - levels).max(), (levels - steps[:-1]).max()))
 
 
 def _autocorrelation(intervals: Floats) -> float:
-    """Correlation of successive intervals as normal scores (Truccolo et al. 2005)."""
+    """Return the correlation of successive intervals as normal scores (Truccolo et al. 2005)."""
     safe = np.maximum(intervals, 1e-300)
     scores = np.where(safe > 0.5, -ndtri(np.exp(-safe)), ndtri(-np.expm1(-safe)))
     return float(np.corrcoef(scores[:-1], scores[1:])[0, 1])
@@ -234,7 +214,7 @@ def _autocorrelation(intervals: Floats) -> float:
 def _summary(
     found: list[_Neuron | None], labels: list[str], n_spikes: NDArray, n_draws: int
 ) -> xr.Dataset:
-    """Gather the neurons, not a number where there is nothing."""
+    """Collect the results of all neurons, NaN for those without."""
     n = len(found)
     ks, dependence = np.full((n_draws + 1, n), np.nan), np.full((n_draws + 1, n), np.nan)
     cdf = np.full((n_draws, n, len(_LEVELS)), np.nan)

@@ -1,1 +1,1 @@
-"""The network that a posterior shows: edges, filters, discoveries, and how well they have mixed."""
+"""The posterior network: edges, coupling filters, discoveries and their convergence."""

@@ -1,33 +1,23 @@
 """Decisions at a Bayesian false discovery rate."""
 
-from numbers import Real
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_fdr", "discoveries"]
-
-
-def check_fdr(fdr: Any) -> float:
-    """Return a false discovery rate, above 0 and below 1."""
-    if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < float(fdr) < 1:
-        raise ValueError(f"fdr: got {fdr!r}, allowed are numbers between 0 and 1.")
-    return float(fdr)
+__all__ = ["discoveries"]
 
 
 def discoveries(error: NDArray[np.float64], fdr: float) -> NDArray[np.bool_]:
-    """Return the largest set of decisions of which no more than a fraction is expected to be wrong.
+    """Select the largest set of decisions whose expected fraction of errors is at most `fdr`.
 
-    The decisions with the smallest probabilities of error, as many as have a mean probability of at
-    most `fdr`; decisions with equal probabilities are taken together or not at all (Müller,
-    Parmigiani, Robert & Rousseau 2004, Journal of the American Statistical Association
+    The decisions with the smallest probabilities of error are taken until their mean probability
+    of error would exceed `fdr`; decisions with equal probabilities are taken together or not at all
+    (Müller, Parmigiani, Robert & Rousseau 2004, Journal of the American Statistical Association
     99:990-1001, the rule under their loss 2R with the posterior expected FDR at its bound).
 
     Parameters
     ----------
     error : array, shape (decision,)
-        Posterior probability that a decision is wrong; NaN where there is none to take.
+        Posterior probability that a decision is wrong; NaN if it cannot be taken.
     fdr : float
     """
     taken = np.zeros(error.size, dtype=bool)

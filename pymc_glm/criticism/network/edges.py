@@ -1,8 +1,8 @@
 """Inclusion probabilities with their Monte Carlo error, and the couplings of present edges.
 
-R-hat and effective sample size are made for continuous quantities. The indicator of an edge that
+R-hat and effective sample size are meant for continuous quantities. The indicator of an edge that
 never flips has no R-hat (0/0), and one that is frozen at different values in different chains has
-an infinite one, so edges get diagnostics of their own here.
+an infinite R-hat, so edges have special diagnostics.
 """
 
 import logging
@@ -15,8 +15,10 @@ from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 from scipy import stats
 
-from pymc_glm.criticism.network.discoveries import check_fdr, discoveries
+from pymc_glm.arguments import as_probability
+from pymc_glm.criticism.network.discoveries import discoveries
 from pymc_glm.criticism.posterior import NetworkDraws, hdi, network_draws, psi_unit
+from pymc_glm.criticism.wording import counted
 
 __all__ = [
     "MIN_EDGE_ESS",
@@ -34,7 +36,7 @@ type Quantity = Literal["probability", "weight"]
 MIN_EDGE_ESS = 100
 _INTERVAL = 0.94
 _FDR = 0.05
-_FALSE_ALARM = 0.01  # probability that converged chains are said to disagree on any edge
+_FALSE_ALARM = 0.01  # probability that converged chains are reported to disagree on any edge
 _DENSE_R_HAT = (1.01, 1.05)
 _MOST_NAMED = 6
 _log = logging.getLogger("pymc_glm")
@@ -43,51 +45,50 @@ _log = logging.getLogger("pymc_glm")
 def edge_summary(
     tree: xr.DataTree, *, include_self: bool = True, fdr: float = _FDR
 ) -> pd.DataFrame:
-    r"""Inclusion probability, its Monte Carlo error and the coupling of every ordered pair.
+    r"""Summarise every ordered pair: inclusion probability, its Monte Carlo error and coupling.
 
     Parameters
     ----------
     tree : DataTree
         What sampling returned; needs the posterior and the constant data.
     include_self : bool
-        Whether to list the edges from a neuron to itself.
+        Whether to list self-edges.
     fdr : float
-        Bayesian false discovery rate of the decisions in the columns `discovered` and `sign`: no
-        larger a fraction of those taken is expected to be wrong. Couplings and self-edges are
-        decided apart.
+        Bayesian false discovery rate of the columns `discovered` and `sign`: the largest expected
+        fraction of wrong decisions. Couplings and self-edges are decided separately.
 
     Returns
     -------
     pandas.DataFrame
-        One row a pair, most probable first, with the columns
+        One row per pair, most probable first, with the columns
 
         pre, post
             Labels; the edge leads from pre to post.
         probability
             Posterior inclusion probability: the fraction of draws in which the edge is present.
         mcse
-            Its Monte Carlo standard error; 0 where the indicator is the same in all draws.
+            Its Monte Carlo standard error; 0 if the indicator is the same in all draws.
         ess
-            Effective sample size of the indicator; NaN where it is the same in all draws.
+            Effective sample size of the indicator; NaN if it is the same in all draws.
         flips
             How often the indicator changes from one draw to the next, over all chains.
         chain_min, chain_max
             Smallest and largest inclusion frequency of a chain.
         r_hat
-            Rank-normalised split R-hat of the indicator; NaN where it never flips within a chain.
+            Rank-normalised split R-hat of the indicator; NaN if it never flips within a chain.
         peak_mean, peak_sd, peak_lower, peak_upper
             The coupling filter at its peak lag given that the edge is present, in units of psi
             (log-odds): mean, standard deviation and 94% highest-density interval. The peak lag of
-            a pair is where its mean filter is largest in absolute value. NaN where the edge is
-            never present.
+            a pair is where its mean filter is largest in absolute value. NaN if the edge is never
+            present.
         excitatory, inhibitory
             Posterior probability that the edge is present and its filter, at that lag, is above or
             below zero.
         discovered
-            Whether the edge is said to be there, at the false discovery rate `fdr`.
+            Whether the edge is declared present at the false discovery rate `fdr`.
         sign
-            "excitatory" or "inhibitory" where that can be said at the rate `fdr` of wrong signs, an
-            absent edge counting as wrong, else "open".
+            "excitatory" or "inhibitory" if declared so at the rate `fdr` of wrong signs, where
+            absent edges count as wrong; else "open".
         status
             "settled": the edge is present in every draw of every chain, or in none.
             "chains disagree": the chains' frequencies differ by more than their Monte Carlo
@@ -102,14 +103,14 @@ def edge_summary(
 
     Notes
     -----
-    Edges about which the chains disagree are named in the log (logger "pymc_glm").
+    Edges on which the chains disagree are named in the log (logger "pymc_glm").
 
     Disagreement is tested by an analysis of variance of the chains' frequencies against their
     Monte Carlo error within chains, an F test with (chains - 1, within-chain effective draws -
     chains) degrees of freedom, at a family-wise level of 1% (Bonferroni, over edges that flip).
 
-    In a dense model every edge is present, so `ess` and `r_hat` (split, without ranks) are those
-    of the filter at its peak; status is "chains disagree" above an R-hat of 1.05 and "too few
+    In a dense model every edge is present, so `ess` and `r_hat` (split, without ranks) describe
+    the filter at its peak; status is "chains disagree" above an R-hat of 1.05 and "too few
     draws" above 1.01 or below 100 effective draws.
 
     The R-hat of an indicator is that of Vehtari et al. (2021, Bayesian Analysis 16:667-718): ranks
@@ -118,32 +119,18 @@ def edge_summary(
     Decisions are the largest sets whose mean posterior probability of error is at most `fdr`
     (Müller, Parmigiani, Robert & Rousseau 2004, Journal of the American Statistical Association
     99:990-1001); for signs that is the local false sign rate of Stephens (2017, Biostatistics
-    18:275-294). They hold as far as the model does.
+    18:275-294). They are valid only if the model is.
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> adjacency = np.random.default_rng(1).random((4, 500, 2, 2)) < [[1, 0.2], [0.7, 1]]
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {"adjacency": adjacency, "weights": 1.5 * adjacency[..., None]},
-    ...         "constant_data": {"basis_functions": np.array([[1.0], [0.5]])},
-    ...     },
-    ...     coords={"post": ["a", "b"], "pre": ["a", "b"], "lag": [0.005, 0.010]},
-    ...     dims={
-    ...         "adjacency": ["post", "pre"],
-    ...         "weights": ["post", "pre", "basis"],
-    ...         "basis_functions": ["lag", "basis"],
-    ...     },
-    ... )
-    >>> pg.edge_summary(tree)[["pre", "post", "probability", "peak_mean", "status"]].round(1)
-      pre post  probability  peak_mean   status
-    0   a    a          1.0        1.5  settled
-    1   b    b          1.0        1.5  settled
-    2   a    b          0.7        1.5       ok
-    3   b    a          0.2        1.5       ok
+    >>> import pymc_glm as pg
+    >>> edges = pg.edge_summary(tree, include_self=False).round(1)
+    >>> edges[["pre", "post", "probability", "peak_mean", "sign"]].head(2)
+      pre post  probability  peak_mean        sign
+    0   b    c          1.0        2.1  excitatory
+    1   a    b          1.0        1.9  excitatory
     """
-    table = edge_table(tree, check_fdr(fdr))
+    table = edge_table(tree, as_probability(fdr, "fdr"))
     _warn_of_disagreement(table)
     if not include_self:
         table = table[table["pre"] != table["post"]].reset_index(drop=True)
@@ -151,23 +138,23 @@ def edge_summary(
 
 
 def _warn_of_disagreement(table: pd.DataFrame) -> None:
-    """Log the edges about which chains disagree."""
+    """Log the edges on which the chains disagree."""
     wrong = table[table["status"] == "chains disagree"]
     if len(wrong):
         names = [f"{pre} -> {post}" for pre, post in wrong[["pre", "post"]].values[:_MOST_NAMED]]
         more = ", ..." if len(wrong) > _MOST_NAMED else ""
         _log.warning(
-            "The chains disagree about %d of %d edges (%s%s): their probabilities are not to be "
-            "trusted; draw more, or look at the chains one by one.",
+            "The chains disagree on %d of %s (%s%s): do not trust these probabilities; draw more, "
+            "or look at the chains one by one.",
             len(wrong),
-            len(table),
+            counted(len(table), "edge"),
             ", ".join(names),
             more,
         )
 
 
 def edge_table(tree: xr.DataTree, fdr: float = _FDR) -> pd.DataFrame:
-    """Return the table of `edge_summary`, self-edges included, without a warning."""
+    """Return the table of `edge_summary`, self-edges included, without the warning."""
     draws = network_draws(tree)
     tables = [_edges_onto(draws, post) for post in range(len(draws.neurons))]
     table = pd.concat(tables, ignore_index=True)
@@ -185,23 +172,23 @@ def edge_table(tree: xr.DataTree, fdr: float = _FDR) -> pd.DataFrame:
 
 def _decided(table: pd.DataFrame, fdr: float) -> pd.DataFrame:
     """Add the columns of decisions, before the status."""
-    own = (table["pre"] == table["post"]).to_numpy()
+    is_self = (table["pre"] == table["post"]).to_numpy()
     signs = table[["excitatory", "inhibitory"]].to_numpy()
-    found, said = np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
-    for kind in (own, ~own):
+    found, signed = np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
+    for kind in (is_self, ~is_self):
         found[kind] = discoveries(1 - table["probability"].to_numpy()[kind], fdr)
-        said[kind] = discoveries(1 - signs[kind].max(axis=1), fdr)
+        signed[kind] = discoveries(1 - signs[kind].max(axis=1), fdr)
     names = np.where(signs[:, 0] > signs[:, 1], "excitatory", "inhibitory")
     status = table.pop("status")
-    return table.assign(discovered=found, sign=np.where(said, names, "open"), status=status)
+    return table.assign(discovered=found, sign=np.where(signed, names, "open"), status=status)
 
 
 def _edges_onto(draws: NetworkDraws, post: int) -> pd.DataFrame:
-    """Rows of the table for one post neuron, in the order of the pre neurons."""
+    """Return the rows of the table for one post neuron, in the order of the pre neurons."""
     present, values = draws.present_at(post), draws.peaks_at(post)
     indicator = indicator_columns(present)
     if draws.adjacency is None:
-        # Ranks would triple the time and are kept for the convergence report.
+        # Rank-normalised diagnostics take three times as long; the convergence report has them.
         indicator["r_hat"] = np.asarray(array_stats.rhat(values, method="split"))
         indicator["ess"] = np.asarray(array_stats.ess(values, method="mean"))
     return pd.DataFrame(
@@ -212,7 +199,7 @@ def _edges_onto(draws: NetworkDraws, post: int) -> pd.DataFrame:
 
 
 def indicator_columns(present: NDArray[np.bool_]) -> Columns:
-    """Diagnostics of indicators, shape (pre, chain, draw)."""
+    """Return diagnostics of indicators, shape (pre, chain, draw)."""
     n_pairs, n_chains, n_draws = present.shape
     frequency = present.mean(axis=2)
     flips = (present[:, :, 1:] != present[:, :, :-1]).sum(axis=(1, 2))
@@ -247,7 +234,7 @@ def indicator_columns(present: NDArray[np.bool_]) -> Columns:
 
 
 def _homogeneity(present: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return p values of equal frequencies in all chains; present has shape (pair, chain, draw)."""
+    """Return p values of equal frequencies in all chains; present is (pair, chain, draw)."""
     _, n_chains, n_draws = present.shape
     frequency = present.mean(axis=2)
     centred = present - frequency[:, :, None]
@@ -258,7 +245,7 @@ def _homogeneity(present: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _weight_columns(values: NDArray[np.float64], present: NDArray[np.bool_]) -> Columns:
-    """Moments and interval given presence, and signs; both arguments are (pre, chain, draw)."""
+    """Return moments and interval of present edges, and signs; arguments (pre, chain, draw)."""
     n_present = present.sum(axis=(1, 2))
     some, several = n_present > 0, n_present > 1
     mean, sd = np.full(len(values), np.nan), np.full(len(values), np.nan)
@@ -279,7 +266,7 @@ def _weight_columns(values: NDArray[np.float64], present: NDArray[np.bool_]) -> 
 
 
 def edge_status(table: pd.DataFrame) -> NDArray:
-    """Judge indicators by their columns ``p_value``, ``flips`` and ``ess``; see `edge_summary`."""
+    """Return the status, see `edge_summary`, from the columns ``p_value``, ``flips``, ``ess``."""
     flips = table["flips"].to_numpy() > 0
     disagree = table["p_value"].to_numpy() < _FALSE_ALARM / max(int(flips.sum()), 1)
     enough = table["ess"].to_numpy() >= MIN_EDGE_ESS
@@ -297,7 +284,7 @@ def _dense_status(table: pd.DataFrame) -> NDArray:
 
 
 def network_matrix(tree: xr.DataTree, quantity: Quantity = "probability") -> xr.DataArray:
-    """Posterior mean network as a matrix.
+    """Return the posterior mean network as a matrix.
 
     Parameters
     ----------
@@ -305,8 +292,8 @@ def network_matrix(tree: xr.DataTree, quantity: Quantity = "probability") -> xr.
         What sampling returned; needs the posterior and the constant data.
     quantity : {"probability", "weight"}
         "probability": inclusion probability. "weight": posterior mean of the coupling filter at
-        its peak lag, absent edges counting as 0; it is `probability` times `peak_mean` of
-        `edge_summary`. In units of psi, which attrs tell: log-odds, or those of the law.
+        its peak lag, where absent edges count as 0; this is `probability` times `peak_mean` of
+        `edge_summary`. Its unit, that of psi under the observation model, is in attrs.
 
     Returns
     -------
@@ -319,23 +306,9 @@ def network_matrix(tree: xr.DataTree, quantity: Quantity = "probability") -> xr.
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> weights = np.zeros((2, 10, 2, 2, 1))
-    >>> weights[..., 1, 0, 0] = -2.0
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {"adjacency": weights[..., 0] != 0, "weights": weights},
-    ...         "constant_data": {"basis_functions": np.ones((1, 1))},
-    ...     },
-    ...     coords={"post": ["a", "b"], "pre": ["a", "b"]},
-    ...     dims={
-    ...         "adjacency": ["post", "pre"],
-    ...         "weights": ["post", "pre", "basis"],
-    ...         "basis_functions": ["lag", "basis"],
-    ...     },
-    ... )
-    >>> float(pg.network_matrix(tree, "weight").sel(post="b", pre="a"))
-    -2.0
+    >>> import pymc_glm as pg
+    >>> float(pg.network_matrix(tree, "weight").sel(post="b", pre="a").round(1))
+    1.9
     """
     allowed = get_args(Quantity.__value__)
     if quantity not in allowed:

@@ -1,4 +1,4 @@
-"""Coupling filters: posterior mean, pointwise and simultaneous credible bands."""
+"""Coupling filters: posterior means, pointwise and simultaneous credible bands."""
 
 from collections.abc import Hashable, Iterable
 
@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_glm.criticism.posterior import check_prob, hdi, network_draws, pair_index, psi_unit
+from pymc_glm.arguments import as_probability
+from pymc_glm.criticism.posterior import hdi, network_draws, pair_index, psi_unit
 
 __all__ = ["filter_bands"]
 
@@ -20,30 +21,30 @@ def filter_bands(
     *,
     given_edge: bool = False,
 ) -> xr.Dataset:
-    """Mean and credible bands of coupling filters, pointwise and simultaneous.
+    """Return mean, pointwise and simultaneous credible bands of coupling filters.
 
     The filter of a pair is the sum of its weights times the basis functions: the change of psi
-    at every lag after one spike, in log-odds or what else the law has (attrs). Pairs are worked on
-    one after the other, so that the draws of all filters never stand in memory together.
+    at every lag after one spike, in log-odds or the unit of another observation model (see attrs).
+    One pair is processed at a time, which saves memory.
 
     Parameters
     ----------
     tree : DataTree
         What sampling returned; needs the posterior and the constant data.
     hdi_prob : float
-        Probability of the bands. The pointwise band is a highest-density interval at every lag by
-        itself; the simultaneous band holds whole filters with this probability.
+        Probability of the bands. The pointwise band is a highest-density interval at every single
+        lag; the simultaneous band contains whole filters with this probability.
     pairs : iterable of (pre, post), optional
-        Labels of the pairs to work on. All by default.
+        Labels of pairs. All by default.
     given_edge : bool
-        Use only the draws in which the edge is present. By default all are used and the filter of
-        an absent edge is zero, so that mean and band tell the whole posterior.
+        Use only the draws in which the edge is present. By default all draws are used, with zero
+        for the filter of an absent edge, so that mean and band describe the whole posterior.
 
     Returns
     -------
     Dataset
         `mean`, `lower` and `upper`, and `simultaneous_lower` and `simultaneous_upper`, dims (post,
-        pre, lag), lag in seconds. NaN for pairs that were not asked for and, with `given_edge`, for
+        pre, lag), lag in seconds. NaN for other pairs than `pairs` and, with `given_edge`, for
         edges that are never present.
 
     Raises
@@ -54,28 +55,19 @@ def filter_bands(
 
     Notes
     -----
-    Each draw of a filter is as far out as its most extreme lag, and the simultaneous band is the
-    range of the draws that are least far out, as many of them as `hdi_prob` says (Besag, Green,
-    Higdon & Mengersen 1995, Statistical Science 10:3-41, section 6.3). How extreme is judged by the
-    rank among the draws at each lag, counted from the nearer end.
+    At each lag a draw has a rank among all draws, counted from the nearer end; the smallest of its
+    ranks over lags is its depth. The simultaneous band is the range of the deepest draws, a
+    fraction `hdi_prob` of all (Besag, Green, Higdon & Mengersen 1995, Statistical Science 10:3-41,
+    section 6.3).
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> rng = np.random.default_rng(1)
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {"weights": rng.normal(2.0, 0.1, (4, 500, 2, 2, 1))},
-    ...         "constant_data": {"basis_functions": np.array([[1.0], [0.5]])},
-    ...     },
-    ...     coords={"post": ["a", "b"], "pre": ["a", "b"], "lag": [0.005, 0.010]},
-    ...     dims={"weights": ["post", "pre", "basis"], "basis_functions": ["lag", "basis"]},
-    ... )
+    >>> import pymc_glm as pg
     >>> bands = pg.filter_bands(tree, pairs=[("a", "b")])
-    >>> bands["mean"].sel(pre="a", post="b").values.round(1)
-    array([2., 1.])
+    >>> bands["mean"].sel(pre="a", post="b").values[:4].round(1)
+    array([1.9, 1.6, 1.1, 0.7])
     """
-    prob = check_prob(hdi_prob)
+    prob = as_probability(hdi_prob, "hdi_prob")
     draws = network_draws(tree)
     n_neurons, n_lags = len(draws.neurons), len(draws.lags)
     every = [(pre, post) for post in range(n_neurons) for pre in range(n_neurons)]
@@ -105,10 +97,10 @@ def filter_bands(
 
 
 def _simultaneous(values: NDArray[np.float64], prob: float) -> NDArray[np.float64]:
-    """Return the ends of a band that holds whole filters (sample, lag), shape (2, lag)."""
+    """Return the bounds, (2, lag), of a band that contains whole filters (sample, lag)."""
     n = len(values)
     ordered = np.sort(values, axis=0)
-    depth = np.full(n, n)  # of the most extreme lag: 1 at either end of all draws
+    depth = np.full(n, n)  # rank at the most extreme lag, counted from the nearer end, from 1
     for lag in range(values.shape[1]):
         below = np.searchsorted(ordered[:, lag], values[:, lag], side="right")
         above = n - np.searchsorted(ordered[:, lag], values[:, lag], side="left")

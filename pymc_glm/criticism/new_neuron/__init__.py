@@ -1,1 +1,1 @@
-"""Scores of neurons that a fit has not seen."""
+"""Prediction of the spikes of a neuron that was not in the fit."""

@@ -1,4 +1,4 @@
-"""How well a network prior predicts the spikes of a neuron that was not in the fit."""
+"""Evidence of the spikes of a neuron that was not in the fit, under the network prior."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,12 +10,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from pymc_glm.arguments import random_generator
+from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.criticism.new_neuron.neuron_prior import NeuronPrior, Values
 from pymc_glm.criticism.new_neuron.row_annealing import Path, Row, RowData, anneal
 from pymc_glm.criticism.new_neuron.row_reference import pilot_path
-from pymc_glm.criticism.of_model import place_of_neuron
-from pymc_glm.criticism.replicates import as_whole, chosen_draws
+from pymc_glm.criticism.of_model import index_of_new_neuron
+from pymc_glm.criticism.replicates import chosen_draws
+from pymc_glm.criticism.wording import counted, wrapped
 from pymc_glm.graph.checks import check_conditionals
 from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.find import NetworkVariables, find_network
@@ -26,36 +27,35 @@ __all__ = ["HeldoutNeuron", "heldout_neuron"]
 
 type Floats = NDArray[np.float64]
 
-_FEW = 5.0  # effective draws below which the standard error is not to be believed
+_FEW = 5.0  # effective draws below which the standard error is unreliable
 
 
 @dataclass(frozen=True)
 class HeldoutNeuron:
-    """Evidence of a held-out neuron's counts, made by `heldout_neuron`.
+    """Evidence of a held-out neuron's counts, returned by `heldout_neuron`.
 
     Parameters
     ----------
     neuron : str
     n_spikes : float
-        NaN of traces.
+        NaN for traces.
     log_evidence, log_evidence_se : float
-        Log density of all its counts under the posterior of the hyperparameters, in nats, and its
-        Monte Carlo standard error.
+        Log density of all counts of the neuron under the posterior of the hyperparameters, in nats,
+        and its Monte Carlo standard error.
     ess : float
-        Effective number of the draws that were averaged.
+        Effective number of draws in the average.
     log_evidence_constant, log_evidence_constant_se : float
-        The same for a neuron of a constant rate, without edges and covariates, under the prior of
-        its bias (and of its law's own parameter).
+        The same for a neuron with a constant rate, without edges and covariates, under the prior of
+        its bias (and of its parameter of the observation model).
     log_density_constant : float
-        Of its counts at the constant rate that they have themselves, the (n + 1/2) / (T + 1) of
-        `heldout_score`.
+        Log density of the counts at their own mean rate, (n + 1/2) / (T + 1) as in `heldout_score`.
     bits_per_spike, bits_per_spike_se : float
-        Gain on the constant rate under its prior, in bits for each spike, and its Monte Carlo
-        standard error. NaN without spikes, and of traces.
+        Gain over the constant rate under its prior, in bits per spike, and its Monte Carlo standard
+        error. NaN without spikes and for traces.
     bits_per_spike_observed : float
-        Gain on the constant rate that the counts have themselves.
+        Gain over the mean rate of the counts.
     draws : DataFrame
-        One row a draw of the hyperparameters: ``chain``, ``draw``, ``log_evidence`` and
+        One row per draw of the hyperparameters: ``chain``, ``draw``, ``log_evidence`` and
         ``log_evidence_constant``, the logarithms of unbiased estimates.
 
     Examples
@@ -64,8 +64,7 @@ class HeldoutNeuron:
     >>> score = pg.HeldoutNeuron("a", 120.0, -600.0, 0.3, 14.0, -650.0, 0.1, -640.0, 0.6, 0.003,
     ...                          0.48, pd.DataFrame())
     >>> print(score)
-    Log evidence of the counts of neuron 'a' -600.0 (Monte Carlo standard error 0.30, 14 effective
-    draws)
+    Neuron 'a': log evidence -600.0 (Monte Carlo standard error 0.30, 14 effective draws)
     0.600 bits per spike over a constant rate (Monte Carlo standard error 0.003)
     """
 
@@ -84,21 +83,21 @@ class HeldoutNeuron:
 
     def __str__(self) -> str:
         lines = [
-            f"Log evidence of the counts of neuron {self.neuron!r} {self.log_evidence:.1f} (Monte "
-            f"Carlo standard error {self.log_evidence_se:.2f}, {self.ess:.0f} effective\ndraws)"
+            f"Neuron {self.neuron!r}: log evidence {self.log_evidence:.1f} (Monte Carlo standard "
+            f"error {self.log_evidence_se:.2f}, {counted(round(self.ess), 'effective draw')})"
         ]
         if self.ess < _FEW:
-            lines.append("Few draws carry it: do not believe the standard error; raise draws.")
+            lines.append("Few draws dominate: do not trust the standard error; raise draws.")
         if np.isfinite(self.bits_per_spike):
             lines.append(
                 f"{self.bits_per_spike:.3f} bits per spike over a constant rate (Monte Carlo "
                 f"standard error {self.bits_per_spike_se:.3f})"
             )
-        return "\n".join(lines)
+        return "\n".join(map(wrapped, lines))
 
 
 class _Mean(NamedTuple):
-    """The logarithm of a mean of estimates, its standard error, and how many carry it."""
+    """The logarithm of a mean of estimates, its standard error and effective sample size."""
 
     log: float
     se: float
@@ -106,7 +105,7 @@ class _Mean(NamedTuple):
 
 
 def _log_mean(logs: Floats) -> _Mean:
-    """Average estimates given by their logarithms; the error by the delta method."""
+    """Average estimates given as logarithms, with a standard error by the delta method."""
     n = logs.size
     weights = np.exp(logs - logs.max())
     relative = weights / weights.mean()
@@ -132,27 +131,27 @@ def heldout_neuron(
     .. math:: \log \frac{1}{S} \sum_{s=1}^{S} \int \prod_t p(y_t \mid \psi_t) \,
         p(b, A, w \mid \theta^{(s)}) \, d(b, A, w)
 
-    The fit of the other neurons tells the hyperparameters: how likely edges are, how strong, of
-    which time course. What enters the new neuron, its bias, edges and weights, is integrated out
-    under the prior that they make. So priors of the network can be compared by what they say of
-    neurons that they have not seen.
+    The fit of the other neurons gives a posterior of the hyperparameters: how probable edges are,
+    how strong, and of which time course. The bias, incoming edges and weights of the new neuron are
+    integrated out under the prior with these hyperparameters. The score thus compares network
+    priors by their predictions for neurons that were not in the fit.
 
     Parameters
     ----------
     tree : DataTree
-        What sampling the model without the neuron returned.
+        What sampling returned for the model without the neuron.
     model : pymc.Model
-        Built like that one, with the counts of the neuron too: of the same time or of another, in
-        bins of the same width.
+        Built like that model, with the counts of the neuron too, from the same period or another
+        one, in bins of the same width.
     neuron : str
         Its label.
     draws : int
-        Draws of the hyperparameters, chosen at random; all where there are fewer. One estimate of
-        the evidence is made with each.
+        Number of draws of the hyperparameters, chosen at random; all if there are fewer. Each gives
+        one estimate of the evidence.
     temperatures : int
-        Steps of annealing of each estimate: twice as many halve its variance, in twice the time.
+        Number of annealing steps per estimate: twice as many halve the variance in twice the time.
     threads : int, optional
-        All cores by default; the result does not depend on them.
+        All cores by default; the result does not depend on their number.
     random_seed : int or numpy.random.Generator, optional
 
     Returns
@@ -162,25 +161,24 @@ def heldout_neuron(
     Raises
     ------
     TypeError, ValueError
-        The model is not built like the one that the tree is of, or has neurons other than its and
-        the new one; hyperparameters have values for single neurons, other than blocks, places,
-        factors and parameters of the law; the law is a user's own, so that its powers are not
-        known; a number is out of range.
+        The model is not built like the fitted one, or differs by more than the new neuron; it has
+        hyperparameters for single neurons other than blocks, positions, factors and the parameter
+        of the observation model; the observation model is a custom one, which cannot be annealed;
+        or a number is out of range.
 
     Notes
     -----
-    The integral is made by annealed importance sampling [1]_ from a reference near the posterior,
-    which a pilot run finds: independent edges, each with a normal slab. Whatever the reference,
-    the estimates are unbiased; how they vary, from draw to draw and run to run, makes the standard
-    error of the logarithm of their mean, by the delta method. It is to be believed where `ess` is
-    not small.
+    The integral is computed by annealed importance sampling [1]_ from a reference near the
+    posterior, found by a pilot run: independent edges, each with a normal slab. The estimates are
+    unbiased for any reference; their variation gives the standard error of the logarithm of their
+    mean by the delta method. This error is reliable unless `ess` is small.
 
-    Hyperparameters that the model fixes are as it has them; so give what depends on the neurons,
-    such as features of pairs, as for the fit, without standardizing it anew. What the prior knows
-    of the neuron alone, its block, place or factors and its law's parameter, is drawn from its
-    prior given the other neurons, and moved along.
+    Fixed hyperparameters are taken from the model, so pass inputs that depend on the neurons, such
+    as features of pairs, as in the fit, without standardizing them again. The neuron's block,
+    position or factors and its parameter of the observation model are drawn from their prior given
+    the other neurons, and moved during annealing.
 
-    The neuron's edges onto others are no part of it: the counts of the others are given.
+    The neuron's edges onto others do not enter: the counts of the others are given.
 
     References
     ----------
@@ -192,11 +190,12 @@ def heldout_neuron(
     >>> others = pg.build_glm(counts.drop_sel(neuron="c"), basis, **parts)
     >>> tree = pg.sample(model=others, random_seed=1, **options)
     >>> score = pg.heldout_neuron(tree, model, "c", draws=10, temperatures=20, random_seed=1)
-    >>> score.bits_per_spike > 0  # the others say when it fires
+    >>> score.bits_per_spike > 0  # the others predict when it fires
     True
     """
-    post = place_of_neuron(tree, model, neuron)
-    n_steps, rng = as_whole(temperatures, "temperatures"), random_generator(random_seed)
+    post = index_of_new_neuron(tree, model, neuron)
+    n_steps = as_whole_number(temperatures, "temperatures")
+    rng = random_generator(random_seed)
     chains, index = chosen_draws(tree, draws, rng)
     network = find_network(model)
     check_conditionals(model, network, "heldout_neuron")
@@ -248,40 +247,44 @@ def _score(neuron: str, data: RowData, bias: float, table: pd.DataFrame) -> Held
 
 
 def _row_data(model: pm.Model, network: NetworkVariables, post: int) -> RowData:
-    """Return the counts of a neuron, and all that may drive it."""
-    history, known = spike_data(model, network).value
+    """Return the counts of a neuron, with the history and covariates that may drive it."""
+    history, likelihood = spike_data(model, network).value
     observation, variable = network.observation, network.parameter
-    if known.family == CUSTOM:
+    if likelihood.family == CUSTOM:
         raise ValueError(
-            f"model: nothing is known of the powers of the law {observation.name!r}, through which "
-            "heldout_neuron anneals; it takes the laws of this package."
+            f"model: heldout_neuron cannot anneal the custom model {observation.name!r}; use an "
+            " observation model of this package."
         )
     shared = variable is not None and variable.type.ndim == 0
     if shared or (variable is None and observation.parameter(network.spikes) is not None):
         raise ValueError(
-            f"model: its {observation.parameter_name} is no variable with a value for each neuron; "
-            "give a distribution or numbers."
+            f"model: its {observation.parameter_name} does not have a value for each neuron; give "
+            "the observation model a distribution or numbers."
         )
-    counts = known.counts[post].astype(float)
+    counts = likelihood.counts[post].astype(float)
     parameter = 1.0
     if variable is not None:
         parameter = observation.suited_parameter(counts, 1.0)
     elif observation.parameter_name is not None:
         fixed = np.ravel(getattr(observation, observation.parameter_name)).astype(float)
         parameter = float(fixed[post if fixed.size > 1 else 0])
-    seen, times = np.zeros(1), np.array([counts.size])
+    unique, n_bins = np.zeros(1), np.array([counts.size])
     if observation.whole:
-        seen, times = np.unique(counts, return_counts=True)
+        unique, n_bins = np.unique(counts, return_counts=True)
     row = slice(post, post + 1)
-    likelihood = known._replace(counts=counts[None], dispersion=known.dispersion[row].copy())
-    data = SpikeData(history, likelihood)
+    of_post = likelihood._replace(counts=counts[None], dispersion=likelihood.dispersion[row].copy())
     return RowData(
-        data, type(observation), seen, times.astype(float), parameter, variable is not None
+        SpikeData(history, of_post),
+        type(observation),
+        unique,
+        n_bins.astype(float),
+        parameter,
+        variable is not None,
     )
 
 
 def _usual_bias(data: RowData) -> float:
-    """Return the bias at which a neuron without couplings has the rate of the counts."""
+    """Return the bias at which a neuron without couplings has the mean rate of the counts."""
     counts = data.spikes.likelihood.counts
     mean = (counts.sum() + 0.5) / (counts.size + 1) if data.observation.whole else counts.mean()
     return float(data.observation.with_parameter(data.parameter).activation(np.array(mean), 1.0))

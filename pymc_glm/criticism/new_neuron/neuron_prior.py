@@ -1,4 +1,4 @@
-"""What draws of a posterior say of a neuron that the fit has not seen: the prior of its row."""
+"""The prior of a new neuron's bias, edges and weights, from draws of the hyperparameters."""
 
 from collections.abc import Callable, Mapping
 from threading import Lock
@@ -21,16 +21,17 @@ from pymc_glm.graph.evaluate import INTERPRETED
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.prior import PriorFunction
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior, NetworkPrior, edge_prior
+from pymc_glm.session_prefix import plain_name
 
 __all__ = ["NeuronPrior", "RowPrior", "Values"]
 
-type Values = dict[str, NDArray]  # of hyperparameters by name, not transformed
+type Values = dict[str, NDArray]  # untransformed hyperparameters by name
 
-_STRIDE = 0.5  # of moves of a neuron's own place, in standard deviations of its prior
+_STRIDE = 0.5  # of moves of a neuron's position, in standard deviations of its prior
 
 
 class RowPrior(NamedTuple):
-    """The prior of what enters one neuron; arrays have a first axis of length 1."""
+    """The prior of one neuron's bias, edges and weights; arrays have a first axis of length 1."""
 
     edges: EdgePrior
     bias: BiasPrior
@@ -39,30 +40,30 @@ class RowPrior(NamedTuple):
 class NeuronPrior:
     """The prior of bias, edges and weights of one neuron, at draws of the hyperparameters.
 
-    Covariates stand after the pre neurons. What the prior knows of the neuron alone, its block or
-    its place in a latent space, is drawn from its own prior given the other neurons.
+    Covariates follow after the pre neurons. The block, latent position or factors of the neuron are
+    drawn from their prior given those of the other neurons.
 
     Parameters
     ----------
     tree : DataTree
         A fit without the neuron.
     model : pymc.Model
-        With it.
+        The model with the neuron.
     network : NetworkVariables
-        Of the model.
+        Variables of that model.
     neuron : int
-        Its place among the post neurons of the model.
+        Index of the neuron in the model.
 
     Raises
     ------
     ValueError
-        The tree lacks hyperparameters of the model, has them in another shape, or they have values
-        for single neurons of a kind that cannot be drawn for a new one.
+        Hyperparameters of the model are missing in the tree or have another shape there, or have
+        values for single neurons that cannot be drawn for a new neuron.
     """
 
     def __init__(self, tree: xr.DataTree, model: pm.Model, network: NetworkVariables, neuron: int):
         self._neuron = neuron
-        self._lock = Lock()  # compiled graphs serve one thread at a time
+        self._lock = Lock()  # compiled graphs are not thread-safe
         self._prior = PriorFunction(model, network)
         self._covariates = None
         if network.covariates is not None:
@@ -73,9 +74,10 @@ class NeuronPrior:
         above = set(ancestors([i for rv in drawn for i in rv.owner.inputs]))
         needed = [rv for rv in model.free_RVs if rv in above and rv not in drawn]
         self._others = np.delete(np.arange(len(model.coords["post"])), neuron)
-        self._own = {str(rv.name): rv for rv in needed if _of_neurons(rv, model)}
         self._conditionals = {
-            name: _conditional(name, rv, needed) for name, rv in self._own.items()
+            str(rv.name): _conditional(str(rv.name), rv, needed)
+            for rv in needed
+            if _has_values_for_neurons(rv, model)
         }
         self._draws = {str(rv.name): self._drawn_values(tree, rv) for rv in needed}
         self._to_point = _transformed(model, needed)
@@ -84,9 +86,9 @@ class NeuronPrior:
             self._density = _parameter_density(parameter, needed, neuron)
 
     @property
-    def has_place(self) -> bool:
-        """Whether the prior knows something of the neuron alone that is to be drawn."""
-        return bool(self._own)
+    def has_structure(self) -> bool:
+        """Whether the neuron has a block, latent position or factors to be drawn."""
+        return bool(self._conditionals)
 
     def _drawn_values(self, tree: xr.DataTree, rv: TensorVariable) -> NDArray:
         """Return values of all draws of all chains, (sample, ...)."""
@@ -96,36 +98,38 @@ class NeuronPrior:
         values = drawn.transpose("chain", "draw", *dims).values
         values = values.reshape(-1, *values.shape[2:])
         shape = _shape(rv)
-        if name in self._own:  # without the neuron's
+        if name in self._conditionals:  # the tree has none for the new neuron
             shape = (len(self._others), *shape[1:])
         if values.shape[1:] != shape:
             raise ValueError(
-                f"model: its {name!r} has the shape {shape}, that of the tree "
-                f"{values.shape[1:]}; give a model built like the one that was fitted, with "
-                "one neuron more."
+                f"model: its {name!r} has the shape {shape}, without the new neuron, and that of "
+                f"the tree {values.shape[1:]}; build it like the model that was fitted, with one "
+                "more neuron."
             )
         return values
 
     def values(self, sample: int, rng: np.random.Generator) -> Values:
-        """Return hyperparameters in a draw, with the neuron's own place drawn from its prior."""
+        """Return the hyperparameters of a draw, those of the neuron drawn from their prior."""
         found = {name: draws[sample] for name, draws in self._draws.items()}
-        for name in self._own:
+        for name in self._conditionals:
             others = found[name]
             found[name] = np.insert(others, self._neuron, np.zeros_like(others[0]), axis=0)
         for name, conditional in self._conditionals.items():
-            own = found[name].copy()
-            own[self._neuron] = conditional(found, own[self._others], None, rng)
-            found[name] = own
+            value = found[name].copy()
+            value[self._neuron] = conditional(found, value[self._others], None, rng)
+            found[name] = value
         return found
 
     def moved(self, values: Values, rng: np.random.Generator) -> Values:
-        """Return values with the neuron's own place moved, reversibly under its prior."""
+        """Return values with those of the neuron moved, reversibly under their prior."""
         found = dict(values)
         for name, conditional in self._conditionals.items():
-            own = found[name].copy()
+            value = found[name].copy()
             with self._lock:
-                own[self._neuron] = conditional(found, own[self._others], own[self._neuron], rng)
-            found[name] = own
+                value[self._neuron] = conditional(
+                    found, value[self._others], value[self._neuron], rng
+                )
+            found[name] = value
         return found
 
     def at(self, values: Values) -> RowPrior:
@@ -136,17 +140,17 @@ class NeuronPrior:
             if self._covariates is not None:
                 full = self._covariates.join_prior(full, point)
         row = slice(self._neuron, self._neuron + 1)
-        own = NetworkPrior(
+        of_row = NetworkPrior(
             None if full.log_odds is None else full.log_odds[row],
             full.mean[row],
             full.precision[row],
             full.bias_mean[row],
             full.bias_precision[row],
         )
-        return RowPrior(edge_prior(own), BiasPrior(own.bias_mean, own.bias_precision))
+        return RowPrior(edge_prior(of_row), BiasPrior(of_row.bias_mean, of_row.bias_precision))
 
     def log_parameter_density(self, parameter: float, values: Values) -> float:
-        """Return the log prior density of the logarithm of the law's own parameter."""
+        """Return the log prior density of the log parameter of the observation model."""
         if self._density is None:
             return 0.0
         with self._lock:
@@ -160,23 +164,24 @@ def _shape(rv: TensorVariable) -> tuple[int, ...]:
     return tuple(int(size) for size in static)
 
 
-def _of_neurons(rv: TensorVariable, model: pm.Model) -> bool:
-    """Tell whether a variable has values for single neurons."""
+def _has_values_for_neurons(rv: TensorVariable, model: pm.Model) -> bool:
+    """Return whether a variable has a value for every neuron."""
     dims = model.named_vars_to_dims.get(rv.name) or ()
-    return any(str(dim).rpartition("::")[2] in ("post", "pre") for dim in dims)
+    return any(plain_name(dim) in ("post", "pre") for dim in dims)
 
 
 def _conditional(name: Any, rv: TensorVariable, needed: list) -> Callable:
-    """Return a function that draws a neuron's value given the others', or moves it.
+    """Return a function that draws or moves a neuron's value given those of the others.
 
-    From values, those of the other neurons, the neuron's own (None: draw it), and a generator.
+    Its arguments are the hyperparameters, the values of the other neurons, the present value of the
+    neuron (None to draw one), and a generator.
     """
     kind = rv.owner.op
     first, *rest = kind.dist_params(rv.owner)
     if isinstance(kind, BlockLabelsRV):
         at = _function(needed, [first])
 
-        def label(values: Values, others: NDArray, own: Any, rng: np.random.Generator) -> int:
+        def label(values: Values, others: NDArray, present: Any, rng: np.random.Generator) -> int:
             (concentration,) = at(values)
             weights = concentration + np.bincount(others, minlength=concentration.size)
             return int(rng.choice(concentration.size, p=weights / weights.sum()))
@@ -185,23 +190,25 @@ def _conditional(name: Any, rv: TensorVariable, needed: list) -> Callable:
     if isinstance(kind, NormalRV) and rv.type.ndim == 2 and all(first.type.broadcastable):
         both = _function(needed, [first, *rest])
 
-        def place(values: Values, others: NDArray, own: Any, rng: np.random.Generator) -> Any:
+        def position(
+            values: Values, others: NDArray, present: Any, rng: np.random.Generator
+        ) -> Any:
             mean, sd = (float(np.squeeze(value)) for value in both(values))
             new = rng.standard_normal(others.shape[1])
-            if own is None:
+            if present is None:
                 return mean + sd * new
             stride = _STRIDE if rng.random() < 0.5 else 1.0
-            return mean + np.sqrt(1 - stride**2) * (own - mean) + stride * sd * new
+            return mean + np.sqrt(1 - stride**2) * (present - mean) + stride * sd * new
 
-        return place
+        return position
     raise ValueError(
-        f"model: its {name!r} has values of its own for each neuron, and a fit without the neuron "
-        "tells nothing of those; give numbers, or a distribution that serves all neurons."
+        f"model: its {name!r} has a separate value for each neuron, which a fit without the neuron "
+        "cannot give; give numbers, or a distribution of a value for all neurons."
     )
 
 
 def _twins(needed: list, outputs: list) -> tuple[list, list]:
-    """Return the random variables that outputs depend on, and inputs to stand for them."""
+    """Return the random variables on which outputs depend, and inputs that replace them."""
     above = set(ancestors(outputs))
     inputs = [rv for rv in needed if rv in above]
     return inputs, [rv.type(name=f"{rv.name}_given") for rv in inputs]
@@ -236,7 +243,7 @@ def _transformed(model: pm.Model, needed: list) -> Callable[[Values], dict[str, 
 def _parameter_density(
     parameter: TensorVariable, needed: list, neuron: int
 ) -> Callable[[float, Values], float]:
-    """Return the log prior density of a neuron's own parameter of the law."""
+    """Return the log prior density of a neuron's parameter of the observation model."""
     given = pt.vector("given")
     inputs, twins = _twins(needed, [parameter])
     density = pymc_compile(

@@ -1,15 +1,17 @@
 r"""The evidence of one neuron's spikes by annealed importance sampling.
 
-A row is what enters one neuron: bias, edges and weights, and the law's own parameter. From a
-reference :math:`q` of a known integral, with the form of the prior, a path
+A row holds the variables of one post neuron: its bias, incoming edges and weights, and its
+parameter of the observation model, if there is one.
+From a normalised reference :math:`q`, of the same form as the prior, a path
 
 .. math:: f_\beta(x) = q(x)^{1 - \beta} \, [p(x) \, p(y \mid x)]^\beta
 
-leads to the posterior times its evidence. Rows are drawn from the reference and moved along, each
-move leaving :math:`f_\beta` invariant; the mean of :math:`\exp \sum_k (\beta_{k+1} - \beta_k)
-\log [p(x_k) p(y \mid x_k) / q(x_k)]` is the evidence (Neal 2001, Statistics and Computing 11:125,
-equations 3 and 4). Normal slabs to a power are normal slabs, and the laws' powers are in their
-families, so that the moves are those of `EdgeMetropolis` and `WeightHMC`.
+leads to the posterior times the evidence. Rows are drawn from the reference and moved along the
+path by moves that leave :math:`f_\beta` invariant; the mean of
+:math:`\exp \sum_k (\beta_{k+1} - \beta_k) \log [p(x_k) p(y \mid x_k) / q(x_k)]` is the evidence
+(Neal 2001, Statistics and Computing 11:125, equations 3 and 4). A power of a normal slab is a
+normal slab, and a power of a likelihood stays in its family, so the moves are those of
+`EdgeMetropolis` and `WeightHMC`.
 """
 
 from dataclasses import dataclass, replace
@@ -33,7 +35,7 @@ from pymc_glm.observations import Observation
 
 __all__ = [
     "Moves",
-    "ObservationParameter",
+    "ParameterReference",
     "Path",
     "Reference",
     "Row",
@@ -50,43 +52,43 @@ _POST = (0, 1)
 _LENGTH = 1.5  # of a trajectory, in standard deviations
 _MOST_STEPS = 12
 _SWAPS = 6
-_NEWTON = 2  # steps of a proposal
+_NEWTON = 2  # steps per proposal
 _PARAMETER_MOVES = 1
-_PLACE_MOVES = 3
+_STRUCTURE_MOVES = 3
 _LOG_TWO_PI = float(np.log(2 * np.pi))
 
 
 @dataclass
 class Row:
-    """What enters one neuron, as it is moved; arrays have a first axis of length 1."""
+    """The state of one neuron's row; arrays have a first axis of length 1."""
 
     bias: Floats  # (1,)
     adjacency: NDArray[np.int8]  # (1, pre)
     weights: Floats  # (1, pre, basis)
-    parameter: float  # the law's own
-    values: Values  # the hyperparameters that hold for it
+    parameter: float  # 1 where the observation model has none
+    values: Values  # hyperparameters
 
 
 @dataclass(frozen=True)
 class RowData:
-    """The counts of one neuron, and all that may drive it."""
+    """The counts of one neuron, with the history and covariates that may drive it."""
 
     spikes: SpikeData  # of one post neuron
     observation: type[Observation]
-    seen: Floats  # different counts; of traces any
-    times: Floats  # how many bins hold each
-    parameter: float  # the law's own, where it is known
-    learned: bool
+    unique_counts: Floats  # for traces, a single 0
+    n_bins: Floats  # number of bins with each of these counts
+    parameter: float  # of the observation model: fixed, or the value to start from
+    learned: bool  # whether the parameter is learned
 
     def at(self, parameter: float) -> SpikeData:
-        """Return the data under a parameter of the law."""
+        """Return the data with the likelihood at a parameter of the observation model."""
         if not self.learned:
             return self.spikes
         dispersion = self.observation.with_parameter(parameter).empty_likelihood(1).dispersion
         return self.spikes.with_dispersion(np.array(dispersion, dtype=float))
 
     def tempered(self, parameter: float, beta: float) -> SpikeData:
-        """Return the data under a power of the law."""
+        """Return the data with a power of the likelihood."""
         data = self.at(parameter)
         return data._replace(likelihood=tempered(data.likelihood, beta))
 
@@ -94,40 +96,41 @@ class RowData:
         """Return the log density of all counts."""
         out = np.empty(1)
         log_likelihoods(_POST, *self.at(row.parameter), row.bias, row.weights, out)
-        constant = self.observation.log_constant(self.seen, row.parameter)[:, 0]
-        return float(out[0] + self.times @ constant)
+        constant = self.observation.log_constant(self.unique_counts, row.parameter)[:, 0]
+        return float(out[0] + self.n_bins @ constant)
 
 
-class ObservationParameter(NamedTuple):
-    """The law's own parameter in a reference: its logarithm is normal, and the bias leans on it."""
+class ParameterReference(NamedTuple):
+    """A log-normal parameter of the observation model, and the bias's regression on its log."""
 
     mean: float
     sd: float
-    lean: float  # change of the mean bias by one unit of the logarithm
+    slope: float  # of the mean bias on the log parameter
 
     def log_density(self, parameter: float) -> float:
-        """Return the log density of the logarithm."""
+        """Return the log density of the log parameter."""
         away = (np.log(parameter) - self.mean) / self.sd
         return float(-0.5 * away**2 - np.log(self.sd) - 0.5 * _LOG_TWO_PI)
 
 
 class Reference(NamedTuple):
-    """Where the path begins: independent edges with normal slabs, a normal bias."""
+    """The start of the path: independent edges with normal slabs, and a normal bias."""
 
-    row: RowPrior  # at the mean of the parameter
-    own: ObservationParameter
+    row: RowPrior  # at the mean log parameter
+    parameter: ParameterReference
 
     def at(self, parameter: float) -> RowPrior:
-        """Return the reference of the row at a parameter of the law."""
+        """Return the reference of the row at a parameter of the observation model."""
         bias = self.row.bias
-        shift = self.own.lean * (np.log(parameter) - self.own.mean)
+        shift = self.parameter.slope * (np.log(parameter) - self.parameter.mean)
         return self.row._replace(bias=bias._replace(mean=bias.mean + shift))
 
     def draw(self, rng: np.random.Generator, data: RowData, values: Values) -> Row:
         """Draw a row."""
         parameter = data.parameter
         if data.learned:
-            parameter = float(np.exp(self.own.mean + self.own.sd * rng.standard_normal()))
+            mean, sd, _ = self.parameter
+            parameter = float(np.exp(mean + sd * rng.standard_normal()))
         edges, bias = self.at(parameter)
         present = rng.random(edges.log_odds.shape) < expit(edges.log_odds)
         lower = np.linalg.cholesky(edges.precision)
@@ -143,8 +146,8 @@ class Reference(NamedTuple):
 
     def log_density(self, row: Row, data: RowData) -> float:
         """Return the log density of a row."""
-        own = self.own.log_density(row.parameter) if data.learned else 0.0
-        return log_density(self.at(row.parameter), row) + own
+        of_parameter = self.parameter.log_density(row.parameter) if data.learned else 0.0
+        return log_density(self.at(row.parameter), row) + of_parameter
 
 
 def log_density(prior: RowPrior, row: Row) -> float:
@@ -163,9 +166,9 @@ def log_density(prior: RowPrior, row: Row) -> float:
 
 
 def blend(start: RowPrior, end: RowPrior, beta: float) -> RowPrior:
-    """Return the prior in proportion to start^(1 - beta) end^beta.
+    """Return the prior proportional to start^(1 - beta) end^beta.
 
-    Odds of edges take up what the product of two normal slabs integrates to.
+    The integral of the product of two normal slabs enters the odds of the edge.
     """
     old, new = start.edges, end.edges
     precision = (1 - beta) * old.precision + beta * new.precision
@@ -192,30 +195,29 @@ def blend(start: RowPrior, end: RowPrior, beta: float) -> RowPrior:
 
 @dataclass(frozen=True)
 class Moves:
-    """What the moves are made with, found by a pilot run and then fixed."""
+    """Settings of the moves, found by a pilot run and then fixed."""
 
-    expansion: Expansion | None  # of the log likelihood; None: edges are moved by Newton's steps
+    expansion: Expansion | None  # of the log likelihood; None: move edges by Newton steps
     metric: Metric
-    edges: NDArray[np.bool_]  # (1, pre): which pre neurons are neurons, not covariates
-    start: Floats  # (1, pre, basis): where Newton's steps begin
+    edges: NDArray[np.bool_]  # (1, pre): True for neurons, False for covariates
+    start: Floats  # (1, pre, basis): start of the Newton steps
     partner: Floats  # (pre, pre): see `EdgePlan`
     step_size: float
 
     def at(self, beta: float) -> "Moves":
         """Return the moves for a power of the likelihood."""
 
-        def of(metric: Metric) -> Metric:
-            return Metric(
-                metric.place, beta * metric.joint, beta * metric.own, beta * metric.gradient
-            )
+        def scaled(metric: Metric) -> Metric:
+            where, *information = metric
+            return Metric(where, *(beta * values for values in information))
 
         expansion = self.expansion
         if expansion is not None:
-            expansion = Expansion(of(expansion.metric), beta * expansion.linear)
-        return replace(self, expansion=expansion, metric=of(self.metric))
+            expansion = Expansion(scaled(expansion.metric), beta * expansion.linear)
+        return replace(self, expansion=expansion, metric=scaled(self.metric))
 
     def apply(self, row: Row, prior: RowPrior, data: SpikeData, rng: np.random.Generator) -> float:
-        """Move a row in place; return the probability with which its weights were accepted."""
+        """Move a row in place; return the acceptance probability of its weights."""
         if np.isfinite(prior.edges.log_odds).any():
             self._move_edges(row, prior, data, rng)
         return self._move_weights(row, prior, data, rng)
@@ -260,7 +262,7 @@ class Moves:
 
 @dataclass(frozen=True)
 class Path:
-    """From the reference to the posterior of one row."""
+    """The path from the reference to the posterior of one row."""
 
     data: RowData
     prior: NeuronPrior
@@ -316,37 +318,38 @@ def move(
     Returns
     -------
     tuple
-        The prior that now holds, and the probability with which the weights were accepted.
+        The prior of the row at its new hyperparameters, and the acceptance probability of the
+        weights.
     """
     between = blend(path.reference.at(row.parameter), prior, beta)
     data = path.data.tempered(row.parameter, beta)
     acceptance = path.moves.at(beta).apply(row, between, data, rng)
     if path.data.learned:
         _move_parameter(path, row, prior, beta, rng)
-    if path.prior.has_place and path.coupled:
-        for _ in range(_PLACE_MOVES):
-            prior = _move_place(path, row, prior, beta, rng)
+    if path.prior.has_structure and path.coupled:
+        for _ in range(_STRUCTURE_MOVES):
+            prior = _move_structure(path, row, prior, beta, rng)
     return prior, acceptance
 
 
 def _move_parameter(
     path: Path, row: Row, prior: RowPrior, beta: float, rng: np.random.Generator
 ) -> None:
-    """Move the law's own parameter by itself, then with the bias against it."""
-    own, data, bias = path.reference.own, path.data, prior.bias
+    """Move the observation model's parameter, alone and with an opposite change of the bias."""
+    reference, data, bias = path.reference.parameter, path.data, prior.bias
 
     def target(at: Row) -> float:
         likely = data.log_likelihood(at)
         likely += path.prior.log_parameter_density(at.parameter, at.values)
         likely -= 0.5 * float(bias.precision[0] * (at.bias[0] - bias.mean[0]) ** 2)
         start = path.reference.at(at.parameter).bias
-        known = own.log_density(at.parameter)
-        known -= 0.5 * float(start.precision[0] * (at.bias[0] - start.mean[0]) ** 2)
-        return beta * likely + (1 - beta) * known
+        at_start = reference.log_density(at.parameter)
+        at_start -= 0.5 * float(start.precision[0] * (at.bias[0] - start.mean[0]) ** 2)
+        return beta * likely + (1 - beta) * at_start
 
     here = target(row)
     for i in range(2 * _PARAMETER_MOVES):
-        step = 10 ** rng.uniform(-1.0, 0.5) * own.sd * rng.standard_normal()
+        step = 10 ** rng.uniform(-1.0, 0.5) * reference.sd * rng.standard_normal()
         against = step if i % 2 else 0.0
         new = replace(row, parameter=row.parameter * np.exp(step), bias=row.bias - against)
         there = target(new)
@@ -354,10 +357,10 @@ def _move_parameter(
             row.parameter, row.bias, here = float(new.parameter), new.bias, there
 
 
-def _move_place(
+def _move_structure(
     path: Path, row: Row, prior: RowPrior, beta: float, rng: np.random.Generator
 ) -> RowPrior:
-    """Move what the prior knows of the neuron alone, given edges and weights."""
+    """Move the neuron's block, position or factors, given edges and weights."""
     values = path.prior.moved(row.values, rng)
     new = path.prior_at(values)
     change = log_density(new, row) - log_density(prior, row)

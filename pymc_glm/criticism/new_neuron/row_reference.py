@@ -1,4 +1,4 @@
-"""A pilot run on one neuron's row: where annealing begins, and what its moves are made with."""
+"""A pilot run on one neuron's row, which sets the reference and the moves of the annealing."""
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from pymc_glm.criticism.new_neuron.neuron_prior import NeuronPrior, RowPrior, Values
 from pymc_glm.criticism.new_neuron.row_annealing import (
     Moves,
-    ObservationParameter,
+    ParameterReference,
     Path,
     Reference,
     Row,
@@ -29,30 +29,30 @@ __all__ = ["pilot_path"]
 
 type Floats = NDArray[np.float64]
 
-_TUNE = 120  # iterations of the pilot run until what it learns is kept
+_TUNE = 120  # iterations of the pilot run before draws are kept
 _KEPT = 240
-_DUE = (0, 5, 20, 60)  # iterations that expand the log likelihood anew
-_FLIPS = 20  # the iteration from which edges are moved by the expansion
+_DUE = (0, 5, 20, 60)  # iterations at which the log likelihood is expanded
+_FLIPS = 20  # first iteration in which edges are moved by the expansion
 _MEMORY = 50
-_ALIKE = 0.02  # least overlap of the histories of two pre neurons that swap their edges
-_TARGET = 0.8  # acceptance that the step size is tuned for
-_WORTH = 20.0  # kept draws that the expansion counts for
+_ALIKE = 0.02  # least overlap of the histories of two pre neurons for swaps of their edges
+_TARGET = 0.8  # acceptance probability to which the step size is tuned
+_WORTH = 20.0  # weight of the expansion, in draws
 _FIRST_STEP = 0.3
-_SPREAD = 0.2  # of the logarithm of the law's parameter, at first
-_NARROWEST = 1e-4  # standard deviation of a reference
+_SPREAD = 0.2  # initial standard deviation of the logarithm of the observation model's parameter
+_NARROWEST = 1e-4  # smallest standard deviation of a reference
 _SINGLE = Threads(1, 1)
 
 
 @dataclass
 class _Pilot:
-    """A run at the posterior, the hyperparameters another draw in every iteration."""
+    """A run at the posterior, with another draw of the hyperparameters in every iteration."""
 
     path: Path
     row: Row
     averages: Averages
 
     def iterate(self, i: int, prior: RowPrior, rng: np.random.Generator) -> None:
-        """Move the row once; before `_TUNE` learn from it."""
+        """Move the row once, and tune during the first `_TUNE` iterations."""
         row = self.row
         if i < _TUNE:
             self.averages = self.averages.add(row.bias, row.adjacency, row.weights, _MEMORY)
@@ -76,18 +76,18 @@ def pilot_path(
     rng: np.random.Generator,
     coupled: bool = True,
 ) -> Path:
-    """Run at the posterior and return a path that begins near it.
+    """Run at the posterior and return a path that starts near it.
 
     Parameters
     ----------
     data : RowData
     prior : NeuronPrior
     draws : list of dict
-        Hyperparameters, used in turn.
+        Hyperparameters, used one after the other.
     n_pre : int
-        Number of neurons; what stands after them are covariates.
+        Number of neurons; covariates follow after them.
     bias : float
-        Where the bias begins.
+        Initial value of the bias.
     rng : numpy.random.Generator
     coupled : bool
         Whether there are edges and covariates.
@@ -127,7 +127,7 @@ def _start(
     bias: float,
     coupled: bool,
 ) -> _Pilot:
-    """Begin with the edges that are certain, at their prior mean."""
+    """Start with the certain edges alone, at their prior mean."""
     history = data.spikes.history
     present = (here.edges.log_odds == np.inf).astype(np.int8)
     weights = here.edges.mean * present[..., None]
@@ -142,9 +142,8 @@ def _start(
         np.cumsum(np.where(alike > _ALIKE, alike**2, 0.0), axis=1),
         _FIRST_STEP,
     )
-    # At the end of the path nothing is left of where it begins.
-    own = ObservationParameter(float(np.log(data.parameter)), _SPREAD, 0.0)
-    reference = Reference(here, own)
+    # The pilot runs at the end of the path, where the reference has no effect.
+    reference = Reference(here, ParameterReference(float(np.log(data.parameter)), _SPREAD, 0.0))
     path = Path(data, prior, reference, moves, coupled)
     return _Pilot(path, row, Averages.start(row.bias, row.adjacency, row.weights))
 
@@ -160,32 +159,32 @@ def _expanded(path: Path, averages: Averages, parameter: float, flips: bool) -> 
 def _reference(
     data: RowData, priors: list[RowPrior], kept: list[Row], averages: Averages, moves: Moves
 ) -> Reference:
-    """Return independent edges, slabs, bias and parameter like those that were kept."""
+    """Return a reference with independent edges, slabs, bias and parameter like the kept draws."""
     mean_prior = _mean(priors)
     n = len(kept)
     share = expit(mean_prior.edges.log_odds)
     log_odds = logit((n * averages.inclusion + share) / (n + 1.0))
     certain = ~np.isfinite(mean_prior.edges.log_odds)
     log_odds = np.where(certain, mean_prior.edges.log_odds, log_odds)
-    precision, mean = _seen(kept, *_slabs(mean_prior.edges, averages, moves))
-    own, bias = _parameter_and_bias(kept, data.learned)
+    precision, mean = _towards_draws(kept, *_slabs(mean_prior.edges, averages, moves))
+    parameter, bias = _parameter_and_bias(kept, data.learned)
     edges = EdgePrior(log_odds, mean, precision, np.linalg.slogdet(precision)[1])
-    return Reference(RowPrior(edges, bias), own)
+    return Reference(RowPrior(edges, bias), parameter)
 
 
-def _parameter_and_bias(kept: list[Row], learned: bool) -> tuple[ObservationParameter, BiasPrior]:
-    """Return normal laws of the logarithm of the parameter and of the bias given it."""
+def _parameter_and_bias(kept: list[Row], learned: bool) -> tuple[ParameterReference, BiasPrior]:
+    """Fit normal distributions of the log parameter and of the bias given the parameter."""
     bias = np.array([row.bias[0] for row in kept])
     logs = np.log([row.parameter for row in kept])
-    own = ObservationParameter(float(logs.mean()), 1.0, 0.0)
+    parameter = ParameterReference(float(logs.mean()), 1.0, 0.0)
     left = bias - bias.mean()
     if learned:
         sd = max(float(logs.std()), _NARROWEST)
-        lean = float(left @ (logs - own.mean)) / (logs.size * sd**2)
-        own = ObservationParameter(own.mean, sd, lean)
-        left = left - lean * (logs - own.mean)
+        slope = float(left @ (logs - parameter.mean)) / (logs.size * sd**2)
+        parameter = ParameterReference(parameter.mean, sd, slope)
+        left = left - slope * (logs - parameter.mean)
     variance = max(float((left**2).mean()), _NARROWEST**2)
-    return own, BiasPrior(bias.mean(keepdims=True), np.array([1.0 / variance]))
+    return parameter, BiasPrior(bias.mean(keepdims=True), np.array([1.0 / variance]))
 
 
 def _mean(priors: list[RowPrior]) -> RowPrior:
@@ -196,35 +195,37 @@ def _mean(priors: list[RowPrior]) -> RowPrior:
 
 
 def _slabs(prior: EdgePrior, averages: Averages, moves: Moves) -> tuple[Floats, Floats]:
-    """Return precisions and means of each edge's weights under the expansion, the bias free."""
+    """Return precision and mean of each edge's weights under the expansion, with a free bias."""
     metric, size = moves.metric, prior.mean.shape[2]
     precision, mean = prior.precision.copy(), prior.mean.copy()
     for m in np.flatnonzero(metric.place[0] >= 0):
         block = slice(1 + metric.place[0, m] * size, 1 + (metric.place[0, m] + 1) * size)
         with_bias = metric.joint[0, 0, block]
-        told = metric.joint[0, block, block]
-        told = told - np.outer(with_bias, with_bias) / max(metric.joint[0, 0, 0], 1e-9)
-        pull = metric.gradient[0, block] + told @ averages.weights[0, m]
+        information = metric.joint[0, block, block]
+        information = information - np.outer(with_bias, with_bias) / max(
+            metric.joint[0, 0, 0], 1e-9
+        )
+        pull = metric.gradient[0, block] + information @ averages.weights[0, m]
         pull += prior.precision[0, m] @ prior.mean[0, m]
-        precision[0, m] += told
+        precision[0, m] += information
         mean[0, m] = np.linalg.solve(precision[0, m], pull)
     return precision, mean
 
 
-def _seen(kept: list[Row], precision: Floats, mean: Floats) -> tuple[Floats, Floats]:
-    """Return precisions and means, drawn to those of the weights that were kept where many are.
+def _towards_draws(kept: list[Row], precision: Floats, mean: Floats) -> tuple[Floats, Floats]:
+    """Shrink precisions and means towards those of the kept weights, more so if there are many.
 
-    Posteriors are skew where they say no more than that an edge is strongly inhibitory.
+    The expansion alone is poor for strongly inhibitory edges, whose posteriors are skewed.
     """
     present = np.array([row.adjacency[0] for row in kept]) != 0
     weights = np.array([row.weights[0] for row in kept])
     precision, mean = precision.copy(), mean.copy()
     for m in np.flatnonzero(present.sum(axis=0) >= 2):
-        own = weights[present[:, m], m]
-        share = len(own) / (len(own) + _WORTH)
-        center = (1 - share) * mean[0, m] + share * own.mean(axis=0)
-        off, around = mean[0, m] - center, own - center
+        of_edge = weights[present[:, m], m]
+        share = len(of_edge) / (len(of_edge) + _WORTH)
+        center = (1 - share) * mean[0, m] + share * of_edge.mean(axis=0)
+        off, around = mean[0, m] - center, of_edge - center
         covariance = (1 - share) * (np.linalg.inv(precision[0, m]) + np.outer(off, off))
-        covariance += share * around.T @ around / len(own)
+        covariance += share * around.T @ around / len(of_edge)
         mean[0, m], precision[0, m] = center, np.linalg.inv(covariance)
     return precision, mean

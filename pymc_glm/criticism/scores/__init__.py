@@ -1,1 +1,1 @@
-"""How well the model predicts: leave-one-out, held-out data, comparison of models."""
+"""Predictive scores: leave-one-out, held-out data, comparison of models."""

@@ -1,4 +1,4 @@
-"""Several models of one recording side by side."""
+"""Comparison of several models of the same data."""
 
 import warnings
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.scores.covariates_by_model import covariates_by_model
 from pymc_glm.criticism.scores.heldout import HeldoutScore, bits_between, heldout_score
 from pymc_glm.criticism.scores.loo import check_draws, loo
+from pymc_glm.criticism.wording import counted
 
 __all__ = ["compare_models"]
 
@@ -33,40 +34,40 @@ def compare_models(
     random_seed: int | np.random.Generator | None = None,
     threads: int | None = None,
 ) -> pd.DataFrame:
-    """Compare models of one recording: LOO, stacking weights, held-out bits per spike, KS tests.
+    """Compare models of the same data: LOO, stacking weights, held-out bits per spike, KS tests.
 
     Parameters
     ----------
     trees : mapping of names to DataTree
-        What sampling returned for each model, two or more, of the same counts.
+        Posteriors of two or more models of the same counts.
     counts : DataArray or array, (time, neuron), optional
         Held-out counts, for `heldout_score`.
     covariates : DataArray or array, (time, covariate), or mapping of names to them, optional
-        Of these counts. One for all, of which each model takes the covariates that it has, by
-        their labels; or those of each model that has some, by the names of the models.
+        Covariates of the held-out counts: either one table for all, from which each model takes its
+        covariates by their labels, or a mapping from names of models to the covariates of each.
     start : float, optional
-        Seconds from which the held-out counts are scored; those before are history.
+        Time in seconds from which held-out counts are scored; earlier counts are history.
     unit : {"bin", "block", "trial"}
-        What `loo` leaves out.
+        Unit that `loo` leaves out.
     block_width : float
-        Seconds of its blocks.
+        Width of the blocks of `loo` in seconds.
     draws : int
-        Posterior draws for `time_rescaling`.
+        Number of posterior draws for `time_rescaling`.
     random_seed : int or numpy.random.Generator, optional
-        Which draws, and where in their bins spikes lie.
+        Seed of `time_rescaling`.
     threads : int, optional
-        All cores by default; the result does not depend on them.
+        All cores by default; the result does not depend on it.
 
     Returns
     -------
     pandas.DataFrame
-        One row a model, the best first, with the columns of ``az.compare`` (``rank``, ``elpd``,
-        ``p``, ``elpd_diff``, ``weight``, ``se``, ``dse``, ...), and ``n_high_k``, observations
-        whose Pareto k is above what the number of draws bears; with held-out counts
-        ``bits_per_spike`` and ``bits_per_spike_se``, and ``bits_per_spike_diff`` and
-        ``bits_per_spike_dse``, the difference from the model that predicts them best, below 0, and
-        its standard error, 0 of that model; and, of spikes, ``ks_passes``, the number of neurons
-        whose time-rescaling test the model passes at 95%, out of ``ks_tested``.
+        One row per model, the best first, with the columns of ``az.compare`` (``rank``, ``elpd``,
+        ``p``, ``elpd_diff``, ``weight``, ``se``, ``dse``, ...) and ``n_high_k``, the number of
+        observations whose Pareto k is too high for the number of draws. With held-out counts,
+        ``bits_per_spike`` and ``bits_per_spike_se``, and the difference from the model that
+        predicts best, ``bits_per_spike_diff``, at most 0, with its standard error
+        ``bits_per_spike_dse``. For spikes, ``ks_passes``, the number of neurons that pass the
+        time-rescaling test at 95%, out of ``ks_tested``.
 
     Warns
     -----
@@ -76,16 +77,16 @@ def compare_models(
     Raises
     ------
     TypeError, ValueError
-        Fewer than two trees, of different counts, or what `loo`, `heldout_score` and
-        `time_rescaling` raise.
+        There are fewer than two trees, or their counts differ; see also `loo`, `heldout_score` and
+        `time_rescaling`.
 
     Notes
     -----
-    Standard errors of differences are over bins (blocks, trials) of LOO and over the blocks of
-    held-out time, of the difference in each: models that find the same stretches of time hard can
-    differ for sure though their own standard errors overlap. The difference in bits is that of the
-    log densities of the counts; where models are of different laws, their constant rates differ
-    too, and it is not that of their ``bits_per_spike``.
+    Standard errors of differences are paired, over the bins (blocks, trials) of LOO and over the
+    blocks of held-out time. Models that fail in the same stretches of time can thus differ clearly
+    even if the standard errors of their scores overlap. The difference in bits is that of the log
+    densities of the counts. It is not the difference of ``bits_per_spike`` if the observation
+    models differ, as their constant-rate models then differ too.
 
     Examples
     --------
@@ -99,7 +100,8 @@ def compare_models(
     regressors = covariates_by_model(trees, counts, covariates)
     scores = {}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="loo: .* Pareto k")  # said below, of all models
+        # One warning for all models follows.
+        warnings.filterwarnings("ignore", message="loo: Pareto k")
         for name, tree in trees.items():
             scores[name] = loo(tree, unit=unit, block_width=block_width, threads=threads)
     columns: dict[str, dict[str, Any]] = {name: {} for name in trees}
@@ -111,8 +113,8 @@ def compare_models(
             held_out[name] = heldout_score(
                 tree, None, counts, covariates=regressors[name], start=start, threads=threads
             )
-    for name, own_columns in _bits(held_out).items():
-        columns[name] |= own_columns
+    for name, bits in _bits(held_out).items():
+        columns[name] |= bits
     for name, tree in trees.items():
         if observed_data(tree).observation.whole:
             tested = time_rescaling(tree, draws=draws, random_seed=random_seed)
@@ -148,38 +150,37 @@ def _warn_of_high_k(n_high: Mapping[str, int], scores: Mapping[str, ELPDDataLOO]
         f"{n} of {scores[name].n_data_points} of {name!r}" for name, n in n_high.items() if n
     )
     warnings.warn(
-        f"compare_models: observations with a Pareto k too high to trust LOO of them: {named}. "
-        "Draw more, look at pymc_glm.influential(pymc_glm.loo(tree)), or compare by held-out "
-        "counts or pymc_glm.kfold.",
+        f"compare_models: LOO is unreliable for observations with a high Pareto k: {named}. "
+        "Draw more samples, inspect pymc_glm.influential(pymc_glm.loo(tree)), or compare by "
+        "held-out counts or pymc_glm.kfold.",
         UserWarning,
         stacklevel=3,
     )
 
 
 def _check_trees(trees: Mapping[str, xr.DataTree]) -> None:
-    """Raise if models are not of one recording."""
+    """Raise if the models were not fitted to the same data."""
     if not isinstance(trees, Mapping) or len(trees) < 2:
-        got = f"{len(trees)} models" if isinstance(trees, Mapping) else type(trees).__name__
-        raise ValueError(f"trees: got {got}; give a dict of names to two or more DataTrees.")
+        got = counted(len(trees), "model") if isinstance(trees, Mapping) else type(trees).__name__
+        raise ValueError(f"trees: got {got}; give a dict from names to two or more DataTrees.")
     for name, tree in trees.items():
         with_draws = variable(tree, "posterior", "weights")
         check_draws(with_draws.sizes["chain"] * with_draws.sizes["draw"], f"trees: {name!r}")
-    first, *others = [(name, observed_data(tree)) for name, tree in trees.items()]
-    known = first[1]
-    for name, own in others:
-        if own.neurons != known.neurons:
-            what = f"neurons ({len(own.neurons)} and {len(known.neurons)})"
-        elif not np.array_equal(own.counts, known.counts):
-            what = f"counts ({len(own.counts)} and {len(known.counts)} bins)"
-        elif not np.array_equal(_data_bins(own), _data_bins(known)):
-            what = "bins that are data"
+    (first, expected), *others = [(name, observed_data(tree)) for name, tree in trees.items()]
+    for name, data in others:
+        if data.neurons != expected.neurons:
+            what = f"neurons ({len(data.neurons)} and {len(expected.neurons)})"
+        elif not np.array_equal(data.counts, expected.counts):
+            what = f"counts ({len(data.counts)} and {len(expected.counts)} bins)"
+        elif not np.array_equal(_data_bins(data), _data_bins(expected)):
+            what = "excluded bins"
         else:
             continue
         raise ValueError(
-            f"trees: {name!r} and {first[0]!r} are of different {what}; compare models that were "
+            f"trees: {name!r} and {first!r} have different {what}; compare models that were "
             "fitted to the same data."
         )
 
 
-def _data_bins(recording: ObservedData) -> NDArray[np.int64]:
-    return np.arange(len(recording.counts)) if recording.bins is None else recording.bins
+def _data_bins(data: ObservedData) -> NDArray[np.int64]:
+    return np.arange(len(data.counts)) if data.bins is None else data.bins

@@ -1,4 +1,4 @@
-"""Covariates of held-out counts for several models."""
+"""Assignment of the covariates of held-out counts to several models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,21 +13,21 @@ __all__ = ["covariates_by_model"]
 def covariates_by_model(
     trees: Mapping[str, xr.DataTree], counts: Any, covariates: Any
 ) -> dict[str, Any]:
-    """Return what each model is to be given as covariates, None for those without.
+    """Return the covariates to give to each model, None for models without covariates.
 
     Parameters
     ----------
     trees : mapping of names to DataTree
         With the constant data of models of this package.
     counts : DataArray, array or None
-        Those that the covariates go with.
+        Counts to which the covariates belong.
     covariates : DataArray, array, mapping of names of models to them, or None
-        One for all is taken apart by the labels of the covariates.
+        One table for all models is split by the labels of the covariates.
 
     Raises
     ------
     ValueError
-        They are missing, for no model, without counts, or cannot be told apart.
+        Covariates are missing, not needed, given without counts, or cannot be assigned to models.
     """
     labels = {
         name: [str(label) for label in tree["constant_data"].dataset["covariate"].values]
@@ -37,49 +37,49 @@ def covariates_by_model(
     given = dict.fromkeys(trees)
     if counts is None:
         if covariates is not None:
-            raise ValueError("covariates: they go with counts=; give both, or neither.")
+            raise ValueError("covariates: they belong to counts=; give both, or neither.")
         return given
     if covariates is None:
         if labels:
             name = next(iter(labels))
             raise ValueError(
-                f"covariates: model {name!r} has {labels[name]}; give them for the counts too."
+                f"covariates: model {name!r} has {labels[name]}; give them along with the counts."
             )
         return given
     if not labels:
         raise ValueError("covariates: none of the models has any; leave them out.")
     if not isinstance(covariates, Mapping):
-        return given | _taken_apart(covariates, labels)
-    odd = sorted(map(str, set(covariates) ^ set(labels)))
-    if odd:
+        return given | _split(covariates, labels)
+    unmatched = sorted(map(str, set(covariates) ^ set(labels)))
+    if unmatched:
         raise ValueError(
-            f"covariates: got them for {list(covariates)}, the models with covariates are "
-            f"{list(labels)} ({odd} are in one only); give them for these."
+            f"covariates: got those of {list(covariates)}, allowed are those of the models with "
+            f"covariates, {list(labels)} (in only one of the two lists: {unmatched})."
         )
     return given | dict(covariates)
 
 
-def _taken_apart(covariates: Any, labels: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return of one table the columns of each model."""
+def _split(covariates: Any, labels: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return the columns of each model from one table."""
     columns = as_columns(covariates, "covariates")
     given = columns["covariate"].values.tolist()
     if len(set(given)) < len(given):
         raise ValueError(f"covariates: got {given}; labels must be unique.")
-    wanted = {label for own in labels.values() for label in own}
-    for name, own in labels.items():
-        missing = [label for label in own if label not in given]
+    wanted = {label for of_model in labels.values() for label in of_model}
+    for name, of_model in labels.items():
+        missing = [label for label in of_model if label not in given]
         if missing:
             raise ValueError(
-                f"covariates: got {given}, and model {name!r} has {missing} too; give all, or a "
+                f"covariates: got {given}, but model {name!r} also has {missing}; give all, or a "
                 "mapping from names of models to their covariates."
             )
-        if len(own) < len(given) and given == [str(i) for i in range(len(given))]:
+        if len(of_model) < len(given) and given == [str(i) for i in range(len(given))]:
             raise ValueError(
-                f"covariates: got {len(given)} without labels, and model {name!r} has "
-                f"{len(own)}; give a mapping from names of models to their covariates."
+                f"covariates: got {len(given)} without labels, but model {name!r} has "
+                f"{len(of_model)}; give a mapping from names of models to their covariates."
             )
     unused = [label for label in given if label not in wanted]
     if unused:
         raise ValueError(f"covariates: no model has {unused}; leave them out.")
-    return {name: columns.isel(covariate=[given.index(label) for label in own])
-            for name, own in labels.items()}  # fmt: skip
+    return {name: columns.isel(covariate=[given.index(label) for label in of_model])
+            for name, of_model in labels.items()}  # fmt: skip

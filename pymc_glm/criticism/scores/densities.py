@@ -1,4 +1,4 @@
-"""Log densities of the counts of a recording, one post neuron at a time."""
+"""Log densities of counts, one post neuron at a time."""
 
 from typing import NamedTuple
 
@@ -27,23 +27,23 @@ type Floats = NDArray[np.float64]
 
 
 class Drawn(NamedTuple):
-    """Parameters of one post neuron in some draws, as the kernels take them."""
+    """Parameters of one post neuron in several draws, as the kernels take them."""
 
     coupling: Coupling
-    observation: DrawnLikelihood
+    likelihood: DrawnLikelihood
     counts: NDArray  # (time,)
 
 
 class Densities:
-    """The log density of each bin in each draw, computed where it is asked for.
+    """The log density of each bin in each draw, computed on demand.
 
     Parameters
     ----------
     tree : DataTree
-    recording : ObservedData
-        What the tree's parameters are to predict.
+    data : ObservedData
+        Data to be predicted with the parameters in the tree.
     threads : int, optional
-        All cores by default; the results do not depend on them.
+        All cores by default; the results do not depend on it.
 
     Raises
     ------
@@ -51,62 +51,63 @@ class Densities:
         See `variable`.
     """
 
-    def __init__(self, tree: xr.DataTree, recording: ObservedData, threads: int | None = None):
-        self.tree, self.recording, self.threads = tree, recording, threads
+    def __init__(self, tree: xr.DataTree, data: ObservedData, threads: int | None = None):
+        self.tree, self.data, self.threads = tree, data, threads
         sizes = tree["posterior"].sizes
         self.shape = int(sizes["chain"]), int(sizes["draw"])
-        self.events: Events = events_of(recording.counts, recording.basis, recording.starts)
-        known = recording.covariates
-        self._covariates = np.zeros((len(recording.counts), 0)) if known is None else known
-        self._values = (
-            np.unique(recording.counts).astype(float) if recording.observation.whole else None
-        )
-        self._laws: dict[float, DrawnLikelihood] = {}
+        self.events: Events = events_of(data.counts, data.basis, data.starts)
+        known = data.covariates
+        self._covariates = np.zeros((len(data.counts), 0)) if known is None else known
+        self._values = np.unique(data.counts).astype(float) if data.observation.whole else None
+        self._likelihoods: dict[float, DrawnLikelihood] = {}  # by parameter
         self._threads: dict[int, Threads] = {}
 
     @property
     def n_draws(self) -> int:
-        """Number of draws of all chains."""
+        """Number of draws in all chains."""
         return self.shape[0] * self.shape[1]
 
     def draws_of(self, post: int) -> PostDraws:
         """Return the parameters of one post neuron in all draws, chain after chain."""
         chains, draws = np.divmod(np.arange(self.n_draws), self.shape[1])
-        return post_draws(self.tree, self.recording.observation, post, chains, draws)
+        return post_draws(self.tree, self.data.observation, post, chains, draws)
 
     def drawn(self, post: int, draws: PostDraws | None = None) -> Drawn:
         """Return the parameters of one post neuron, by default in all draws."""
-        own = self.draws_of(post) if draws is None else draws
-        counts = np.ascontiguousarray(self.recording.counts[:, post])
-        coupling = coupling_of(own.bias, own.weights, own.covariate_weights)
-        return Drawn(coupling, self._law(own.parameter, counts), counts)
+        draws = self.draws_of(post) if draws is None else draws
+        counts = np.ascontiguousarray(self.data.counts[:, post])
+        coupling = coupling_of(draws.bias, draws.weights, draws.covariate_weights)
+        return Drawn(coupling, self._likelihood(draws.parameter, counts), counts)
 
-    def _law(self, parameter: Floats, counts: NDArray) -> DrawnLikelihood:
-        """Return the law with a parameter (draw,); one that is the same in all draws is kept."""
+    def _likelihood(self, parameter: Floats, counts: NDArray) -> DrawnLikelihood:
+        """Return the likelihood with a parameter (draw,); a constant one is cached."""
         n = parameter.size
         if (parameter != parameter[0]).any():
-            return self._drawn_law(parameter, counts, n)
+            return self._drawn_likelihood(parameter, counts, n)
         value = float(parameter[0])
         if self._values is None:
-            return self._drawn_law(value, counts, n)
-        if value not in self._laws:
-            self._laws[value] = self._drawn_law(value, counts, n)
-        made = self._laws[value]
-        return made._replace(dispersion=np.full(n, made.dispersion[0]))
+            return self._drawn_likelihood(value, counts, n)
+        if value not in self._likelihoods:
+            self._likelihoods[value] = self._drawn_likelihood(value, counts, n)
+        cached = self._likelihoods[value]
+        return cached._replace(dispersion=np.full(n, cached.dispersion[0]))
 
-    def _drawn_law(self, parameter: float | Floats, counts: NDArray, n: int) -> DrawnLikelihood:
-        observation = self.recording.observation
+    def _drawn_likelihood(
+        self, parameter: float | Floats, counts: NDArray, n: int
+    ) -> DrawnLikelihood:
+        observation = self.data.observation
         seen = self._values if self._values is not None else np.unique(counts)
         given = observation.with_parameter(parameter)
-        known = given.likelihood(np.repeat(seen[None], np.size(parameter), axis=0))
-        # Of traces every value is another; only laws of users' own look at it.
-        values = seen if self._values is not None or known.family == CUSTOM else np.empty(0)
+        likelihood = given.likelihood(np.repeat(seen[None], np.size(parameter), axis=0))
+        # Values of traces rarely repeat; only custom densities need a table of them.
+        tabulated = self._values is not None or likelihood.family == CUSTOM
+        values = seen if tabulated else np.empty(0)
         constant = observation.log_constant(values if values.size else np.zeros(1), parameter)
         return DrawnLikelihood(
-            known.family,
-            np.array(np.broadcast_to(known.dispersion, (n,))),
-            known.slope,
-            known.density,
+            likelihood.family,
+            np.array(np.broadcast_to(likelihood.dispersion, (n,))),
+            likelihood.slope,
+            likelihood.density,
             values,
             np.ascontiguousarray(constant, dtype=float),
         )
@@ -120,7 +121,7 @@ class Densities:
         groups : Groups
         out : array, shape (group, draw)
         in_thread : bool
-            Whether the caller is a thread among others, so that no more are started.
+            Whether the caller is one of several threads, so that no more are started.
         """
 
         def run(which: tuple[int, int]) -> None:
@@ -134,7 +135,7 @@ class Densities:
     def leave_out(self, drawn: Drawn, groups: Groups, n_tail: int) -> Floats:
         """Return elpd, Pareto k and log predictive density of each group, (group, 3)."""
         out = np.empty((groups.n_groups, 3))
-        bernoulli = self.recording.observation is Bernoulli
+        bernoulli = self.data.observation is Bernoulli
 
         def run(which: tuple[int, int]) -> None:
             write_loo(self.events, *drawn, self._covariates, groups, which, n_tail, bernoulli, out)
@@ -143,7 +144,7 @@ class Densities:
         return out
 
     def _over(self, n_groups: int) -> Threads:
-        """Return threads over groups; they are kept, for starting them takes a while."""
+        """Return threads over groups, cached as starting them takes a while."""
         if n_groups not in self._threads:
             self._threads[n_groups] = Threads(self.threads, n_groups)
         return self._threads[n_groups]

@@ -1,4 +1,4 @@
-"""How well a posterior predicts spikes that it has not seen."""
+"""Scores of how well a posterior predicts held-out spikes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,21 +25,21 @@ _BLOCK_WIDTH = 5.0  # s
 
 @dataclass(frozen=True)
 class HeldoutScore:
-    """Log predictive density of held-out counts, made by `heldout_score`.
+    """Log predictive density of held-out counts, as `heldout_score` returns it.
 
     Parameters
     ----------
     elpd, elpd_se : float
         Log predictive density of all neurons, in nats, and its standard error.
     bits_per_spike, bits_per_spike_se : float
-        Of all neurons: what is gained on the constant rates, in bits for each spike. NaN without
-        spikes, and for traces.
+        Gain of all neurons over constant rates, in bits per spike, and its standard error. NaN
+        without spikes, and for traces.
     neurons : DataFrame
-        One row a neuron: ``neuron``, ``n_spikes``, ``elpd``, ``elpd_se``, ``elpd_constant``,
+        One row per neuron: ``neuron``, ``n_spikes``, ``elpd``, ``elpd_se``, ``elpd_constant``,
         ``bits_per_spike``, ``bits_per_spike_se``.
     blocks : Dataset
-        ``elpd``, ``elpd_constant`` and ``n_spikes``, not a number for traces, (block, post), with
-        the coordinate ``block_start`` in seconds.
+        ``elpd``, ``elpd_constant`` and ``n_spikes`` (NaN for traces), dims (block, post), with the
+        coordinate ``block_start`` in seconds.
 
     Examples
     --------
@@ -80,32 +80,33 @@ def heldout_score(
     block_width: float = _BLOCK_WIDTH,
     threads: int | None = None,
 ) -> HeldoutScore:
-    r"""Score the prediction of counts of another time, neuron by neuron.
+    r"""Score the prediction of held-out counts, neuron by neuron.
 
     .. math:: \sum_{\mathrm{block}} \log \frac{1}{S} \sum_{s=1}^{S} \prod_{t \in \mathrm{block}}
         p(y_{tn} \mid \psi_{tn}^{(s)})
 
-    each bin given the spikes before it. Bits per spike are the gain on constant rates, divided by
-    log 2 and the number of spikes (Pillow et al. 2008, Nature 454:995-999, methods).
+    where each bin is predicted given the spikes before it. Bits per spike are the gain over
+    constant rates, divided by log 2 and the number of spikes (Pillow et al. 2008, Nature
+    454:995-999, methods).
 
     Parameters
     ----------
     tree : DataTree
-        What sampling returned; needs the posterior and the constant data.
+        Posterior that sampling returned, with its constant data.
     model : pymc.Model or None
-        The model that was sampled: looked at only to make sure that it is.
+        The model that was sampled; used only to check that the tree was sampled from it.
     counts : DataArray or array, (time, neuron)
         Held-out counts of the same neurons, in bins of the same width.
     covariates : DataArray or array, (time, covariate), optional
-        Of these counts, where the model has covariates.
+        Covariates of these counts, if the model has covariates.
     start, stop : float, optional
-        Score bins that begin in [start, stop), in seconds; the counts before `start` are heard as
-        history. By default all, with silence before the first.
+        Score the bins that begin in [start, stop), in seconds; counts before `start` are history.
+        By default all bins, with silence before the first.
     block_width : float
-        Seconds of the blocks, over which standard errors are taken: longer than what the network
-        remembers. They begin at `start`, and none goes over the border of a segment.
+        Width in seconds of the blocks over which standard errors are taken; choose it longer than
+        the memory of the network. Blocks begin at `start` and do not span segments.
     threads : int, optional
-        All cores by default; the result does not depend on them.
+        All cores by default; the result does not depend on it.
 
     Returns
     -------
@@ -114,21 +115,21 @@ def heldout_score(
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold the draws of a network or is of another model; counts or covariates
-        are not like those of the model; there are fewer than two blocks, or no more bins than the
-        window of the basis.
+        The tree does not contain draws of a network or was sampled from another model; counts or
+        covariates do not fit the model; there are fewer than two blocks, or no more bins than the
+        window of the basis has.
 
     Notes
     -----
-    The draws are averaged within blocks: the product over blocks leaves out what earlier held-out
-    blocks teach about the parameters. Neurons are averaged one by one, as their parameters hardly
-    depend on each other given the data.
+    The average over draws is taken within each block, so the product over blocks ignores what
+    earlier held-out blocks reveal about the parameters. It is taken for each neuron separately, as
+    the parameters of different neurons are nearly independent given the data.
 
-    The model of constant rates has the mean counts of the data that were fitted, as
-    (n + 1/2) / (T + 1) so that a neuron that was silent is not impossible; of negative binomial
-    counts also the dispersion that makes their variance, of traces the variance.
+    The constant-rate model has the mean count of the fitted data, estimated as (n + 1/2) / (T + 1)
+    so that spikes of a silent neuron are not impossible. For negative binomial counts it also has
+    the dispersion that matches their variance; for traces, the variance.
 
-    Standard errors are those of sums over independent blocks, of bits per spike that of a ratio.
+    Standard errors are those of sums over independent blocks; for bits per spike, of a ratio.
 
     Examples
     --------
@@ -139,22 +140,22 @@ def heldout_score(
     >>> print(*score.neurons["neuron"])
     a b c
     """
-    recording = observed_data(tree)
+    fitted = observed_data(tree)
     check_model(tree, model)
     heldout = observed_data_like(tree, counts, covariates)
     window = time_slice(heldout.times, heldout.bin_width, start, stop, "the counts")
     n_bins, n_lags = window.stop - window.start, len(heldout.basis)
     if n_bins <= n_lags:
         raise ValueError(
-            f"counts: {n_bins} bins are held out, and the window of the basis has {n_lags}; hold "
-            "out more."
+            f"counts: got {n_bins} held-out bins, allowed are more than the {n_lags} bins of the "
+            "basis window; hold out more."
         )
     units = units_of(heldout, "block", block_width, window)
     n_blocks = units.groups.n_groups
     if n_blocks < 2:
         raise ValueError(
-            f"block_width: blocks of {block_width:g} s make one of the {n_bins} bins held out, and "
-            "standard errors need two or more; give shorter blocks, or hold out more."
+            f"block_width: got {block_width:g} s, one block of {n_bins} held-out bins, but "
+            "standard errors need at least two; give shorter blocks, or hold out more."
         )
     densities = Densities(tree, heldout, threads)
     shape = (n_blocks, len(heldout.neurons))
@@ -164,12 +165,12 @@ def heldout_score(
         densities.write(densities.drawn(post), units.groups, drawn)
         elpd[:, post] = logsumexp(drawn, axis=1) - np.log(densities.n_draws)
         alone = np.empty((n_blocks, 1))
-        known = _constant(recording, post, densities.draws_of(post).parameter)
+        known = _constant(fitted, post, densities.draws_of(post).parameter)
         densities.write(densities.drawn(post, known), units.groups, alone)
         constant[:, post] = alone[:, 0]
         counted = heldout.counts[units.groups.bins, post]
         spikes[:, post] = np.add.reduceat(counted, units.groups.start[:-1])
-    if not recording.observation.whole:
+    if not fitted.observation.whole:
         spikes[:] = np.nan
     blocks = xr.Dataset(
         {
@@ -184,7 +185,7 @@ def heldout_score(
 
 
 def _score(blocks: xr.Dataset, elpd: Floats, constant: Floats, spikes: Floats) -> HeldoutScore:
-    """Sum over blocks; arrays (block, post)."""
+    """Return the sums over blocks; arrays have shape (block, post)."""
     bits, bits_se = _ratio(elpd - constant, spikes)
     neurons = pd.DataFrame(
         {
@@ -208,19 +209,18 @@ def _score(blocks: xr.Dataset, elpd: Floats, constant: Floats, spikes: Floats) -
 
 
 def bits_between(score: HeldoutScore, other: HeldoutScore) -> tuple[float, float]:
-    """Return by how much one model predicts the same counts better than another.
+    """Return how much better one model predicts the same counts than another.
 
     Parameters
     ----------
     score, other : HeldoutScore
-        Of the same counts in the same blocks.
+        Scores of the same counts in the same blocks.
 
     Returns
     -------
     difference, error : float
-        Of log densities, in bits for each spike of all neurons; the standard error is that of the
-        differences block by block, in which all cancels that blocks hold for both. NaN without
-        spikes, and for traces.
+        Difference of log densities in bits per spike of all neurons, and its standard error, which
+        is paired by block. NaN without spikes, and for traces.
     """
     gain = (score.blocks["elpd"] - other.blocks["elpd"]).sum("post").values
     bits, error = _ratio(gain, score.blocks["n_spikes"].sum("post", skipna=False).values)
@@ -233,23 +233,23 @@ def _error(values: Floats) -> Floats:
 
 
 def _ratio(gain: Floats, spikes: Floats) -> tuple[Floats, Floats]:
-    """Return bits per spike and standard errors (delta method); both arguments (block, ...)."""
+    """Return bits per spike and standard errors (delta method); arguments (block, ...)."""
     total = spikes.sum(axis=0)
     total = np.where(total > 0, total, np.nan)
     ratio = gain.sum(axis=0) / total
     return ratio / np.log(2), _error(gain - ratio * spikes) / total / np.log(2)
 
 
-def _constant(recording: ObservedData, post: int, parameter: Floats) -> PostDraws:
-    """Return parameters of a neuron whose rate is that of the data, without any coupling."""
-    observation = recording.observation
-    bins: Any = slice(None) if recording.bins is None else recording.bins
-    counts = recording.counts[bins, post].astype(float)
+def _constant(data: ObservedData, post: int, parameter: Floats) -> PostDraws:
+    """Return parameters of an uncoupled neuron that fires at the mean rate of the data."""
+    observation = data.observation
+    bins: Any = slice(None) if data.bins is None else data.bins
+    counts = data.counts[bins, post].astype(float)
     mean = (counts.sum() + 0.5) / (counts.size + 1) if observation.whole else counts.mean()
-    value, unit = observation.suited_parameter(counts, float(parameter[0])), recording.rate_unit
+    value, unit = observation.suited_parameter(counts, float(parameter[0])), data.rate_unit
     psi = observation.with_parameter(value).activation(np.array(mean / unit), unit)
-    n_pre, n_basis = len(recording.neurons), recording.basis.shape[1]
-    n_covariates = 0 if recording.covariates is None else recording.covariates.shape[1]
+    n_pre, n_basis = len(data.neurons), data.basis.shape[1]
+    n_covariates = 0 if data.covariates is None else data.covariates.shape[1]
     return PostDraws(
         np.full(1, float(np.squeeze(psi))),
         np.zeros((1, n_pre, n_basis)),

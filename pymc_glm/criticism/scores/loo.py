@@ -1,4 +1,4 @@
-"""Leave-one-out cross-validation by Pareto smoothed importance sampling, streamed."""
+"""Leave-one-out cross-validation by Pareto smoothed importance sampling, in little memory."""
 
 import warnings
 from typing import Any
@@ -24,7 +24,7 @@ from pymc_glm.kernels.psis import FEWEST_DRAWS, tail_length
 __all__ = ["good_shape", "influential", "loo"]
 
 LEFT_OUT = UNITS[:3]
-_LOOKED_AT = 40  # units of a neuron whose likelihoods tell how autocorrelated they are
+_N_PROBED = 40  # units per neuron, from which the autocorrelation of likelihoods is estimated
 
 type Floats = NDArray[np.float64]
 
@@ -38,81 +38,60 @@ def loo(
     reff: float | str = "posterior",
     threads: int | None = None,
 ) -> ELPDDataLOO:
-    r"""Estimate how well a model predicts what it is not given, leaving out one unit at a time.
+    r"""Estimate how well a model predicts unseen data by leaving out one unit at a time.
 
     .. math:: \mathrm{elpd} = \sum_i \log p(y_i \mid y_{-i}), \qquad
         p(y_i \mid y_{-i}) \approx \frac{\sum_s w_{is}\, p(y_i \mid \theta_s)}{\sum_s w_{is}}
 
-    with weights :math:`1 / p(y_i \mid \theta_s)`, their tail smoothed (Vehtari, Gelman & Gabry
-    2017, arXiv:1507.04544; Vehtari et al. 2024, JMLR 25(72)). The numbers are those of ``az.loo``
-    with the pointwise log likelihood, which is not made here: memory is that of the result.
+    with weights :math:`1 / p(y_i \mid \theta_s)` whose tail is smoothed (Vehtari, Gelman & Gabry
+    2017, arXiv:1507.04544; Vehtari et al. 2024, JMLR 25(72)). The result equals that of ``az.loo``
+    from the pointwise log likelihood, but that is never stored: only the result takes memory.
 
     Parameters
     ----------
     tree : DataTree
-        What sampling returned; needs the posterior and the constant data. Of several sessions one,
-        see `session`.
+        Posterior that sampling returned, with its constant data; one session, see `session`.
     model : pymc.Model, optional
-        The model that was sampled: looked at only to make sure that it is.
+        The model that was sampled; used only to check that the tree was sampled from it.
     unit : {"bin", "block", "trial"}
-        What is left out at a time, always of one neuron: a bin, the bins of a block of time, or of
-        a trial (segment). Spikes in it stay known as history of others. Compare models only by
-        the same unit.
+        What is left out at a time, of one neuron: a bin, a block of time, or a trial (segment). Its
+        spikes remain part of the history of other bins. Compare models only by the same unit.
     block_width : float
         Seconds; the last block of a segment may be shorter.
     reff : float or {"posterior", "likelihood"}
-        Effective draws over draws, from which the length of the tail follows. "posterior", as in
-        ``az.loo``: their mean over all variables, and 1 where there is one chain. "likelihood":
-        that of the likelihoods of each neuron, over some of its units; also right for one chain.
+        Relative efficiency, the effective number of draws divided by the number of draws, which
+        sets the length of the tail. "posterior", as in ``az.loo``: the mean over all variables, and
+        1 for a single chain. "likelihood": that of the likelihoods of each neuron, estimated from
+        some of its units; also valid for a single chain.
     threads : int, optional
-        All cores by default; the result does not depend on them.
+        All cores by default; the result does not depend on it.
 
     Returns
     -------
     ELPDDataLOO
-        As of ``az.loo``, for ``az.compare``, ``az.plot_khat`` and so on: ``elpd``, ``se``, ``p``
-        and, of dims (time, post), (block, post) or (trial, post), ``elpd_i``, ``p_loo_i`` and
-        ``pareto_k``, NaN where all ratios of the tail are equal. No ``log_weights``: draws x
-        observations of them do not fit.
+        ArviZ's class, for ``az.compare``, ``az.plot_khat`` and so on: ``elpd``, ``se``, ``p`` and,
+        with dims (time, post), (block, post) or (trial, post), ``elpd_i``, ``p_loo_i`` and
+        ``pareto_k``, NaN where all ratios in the tail are equal. It has no ``log_weights``: draws x
+        observations of them would not fit into memory.
 
     Warns
     -----
     UserWarning
-        k is above ``good_k`` somewhere; it says of which neurons and when. See `influential`.
+        k exceeds ``good_k`` for some observations; the message names neurons and times. See
+        `influential`.
 
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold the draws of a network or is of another model, there are fewer than
-        25 draws, or an option is out of range.
+        The tree does not contain draws of a network or was sampled from another model, there are
+        fewer than 25 draws, or an option is out of range.
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> rng = np.random.default_rng(1)
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {
-    ...             "bias": rng.normal(-2.0, 0.1, (4, 100, 1)),
-    ...             "weights": rng.normal(-3.0, 0.1, (4, 100, 1, 1, 1)),
-    ...         },
-    ...         "constant_data": {
-    ...             "counts": np.array([[1], [0], [0]]),
-    ...             "basis_functions": np.ones((1, 1)),
-    ...             "bin_width": np.array(0.01),
-    ...         },
-    ...     },
-    ...     coords={"post": ["a"], "pre": ["a"], "time": [0.0, 0.01, 0.02]},
-    ...     dims={
-    ...         "bias": ["post"],
-    ...         "weights": ["post", "pre", "basis"],
-    ...         "counts": ["time", "post"],
-    ...         "basis_functions": ["lag", "basis"],
-    ...     },
-    ... )
+    >>> import pymc_glm as pg
     >>> elpd = pg.loo(tree)
-    >>> elpd.elpd_i.sel(post="a").values.round(1)
-    array([-2.1, -0. , -0.1])
+    >>> elpd.elpd > pg.loo(other_tree).elpd
+    True
     >>> pg.influential(elpd).empty
     True
     """
@@ -121,50 +100,50 @@ def loo(
     check_unit(unit)
     n_draws = weights.sizes["chain"] * weights.sizes["draw"]
     check_draws(n_draws)
-    recording = observed_data(tree)
-    units = units_of(recording, unit, block_width)
-    densities = Densities(tree, recording, threads)
+    data = observed_data(tree)
+    units = units_of(data, unit, block_width)
+    densities = Densities(tree, data, threads)
     efficiency = relative_efficiency(tree, reff)
-    n_posts, n_groups = len(recording.neurons), units.groups.n_groups
+    n_posts, n_groups = len(data.neurons), units.groups.n_groups
     found = np.empty((3, n_posts, n_groups))
     for post in range(n_posts):
         drawn = densities.drawn(post)
-        own = efficiency
-        if own is None:
-            own = _of_likelihood(densities, drawn, units.groups)
-        found[:, post] = densities.leave_out(drawn, units.groups, tail_length(n_draws, own)).T
-    made = elpd_data(found, units, recording, n_draws)
+        of_post = efficiency
+        if of_post is None:
+            of_post = _likelihood_efficiency(densities, drawn, units.groups)
+        found[:, post] = densities.leave_out(drawn, units.groups, tail_length(n_draws, of_post)).T
+    made = elpd_data(found, units, data, n_draws)
     made.elpd_i.attrs.update({"unit": unit, "block_width": float(block_width)})
     return made
 
 
 def check_unit(unit: str) -> None:
-    """Raise ValueError if such units are not left out."""
+    """Raise ValueError if the unit is not one that can be left out."""
     if unit not in LEFT_OUT:
-        raise ValueError(f"unit: got {unit!r}, allowed are {list(LEFT_OUT)}.")
+        raise ValueError(f"unit: got {unit!r}, allowed are {', '.join(map(repr, LEFT_OUT))}.")
 
 
 def check_draws(n_draws: int, what: str = "tree: it") -> None:
-    """Raise ValueError if no tail can be fitted to so few draws."""
+    """Raise ValueError if there are too few draws to fit a tail."""
     if n_draws < FEWEST_DRAWS:
         raise ValueError(
-            f"{what} has {n_draws} draws in all chains, and Pareto smoothed importance sampling "
-            f"takes at least {FEWEST_DRAWS}; sample more, by hundreds."
+            f"{what} has {n_draws} draws in all chains, but Pareto smoothed importance sampling "
+            f"needs at least {FEWEST_DRAWS}; draw several hundred more."
         )
 
 
 def good_shape(n_draws: int) -> float:
-    """Return the k up to which estimates can be trusted (Vehtari et al. 2024, section 3.2.4)."""
+    """Return the largest k of a reliable estimate (Vehtari et al. 2024, section 3.2.4)."""
     return min(1.0 - 1.0 / np.log10(n_draws), 0.7)
 
 
 def relative_efficiency(tree: xr.DataTree, reff: float | str) -> float | None:
-    """Return effective draws over draws, None if each neuron has its own.
+    """Return effective draws divided by draws, None if it differs between neurons.
 
     Raises
     ------
     ValueError
-        Neither a number above 0 nor one of the ways.
+        `reff` is neither a number above 0 nor one of the names.
     """
     if reff == "likelihood":
         return None
@@ -184,9 +163,9 @@ def relative_efficiency(tree: xr.DataTree, reff: float | str) -> float | None:
     return float(np.concatenate(values).mean() / (n_chains * n_draws))
 
 
-def _of_likelihood(densities: Densities, drawn: Drawn, groups: Groups) -> float:
-    """Return the mean relative efficiency of likelihoods of one neuron, over some of its units."""
-    chosen = np.unique(np.linspace(0, groups.n_groups - 1, _LOOKED_AT).astype(int))
+def _likelihood_efficiency(densities: Densities, drawn: Drawn, groups: Groups) -> float:
+    """Return the mean relative efficiency of the likelihoods of some units of one neuron."""
+    chosen = np.unique(np.linspace(0, groups.n_groups - 1, _N_PROBED).astype(int))
     spans = [np.arange(groups.start[g], groups.start[g + 1]) for g in chosen]
     start = np.append(0, np.cumsum([span.size for span in spans]))
     some = Groups(groups.bins[np.concatenate(spans)], start)
@@ -197,9 +176,9 @@ def _of_likelihood(densities: Densities, drawn: Drawn, groups: Groups) -> float:
     return float(np.mean(effective) / densities.n_draws)
 
 
-def elpd_data(found: Floats, units: Units, recording: ObservedData, n_draws: int) -> ELPDDataLOO:
-    """Return elpd, k and log predictive density (3, post, group) as ArviZ has them, and warn."""
-    dims, coords = (units.dim, "post"), {**units.coords, "post": list(recording.neurons)}
+def elpd_data(found: Floats, units: Units, data: ObservedData, n_draws: int) -> ELPDDataLOO:
+    """Return ArviZ's object from elpd, k and log predictive density (3, post, group); warn of k."""
+    dims, coords = (units.dim, "post"), {**units.coords, "post": list(data.neurons)}
     elpd_i, k, p_loo_i = (
         xr.DataArray(values.T, coords, dims, name=name)
         for values, name in (
@@ -228,25 +207,26 @@ def elpd_data(found: Floats, units: Units, recording: ObservedData, n_draws: int
 
 
 def influential(elpd: ELPDDataLOO, threshold: float | None = None) -> pd.DataFrame:
-    """Name the observations on which leave-one-out estimates cannot be trusted.
+    """List the observations whose leave-one-out estimates are unreliable.
 
     Parameters
     ----------
     elpd : ELPDDataLOO
-        From `loo` or `loo_subsample`.
+        Result of `loo` or `loo_subsample`.
     threshold : float, optional
-        Largest k that is trusted, by default ``elpd.good_k``, 0.7 from 2200 draws on.
+        Largest k considered reliable, by default ``elpd.good_k``, which is 0.7 for 2200 draws or
+        more.
 
     Returns
     -------
     DataFrame
-        Columns neuron, time (s, of the beginning), index (of the bin, block or trial), pareto_k
-        and elpd, the largest k first.
+        Columns neuron, time (when it begins, in seconds), index (of the bin, block or trial),
+        pareto_k and elpd, sorted by k, the largest first.
 
     Raises
     ------
     TypeError
-        Not such an object, or without pointwise values.
+        `elpd` is another object, or has no pointwise values.
 
     Examples
     --------
@@ -276,7 +256,7 @@ def influential(elpd: ELPDDataLOO, threshold: float | None = None) -> pd.DataFra
 
 
 def warn_of_influential(elpd: ELPDDataLOO) -> None:
-    """Warn of observations with large k, and say which."""
+    """Warn of observations with large k, and name them."""
     found = influential(elpd)
     if found.empty:
         return
@@ -284,9 +264,10 @@ def warn_of_influential(elpd: ELPDDataLOO) -> None:
     named = ", ".join(f"neuron {r.neuron!r} at {r.time:g} s (k = {r.pareto_k:.2f})" for r in rows)
     more = ", ..." if len(found) > 3 else ""
     warnings.warn(
-        f"loo: {len(found)} of {elpd.pareto_k.count().item()} observations have a Pareto k above "
-        f"{elpd.good_k:.2f}: {named}{more}. Do not trust their estimates; pymc_glm.influential "
-        "names all of them, pymc_glm.mend_loo refits without them where they are few.",
+        f"loo: Pareto k is above {elpd.good_k:.2f} for {len(found)} of "
+        f"{elpd.pareto_k.count().item()} observations: {named}{more}. Their estimates are "
+        "unreliable; pymc_glm.influential lists them all, and pymc_glm.mend_loo replaces a few by "
+        "refitting.",
         UserWarning,
         stacklevel=4,
     )

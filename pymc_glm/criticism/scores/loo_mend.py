@@ -1,4 +1,4 @@
-"""Leave-one-out estimates that cannot be trusted, made again by refitting without the bins."""
+"""Replacement of unreliable leave-one-out estimates by refits without the bins."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,46 +31,47 @@ def mend_loo(
     put_back: bool = True,
     threads: int | None = None,
 ) -> ELPDDataLOO:
-    r"""Estimate anew, from refits, where the importance ratios of `loo` have too heavy a tail.
+    r"""Replace the estimates of `loo` with a large Pareto k by estimates from refits.
 
-    For each bin (block, trial) with such an observation the model is sampled once without it. A
-    refit leaves it out of all neurons; the others' counts in it are put back by importance weights
-    :math:`\prod_{m \ne n} p(y_{tm} \mid \theta_s)`. That is exact but for Monte Carlo error.
-    Moment matching, which needs no refit, has no transformation for edges.
+    For each bin (block, trial) with such an observation, the model is sampled once without it. A
+    refit excludes it for all neurons; the counts of the other neurons are restored by importance
+    weights :math:`\prod_{m \ne n} p(y_{tm} \mid \theta_s)`. This is exact up to Monte Carlo
+    error. Moment matching would need no refits, but has no transformation for edges.
 
     Parameters
     ----------
     elpd : ELPDDataLOO
-        From `loo`.
+        Result of `loo`.
     tree : DataTree
-        The posterior that it was computed of.
+        The posterior from which it was computed.
     refit : callable
-        Takes which bins are no data, bool (time,), and returns the posterior without them:
-        ``lambda out: pg.sample(model=pg.build_glm(counts, basis, exclude=out))``, with the other
-        arguments as they were but for ``exclude`` and ``unknown_history``, which it stands for.
+        Function of the bins to exclude, bool (time,), that returns the posterior without them, such
+        as ``lambda out: pg.sample(model=pg.build_glm(counts, basis, exclude=out))``. Other
+        arguments must be those of the first fit, except ``exclude``, which `out` includes, and
+        ``unknown_history``.
     threshold : float, optional
-        Largest k that is left alone, by default ``elpd.good_k``.
+        Largest k considered reliable, by default ``elpd.good_k``.
     most : int
-        More refits than this are refused.
+        Largest number of refits allowed.
     put_back : bool
-        False leaves the others' counts in the bin out as well. They tell of this neuron only by
-        the hyperparameters of the network; in blocks of many neurons putting them back costs more
-        in Monte Carlo error than it is worth, and the new k says so.
+        Whether to restore the counts of the other neurons. They inform this neuron only through
+        hyperparameters of the network. In blocks with many neurons, restoring them can add more
+        Monte Carlo error than it is worth; the new k shows this.
     threads : int, optional
         All cores by default.
 
     Returns
     -------
     ELPDDataLOO
-        With new ``elpd_i``, ``p_loo_i`` and sums; ``pareto_k`` of what was mended is that of the
-        weights which put other neurons back, at least 0, and 0 where there are none.
+        With new ``elpd_i``, ``p_loo_i`` and sums. ``pareto_k`` of a replaced estimate is that of
+        the weights which restore the other neurons, at least 0; 0 if there are none.
 
     Raises
     ------
     TypeError
-        elpd is not from `loo`, or refit returns no DataTree.
+        `elpd` is not from `loo`, or `refit` does not return a DataTree.
     ValueError
-        Too many refits, or the refitted model is not of the tree's data without these bins.
+        Too many refits are needed, or `refit` did not use the data of the tree without these bins.
 
     Examples
     --------
@@ -88,14 +89,15 @@ def mend_loo(
         getattr(elpd, "elpd_i", None), "attrs", ()
     ):
         raise TypeError(f"elpd: got {type(elpd).__name__}; give what pymc_glm.loo returned.")
-    recording = observed_data(tree)
-    told = elpd.elpd_i.attrs
-    units = units_of(recording, told["unit"], told["block_width"])
+    data = observed_data(tree)
+    settings = elpd.elpd_i.attrs
+    units = units_of(data, settings["unit"], settings["block_width"])
     k = elpd.pareto_k.transpose(units.dim, "post").values.copy()
-    if k.shape != (units.groups.n_groups, len(recording.neurons)):
+    if k.shape != (units.groups.n_groups, len(data.neurons)):
         raise ValueError(
-            f"tree: it has {units.groups.n_groups} observations of {len(recording.neurons)} "
-            f"neurons, elpd is of {k.shape}; give the posterior that pymc_glm.loo was given."
+            f"tree: it has {units.groups.n_groups} observations of {len(data.neurons)} neurons, "
+            f"elpd has {k.shape[0]} of {k.shape[1]}; give the posterior that was passed to "
+            "pymc_glm.loo."
         )
     limit = elpd.good_k if threshold is None else threshold
     bad = k > limit
@@ -104,51 +106,47 @@ def mend_loo(
         worst = influential(elpd, limit).iloc[0]
         raise ValueError(
             f"most: {wrong.size} refits are needed for k above {limit:.2f}, allowed are {most} "
-            f"(largest k {worst.pareto_k:.2f}, neuron {worst.neuron!r} at {worst.time:g} s); raise "
-            "most, or look for what is wrong with the model there."
+            f"(largest k {worst.pareto_k:.2f}, neuron {worst.neuron!r} at {worst.time:g} s); "
+            "increase most, or check why the model fails there."
         )
     values = elpd.elpd_i.transpose(units.dim, "post").values.copy()
     lpd = values + elpd.p_loo_i.transpose(units.dim, "post").values
     for unit in wrong:
         bins = units.groups.bins[units.groups.start[unit] : units.groups.start[unit + 1]]
-        fitted = _refitted(refit, recording, bins)
+        fitted = _refitted(refit, data, bins)
         posts = np.flatnonzero(bad[unit])
         values[unit, posts], k[unit, posts] = _without(
-            Densities(fitted, recording, threads), bins, posts, put_back
+            Densities(fitted, data, threads), bins, posts, put_back
         )
     return _replaced(elpd, units, values, k, lpd - values)
 
 
-def _refitted(refit: Refit, recording: ObservedData, bins: NDArray[np.int64]) -> xr.DataTree:
-    """Return the posterior without some bins, checked."""
-    n_bins = len(recording.counts)
+def _refitted(refit: Refit, data: ObservedData, bins: NDArray[np.int64]) -> xr.DataTree:
+    """Return the posterior without the given bins, after checks of its data."""
+    n_bins = len(data.counts)
     out = np.zeros(n_bins, bool)
-    if recording.bins is not None:
+    if data.bins is not None:
         out[:] = True
-        out[recording.bins] = False
+        out[data.bins] = False
     out[bins] = True
     fitted = refit(out.copy())
     if not isinstance(fitted, xr.DataTree):
         raise TypeError(
-            f"refit: it returned {type(fitted).__name__}, allowed is the DataTree of pymc_glm."
-            "sample."
+            f"refit: it returned {type(fitted).__name__}, allowed is the DataTree that "
+            "pymc_glm.sample returns."
         )
-    data, left = observed_data(fitted), np.flatnonzero(~out)
+    new, left = observed_data(fitted), np.flatnonzero(~out)
     for what, same in (
-        ("neurons", data.neurons == recording.neurons),
-        ("law", data.observation is recording.observation),
-        ("counts", np.array_equal(data.counts, recording.counts)),
-        ("basis", np.array_equal(data.basis, recording.basis)),
-        (
-            "excluded bins",
-            data.bins is not None and np.array_equal(data.bins, left),
-        ),
+        ("neurons", new.neurons == data.neurons),
+        ("observation model", new.observation is data.observation),
+        ("counts", np.array_equal(new.counts, data.counts)),
+        ("basis", np.array_equal(new.basis, data.basis)),
+        ("excluded bins", new.bins is not None and np.array_equal(new.bins, left)),
     ):
         if not same:
             raise ValueError(
-                f"refit: the {what} of what it returned are not those of the tree without the bins "
-                "that it was given; build the model from the same data with exclude= these bins "
-                "and unknown_history='recorded'."
+                f"refit: it returned a posterior with the wrong {what}; build the model from the "
+                "data of the tree, with exclude= the bins given and unknown_history='recorded'."
             )
     return fitted
 
@@ -156,11 +154,11 @@ def _refitted(refit: Refit, recording: ObservedData, bins: NDArray[np.int64]) ->
 def _without(
     densities: Densities, bins: NDArray[np.int64], posts: NDArray[np.intp], put_back: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return elpd and k (post,) of bins that the draws have not seen."""
+    """Return elpd and k (post,) of bins that were excluded from the fit."""
     n_draws = densities.n_draws
     check_draws(n_draws)
     groups = Groups(bins, np.array([0, bins.size]))
-    logs = np.zeros((len(densities.recording.neurons), 1, n_draws))
+    logs = np.zeros((len(densities.data.neurons), 1, n_draws))
     for post in range(len(logs)) if put_back else posts:
         densities.write(densities.drawn(post), groups, logs[post])
     logs = logs[:, 0]

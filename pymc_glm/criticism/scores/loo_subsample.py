@@ -1,4 +1,4 @@
-"""Leave-one-out cross-validation of a random sample of observations, and of differences."""
+"""Leave-one-out cross-validation of a random sample of observations, and paired differences."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import xarray as xr
 from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOSubsample
 from numpy.typing import NDArray
 
-from pymc_glm.arguments import random_generator
+from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.criticism.of_model import check_model
 from pymc_glm.criticism.one_step import PostDraws, observed_data
 from pymc_glm.criticism.posterior import variable
@@ -37,36 +37,35 @@ def loo_subsample(
     reff: float | str = "posterior",
     threads: int | None = None,
 ) -> ELPDDataLOOSubsample:
-    r"""Estimate what `loo` gives for bins from a random sample of them.
+    r"""Estimate the result of `loo` for bins from a random sample of them.
 
     .. math:: \widehat{\mathrm{elpd}} = \sum_{i=1}^n \tilde\pi_i
         + \frac{n}{m} \sum_{j=1}^m (\mathrm{elpd}_j - \tilde\pi_j)
 
-    the difference estimator of Magnusson, Vehtari, Jonasson & Andersen (2020, AISTATS,
-    arXiv:2001.00980), with the log densities at the posterior means of the parameters for
-    :math:`\tilde\pi`, which cost little and go over all observations.
+    This is the difference estimator of Magnusson, Vehtari, Jonasson & Andersen (2020, AISTATS,
+    arXiv:2001.00980). The approximations :math:`\tilde\pi` are log densities at the posterior
+    means of the parameters, which are cheap to compute for all observations.
 
     Parameters
     ----------
     tree, model, reff, threads
-        See `loo`; "likelihood" is not offered.
+        See `loo`; reff="likelihood" is not available.
     n_observations : int
-        Bins (of one neuron each) in the sample, without repetition.
+        Number of bins (of one neuron each) in the sample, drawn without replacement.
     random_seed : int or numpy.random.Generator, optional
-        Of the sample. Give the same int for models that are compared: they get the same sample.
+        Seed of the sample. To compare models, give each the same int, so they share the sample.
 
     Returns
     -------
     ELPDDataLOOSubsample
-        As of ``az.loo_subsample``: also ``subsampling_se``, the standard error of elpd as an
-        estimate of that of all observations, and ``elpd_loo_approx``; pointwise values are NaN
-        outside the sample. Compare two by `elpd_difference`; the weights of ``az.compare`` are
-        wrong for them.
+        ArviZ's class, with ``subsampling_se``, the standard error of elpd due to subsampling, and
+        ``elpd_loo_approx``; pointwise values are NaN outside the sample. Compare two results with
+        `elpd_difference`; the weights of ``az.compare`` are wrong for them.
 
     Raises
     ------
     TypeError, ValueError
-        As `loo`; or n_observations is below 2 or above the number of observations.
+        See `loo`; or n_observations is below 2 or above the number of observations.
 
     Examples
     --------
@@ -82,33 +81,34 @@ def loo_subsample(
     check_draws(n_draws)
     efficiency = relative_efficiency(tree, reff)
     if efficiency is None:
-        raise ValueError("reff: got 'likelihood', allowed here are numbers and 'posterior'.")
+        raise ValueError(
+            "reff: got 'likelihood', allowed here are numbers above 0 and 'posterior'."
+        )
     densities = Densities(tree, observed_data(tree), threads)
-    units = units_of(densities.recording, "bin")
-    n_groups, n_posts = units.groups.n_groups, len(densities.recording.neurons)
+    units = units_of(densities.data, "bin")
+    n_groups, n_posts = units.groups.n_groups, len(densities.data.neurons)
     n = n_groups * n_posts
     chosen = _sample(n, n_observations, random_seed)
     guess = np.empty((n_groups, n_posts))
     found = np.full((3, n_groups, n_posts), np.nan)
     for post in range(n_posts):
         guess[:, post] = _plug_in(densities, post, units.groups)
-        own = chosen[chosen % n_posts == post] // n_posts
-        if own.size:
-            some = Groups(units.groups.bins[own], np.arange(own.size + 1))
+        sampled = chosen[chosen % n_posts == post] // n_posts
+        if sampled.size:
+            some = Groups(units.groups.bins[sampled], np.arange(sampled.size + 1))
             length = tail_length(n_draws, efficiency)
-            found[:, own, post] = densities.leave_out(densities.drawn(post), some, length).T
+            found[:, sampled, post] = densities.leave_out(densities.drawn(post), some, length).T
     return _subsampled(found, guess, chosen, units, densities)
 
 
 def _sample(n: int, size: int, random_seed: int | np.random.Generator | None) -> NDArray[np.intp]:
-    whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-    if not whole or not 2 <= size <= n:
-        raise ValueError(f"n_observations: got {size!r}, allowed are whole numbers from 2 to {n}.")
-    return np.sort(random_generator(random_seed).choice(n, int(size), replace=False))
+    reason = "the number of observations"
+    size = as_whole_number(size, "n_observations", at_least=2, at_most=n, reason=reason)
+    return np.sort(random_generator(random_seed).choice(n, size, replace=False))
 
 
 def _plug_in(densities: Densities, post: int, groups: Groups) -> Floats:
-    """Return log densities (group,) at the posterior means of the parameters."""
+    """Return the log densities (group,) at the posterior means of the parameters."""
     draws = densities.draws_of(post)
     covariate_weights = draws.covariate_weights
     if covariate_weights is not None:
@@ -127,12 +127,12 @@ def _plug_in(densities: Densities, post: int, groups: Groups) -> Floats:
 def _subsampled(
     found: Floats, guess: Floats, chosen: NDArray[np.intp], units: Units, densities: Densities
 ) -> ELPDDataLOOSubsample:
-    """Return the estimates from elpd, k and log predictive density (3, group, post)."""
+    """Return ArviZ's object from elpd, k and log predictive density (3, group, post)."""
     n, m = guess.size, chosen.size
     elpd_i, k, lpd = (values.ravel()[chosen] for values in found)
     elpd, subsampling_se, se = _estimate(elpd_i, guess.ravel()[chosen], guess)
     dims = (units.dim, "post")
-    coords = {**units.coords, "post": list(densities.recording.neurons)}
+    coords = {**units.coords, "post": list(densities.data.neurons)}
     pointwise: dict[str, Any] = {
         name: xr.DataArray(values, coords, dims, name=name)
         for name, values in (
@@ -163,16 +163,16 @@ def _subsampled(
 
 
 def _estimate(values: Floats, guess: Floats, all_guesses: Floats) -> tuple[float, float, float]:
-    """Return the total of a quantity, its error from sampling, and its standard error over data.
+    """Return a total, its standard error from subsampling, and its standard error over data.
 
-    Magnusson et al. (2020), equations 6 to 9: values and guesses (sample,) of a simple random
-    sample, and guesses of all.
+    Magnusson et al. (2020), equations 6 to 9, from values and approximations (sample,) of a simple
+    random sample, and approximations of all observations.
     """
     n, m = all_guesses.size, values.size
     away = values - guess
     total = float(all_guesses.sum() + n * away.mean())
     sampling = n**2 * (1.0 - m / n) * away.var(ddof=1) / m
-    # Sum of squares less the square of the sum over n; that of the sum is too large by `sampling`.
+    # Sum of squares minus squared total over n; the squared total is too large by `sampling`.
     squares = (all_guesses**2).sum() + n * (values**2 - guess**2).mean()
     spread = squares - (total**2 - sampling) / n
     return total, float(np.sqrt(sampling)), float(np.sqrt(max(spread, 0.0)))
@@ -184,14 +184,13 @@ class ElpdDifference(NamedTuple):
     Attributes
     ----------
     difference : float
-        elpd of the first less that of the second, in nats.
+        elpd of the first minus that of the second, in nats.
     se : float
-        Standard error of the difference over observations, which are taken for independent.
+        Standard error of the difference over observations, treated as independent.
     subsampling_se : float
-        What the sample adds to it as an estimate of the difference over all observations; 0
-        without subsampling.
+        Additional standard error due to subsampling; 0 without subsampling.
     n_observations : int
-        Those that were looked at in both.
+        Number of observations used from both.
 
     Examples
     --------
@@ -210,13 +209,14 @@ class ElpdDifference(NamedTuple):
 def elpd_difference(first: ELPDDataLOO, second: ELPDDataLOO) -> ElpdDifference:
     """Compare two models of the same data by paired differences.
 
-    For results of `loo`, what ``az.compare`` says; for those of `loo_subsample` the difference
-    estimator on the shared sample, in which all that the models have in common cancels.
+    For results of `loo`, this equals the difference in ``az.compare``. For results of
+    `loo_subsample`, it is the difference estimator on the shared sample, in which errors common to
+    both models cancel.
 
     Parameters
     ----------
     first, second : ELPDDataLOO
-        From `loo` with the same unit, or from `loo_subsample` with the same sample.
+        Results of `loo` with the same unit, or of `loo_subsample` with the same sample.
 
     Returns
     -------
@@ -225,9 +225,9 @@ def elpd_difference(first: ELPDDataLOO, second: ELPDDataLOO) -> ElpdDifference:
     Raises
     ------
     TypeError
-        Not such objects, or one is subsampled and the other is not.
+        The arguments are other objects, or only one of them is subsampled.
     ValueError
-        They are of other observations, or of other samples.
+        Their observations or their samples differ.
 
     Examples
     --------
@@ -244,20 +244,20 @@ def elpd_difference(first: ELPDDataLOO, second: ELPDDataLOO) -> ElpdDifference:
     one, other = first.elpd_i, second.elpd_i
     if one.dims != other.dims or one.shape != other.shape:
         raise ValueError(
-            f"first, second: they are of {dict(one.sizes)} and {dict(other.sizes)} observations; "
-            "give the same data and unit."
+            f"first, second: got {dict(one.sizes)} and {dict(other.sizes)} observations; use the "
+            "same data and unit for both."
         )
     away = (one.values - other.values).ravel()
     if not isinstance(first, ELPDDataLOOSubsample) or not isinstance(second, ELPDDataLOOSubsample):
         if isinstance(first, ELPDDataLOOSubsample) or isinstance(second, ELPDDataLOOSubsample):
-            raise TypeError("first, second: one is subsampled; subsample both, or none.")
+            raise TypeError("first, second: only one is subsampled; subsample both, or neither.")
         se = float(np.sqrt(away.size * away.var(ddof=1)))
         return ElpdDifference(float(away.sum()), se, 0.0, away.size)
     chosen = first.loo_subsample_observations
     if not np.array_equal(chosen, second.loo_subsample_observations):
         raise ValueError(
-            "first, second: they are of other samples; give both the same random_seed and "
-            "n_observations."
+            "first, second: their samples differ; use the same random_seed and n_observations for "
+            "both."
         )
     guess = (first.elpd_loo_approx.values - second.elpd_loo_approx.values).ravel()
     total, sampling, se = _estimate(away[chosen], guess[chosen], guess)

@@ -1,4 +1,4 @@
-"""The units of which log densities are taken: bins, blocks of time, trials, whole recordings."""
+"""Units over which log densities are summed: bins, blocks of time, trials or neurons."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ UNITS = ("bin", "block", "trial", "neuron")
 
 
 class Units(NamedTuple):
-    """Groups of bins of each neuron, with the dimension that they make."""
+    """Groups of bins of each neuron, with their dimension and coordinates."""
 
     groups: Groups
     dim: str | None  # None: one group of all bins
@@ -35,21 +35,21 @@ def units_of(
     data : ObservedData
     unit : {"bin", "block", "trial", "neuron"}
     block_width : float
-        Seconds; the last block of a segment may be shorter, one without data is left out.
+        Seconds; the last block of a segment may be shorter, and blocks without data are dropped.
     window : slice, optional
-        Bins from start to stop; all by default. Blocks are counted from where it begins.
+        Bins from start to stop; all by default. The first block begins at its start.
 
     Raises
     ------
     ValueError
-        A block is shorter than a bin, there are no trials, no bin of the window is data.
+        A block is shorter than a bin, there are no trials, or no bin of the window is data.
     """
     n_bins = len(data.counts)
     bins = np.arange(n_bins) if data.bins is None else data.bins
     if window is not None:
         bins = bins[(bins >= window.start) & (bins < window.stop)]
         if bins.size == 0:
-            raise ValueError("start, stop: all bins of the window are excluded from the data.")
+            raise ValueError("start, stop: all bins in the window are excluded; move it.")
     segment = np.searchsorted(data.starts, bins, side="right") - 1
     if unit == "bin":
         dim = "time" if data.bins is None else "observed_time"
@@ -60,8 +60,8 @@ def units_of(
     if unit == "trial":
         if data.starts.size == 1:
             raise ValueError(
-                "unit 'trial': the recording is one segment, without trials, epochs or gaps; take "
-                "'block', or give counts a coordinate 'trial' along time."
+                "unit: got 'trial', but the data are one segment, without trials, epochs or gaps; "
+                "give 'block', or counts with a coordinate 'trial' along time."
             )
         labels = segment
     else:
@@ -69,7 +69,7 @@ def units_of(
         labels = _blocks(data, bins, segment, block_width, first)
     begins = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
     start = np.append(begins, bins.size)
-    # Labels count on over the recording; trials keep their number, blocks are counted anew.
+    # Trials keep their numbers; blocks are renumbered, as those without data are dropped.
     index = labels[begins] if unit == "trial" else np.arange(begins.size)
     coords = {
         unit: index,
@@ -79,13 +79,12 @@ def units_of(
 
 
 def _blocks(data: ObservedData, bins: Any, segment: Any, block_width: float, first: int) -> Any:
-    """Return which block each bin from first is in; none goes over the border of a segment."""
+    """Return the block of each bin, counted from bin `first`; no block spans two segments."""
     width = as_number(block_width, "block_width")
     length = round(width / data.bin_width)
     if length < 1:
         raise ValueError(
-            f"block_width: got {width:g} s, allowed are blocks of at least one bin, "
-            f"{data.bin_width:g} s."
+            f"block_width: got {width:g} s, allowed is at least one bin of {data.bin_width:g} s."
         )
     longest = -(-len(data.counts) // length) + 1
     return segment * longest + (bins - np.maximum(data.starts[segment], first)) // length

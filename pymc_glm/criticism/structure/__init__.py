@@ -1,1 +1,1 @@
-"""Structure behind the network: blocks and positions, aligned across draws."""
+"""Posteriors of blocks and latent positions of neurons."""

@@ -1,4 +1,4 @@
-"""The draws of block labels and of tables between blocks, with the same numbers in every draw."""
+"""Draws of block labels and of tables between blocks, numbered alike in every draw."""
 
 import numpy as np
 import xarray as xr
@@ -17,13 +17,13 @@ _ADVICE = (
 
 
 def relabelled(tree: xr.DataTree, labels: str = "block_labels") -> xr.Dataset:
-    """Renumber the blocks of every draw: the labels and all variables with a dimension of blocks.
+    """Renumber the blocks of every draw in the labels and in all variables with a block dimension.
 
     Parameters
     ----------
     tree : DataTree
     labels : str
-        "block_labels", whose tables have the dimensions block_post and block_pre, or
+        "block_labels", with tables of the dimensions block_post and block_pre, or
         "weight_block_labels", with weight_block_post and weight_block_pre.
 
     Returns
@@ -53,7 +53,7 @@ def relabelled(tree: xr.DataTree, labels: str = "block_labels") -> xr.Dataset:
 def _renumbered(
     table: xr.DataArray, old_number: NDArray[np.int64], dims: tuple[str, ...]
 ) -> xr.DataArray:
-    """Table whose block k is what was block old_number[chain, draw, k]."""
+    """Return a table whose block k was block old_number[chain, draw, k]."""
     table = table.transpose("chain", "draw", ...)
     values = table.values
     for axis, dim in enumerate(table.dims):
@@ -65,15 +65,15 @@ def _renumbered(
 
 
 def block_dims(labels: str) -> tuple[str, ...]:
-    """Names of the dimensions of blocks: weight_block_labels -> weight_block_post and so on."""
+    """Return the dimensions of blocks: weight_block_labels -> weight_block_post and so on."""
     block = labels.removesuffix("_labels")
-    own = block.removesuffix("block")
-    # The last is what PyMC makes of a concentration without named dimensions.
-    return f"{block}_post", f"{block}_pre", block, f"{own}concentration_dim_0"
+    prefix = block.removesuffix("block")
+    # The last is PyMC's name for the dimension of a concentration without named dimensions.
+    return f"{block}_post", f"{block}_pre", block, f"{prefix}concentration_dim_0"
 
 
 def _label_draws(tree: xr.DataTree, labels: str) -> xr.DataArray:
-    """Draws of the labels, dims (chain, draw, post)."""
+    """Return the draws of the labels, dims (chain, draw, post)."""
     if isinstance(tree, xr.DataTree):
         others = [name for name in variable_names(tree, "posterior")
                   if name.endswith("block_labels") and name != labels]  # fmt: skip
@@ -90,7 +90,7 @@ def _label_draws(tree: xr.DataTree, labels: str) -> xr.DataArray:
 
 
 def block_names(tree: xr.DataTree, labels: str) -> list[str]:
-    """Names of all blocks, used or not.
+    """Return the names of all blocks, used or not.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def block_names(tree: xr.DataTree, labels: str) -> list[str]:
 
 
 def blocks_of_neurons(tree: xr.DataTree) -> xr.DataArray | None:
-    """Blocks by which to colour neurons: known ones or the most probable; (post,), or None.
+    """Return known or most probable blocks to colour neurons by, (post,), or None.
 
     Parameters
     ----------

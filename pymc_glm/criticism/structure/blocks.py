@@ -1,4 +1,4 @@
-"""What a posterior says about blocks of neurons, whatever the numbers of the blocks."""
+"""Summaries of blocks of neurons that do not depend on how the blocks are numbered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from pymc_glm.criticism.network.edges import edge_status, indicator_columns, net
 from pymc_glm.criticism.structure.block_draws import block_names, relabelled
 from pymc_glm.criticism.structure.learned import is_learned, variable_names
 from pymc_glm.criticism.structure.relabelling import adjusted_rand_index
-from pymc_glm.criticism.wording import counted, listed, wrapped
+from pymc_glm.criticism.wording import ONE_CHAIN, counted, listed, wrapped
 from pymc_glm.priors.features import by_neuron
 
 __all__ = ["BlockSummary", "block_summary", "pair_agreement", "with_truth"]
 
 _SURE = 0.95
-# What is told of pairs of neurons, and what it is for a neuron with itself.
+# Columns of the table of pairs, with the value for a neuron and itself.
 _WITH_ITSELF = {
     "probability": 1.0,
     "mcse": 0.0,
@@ -33,40 +33,40 @@ _WITH_ITSELF = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BlockSummary:
-    """What the draws say about blocks of neurons; made by `block_summary`.
+    """Posterior of the blocks of neurons, returned by `block_summary`.
 
     Parameters
     ----------
     co_assignment : DataArray (post, other)
         Posterior probability that two neurons are in the same block.
     agreement : Dataset (post, other)
-        How well it is known: `mcse`, its Monte Carlo standard error; `ess`, effective draws of the
-        indicator (NaN where it is the same in all draws); `r_hat` (NaN where the indicator never
-        changes within a chain); `chain_min` and `chain_max`, the smallest and largest frequency of
-        a chain; `status`, "ok", "settled", "chains disagree" or "too few draws", with the meaning
-        they have in `edge_summary`.
+        Diagnostics of that probability: `mcse`, its Monte Carlo standard error; `ess`, effective
+        draws of the indicator (NaN if it is the same in all draws); `r_hat` (NaN if the indicator
+        never changes within a chain); `chain_min` and `chain_max`, the smallest and largest
+        frequency of a chain; `status`, "ok", "settled", "chains disagree" or "too few draws", as
+        in `edge_summary`.
     n_used : DataArray (chain, draw)
-        Number of blocks that hold a neuron.
+        Number of blocks with at least one neuron.
     n_used_probability : DataArray (n_used)
-        Its distribution, over 1, 2, ... blocks.
+        Posterior probability of 1, 2, ... used blocks.
     block_size : DataArray (chain, draw, block)
         Number of neurons in every block, after relabelling.
     posterior : Dataset
         The labels and every variable with a dimension of blocks, relabelled. In draws in which a
-        block holds no neuron, what the tables say of it is drawn from their prior, and which of
-        several such blocks is which means nothing; `block_size` tells these draws.
+        block is empty (see `block_size`), its entries in the tables are drawn from their prior, and
+        the numbering of several empty blocks is arbitrary.
     label_probability : DataArray (post, block)
-        Fraction of draws in which a neuron has a label, after relabelling.
+        Fraction of draws in which a neuron has each label, after relabelling.
     labels : DataArray (post)
-        Most probable label of every neuron, index of the block.
+        Most probable label of every neuron, as the index of the block.
     network : DataArray (post, pre) or None
         Inclusion probabilities; in a dense model mean weights (log-odds, see `network_matrix`);
-        None where the draws hold no network.
+        None if the draws hold no network.
     truth : DataArray (post) or None
         True types, as given.
     adjusted_rand : DataArray (chain, draw) or None
-        Adjusted Rand index of every draw with the true types: 1 the same partition, 0 on average
-        by chance.
+        Adjusted Rand index of every draw with the true types: 1 for the same partition, 0 on
+        average by chance.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class BlockSummary:
 
     @property
     def text(self) -> str:
-        """The summary in sentences and one line a block, lines of at most 88 characters."""
+        """The summary in sentences, with one line per block, at most 88 characters wide."""
         used = ", ".join(
             f"{int(n)}\u00a0({float(p):.1%})"
             for n, p in zip(self.n_used_probability["n_used"], self.n_used_probability, strict=True)
@@ -109,7 +109,7 @@ class BlockSummary:
             members = list(map(str, self.labels["post"].values[self.labels.values == block]))
             if members:
                 lines.append(f"  block {name}, {len(members)}: {listed(members)}")
-        lines += [self._sure(), self._chains()]
+        lines += [self._uncertain_labels(), self._agreement_of_chains()]
         if self.adjusted_rand is not None:
             low, middle, high = np.quantile(self.adjusted_rand, [0.05, 0.5, 0.95])
             lines.append(
@@ -121,29 +121,32 @@ class BlockSummary:
     def __repr__(self) -> str:
         return f"<BlockSummary>\n{self.text}"
 
-    def _sure(self) -> str:
+    def _uncertain_labels(self) -> str:
         best = self.label_probability.max("block")
         order = np.argsort(best.values, kind="stable")
         names = [f"{best['post'].values[n]}\u00a0({best.values[n]:.2f})" for n in order
                  if best.values[n] < _SURE]  # fmt: skip
         if not names:
-            return f"Every neuron has one label in at least {_SURE:.0%} of the draws."
-        return f"{len(names)} of them have no label in {_SURE:.0%} of the draws: {listed(names)}."
+            return f"Every neuron has the same label in at least {_SURE:.0%} of the draws."
+        return (
+            f"For {counted(len(names), 'neuron')} no label occurs in {_SURE:.0%} of the draws: "
+            f"{listed(names)}."
+        )
 
-    def _chains(self) -> str:
+    def _agreement_of_chains(self) -> str:
         if self.n_used.sizes["chain"] == 1:
-            return "With one chain nothing tells whether it has converged: run 4."
+            return ONE_CHAIN
         difference = self.agreement["chain_max"] - self.agreement["chain_min"]
         largest = float(difference.max())
         post, other = np.unravel_index(int(difference.values.argmax()), difference.shape)
         names = difference["post"].values
-        where = f" ({names[post]} & {names[other]})" if largest > 0 else ""
+        pair = f" ({names[post]} & {names[other]})" if largest > 0 else ""
         disagree = np.triu(self.agreement["status"].values == "chains disagree", 1)
         n_pairs = self.labels.size * (self.labels.size - 1) // 2
         return (
-            f"Do two neurons share a block? The chains disagree on {int(disagree.sum())} of "
+            f"The chains disagree on whether neurons share a block for {int(disagree.sum())} of "
             f"{counted(n_pairs, 'pair')}; the largest difference between their probabilities is "
-            f"{largest:.2f}{where}, the largest Monte Carlo error "
+            f"{largest:.2f}{pair}, the largest Monte Carlo standard error "
             f"{float(self.agreement['mcse'].max()):.3f}."
         )
 
@@ -154,46 +157,46 @@ def block_summary(
     *,
     labels: str = "block_labels",
 ) -> BlockSummary:
-    r"""Say which neurons belong together, in how many blocks, and how sure that is.
+    r"""Summarise which neurons share a block, in how many blocks, and with what certainty.
 
-    Blocks have no numbers of their own: the posterior is the same when they are renumbered. What
-    is told is therefore the probability that two neurons share a block; and for pictures and
-    tables every draw is renumbered so that the draws are as alike as can be.
+    The numbers of blocks are arbitrary: the posterior does not change when blocks are renumbered.
+    The summary therefore gives the probability that two neurons share a block; for figures and
+    tables the blocks of every draw are renumbered so that the draws agree as well as possible.
 
     Parameters
     ----------
     tree : DataTree
         What sampling returned; needs the posterior.
     truth : array, mapping or DataArray, (post,), optional
-        True type of every neuron, numbers or names; an array in the order of the neurons, the
-        others by neuron name.
+        True type of every neuron, numbers or names; an array in the order of the neurons, a mapping
+        or DataArray by neuron name.
     labels : str
-        Variable of the posterior, (post,): "block_labels", or "weight_block_labels" where the
-        weights have blocks of their own.
+        Variable of the posterior, (post,): "block_labels", or "weight_block_labels" for separate
+        blocks of the weights.
 
     Returns
     -------
     BlockSummary
-        Printing it tells the main things.
+        Print it for the main results.
 
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold draws, the model has no blocks or knows them, or `truth` does not
+        The tree does not hold draws, the model has no blocks or fixed ones, or `truth` does not
         name a type for every neuron.
 
     Notes
     -----
     The pivot is the draw nearest to the co-assignment probabilities in least squares (Dahl 2006).
-    Every draw is renumbered to agree best with it, then with the label probabilities of all draws
-    until nothing changes (Stephens 2000, J. R. Statist. Soc. B 62:795-809, algorithm 2), each time
-    an assignment problem that scipy.optimize.linear_sum_assignment solves. Tables between blocks
-    follow their labels. Block "0" is the one with most neurons. If your prior tells blocks apart
-    (a concentration or an edge probability for each of its own), their numbers mean something and
-    the draws in `tree` need no relabelling.
+    Every draw is renumbered to agree best with the pivot, then with the label probabilities of all
+    draws until nothing changes (Stephens 2000, J. R. Statist. Soc. B 62:795-809, algorithm 2); each
+    renumbering is an assignment problem (scipy.optimize.linear_sum_assignment). Tables between
+    blocks are permuted along with the labels. Block "0" has the most neurons. If your prior
+    distinguishes the blocks (by separate concentrations or edge probabilities), their numbers are
+    meaningful and the draws in `tree` need no relabelling.
 
-    The status of a pair, and with it the verdict that chains disagree, is found as in
-    `edge_summary`, from an analysis of variance of the chains' frequencies.
+    The status of a pair is found as in `edge_summary`, from an analysis of variance of the chains'
+    frequencies.
 
     Examples
     --------
@@ -222,9 +225,10 @@ def block_summary(
     4 neurons, 4 chains of 50 draws. Blocks used (% of draws): 2 (100.0%).
       block 0, 2: a, b
       block 1, 2: c, d
-    Every neuron has one label in at least 95% of the draws.
-    Do two neurons share a block? The chains disagree on 0 of 6 pairs; the largest
-      difference between their probabilities is 0.00, the largest Monte Carlo error 0.000.
+    Every neuron has the same label in at least 95% of the draws.
+    The chains disagree on whether neurons share a block for 0 of 6 pairs; the largest
+      difference between their probabilities is 0.00, the largest Monte Carlo standard error
+      0.000.
     Adjusted Rand index with the truth: median 1.00, 90% of draws from 1.00 to 1.00.
     """
     posterior = relabelled(tree, labels)
@@ -266,7 +270,7 @@ def block_summary(
 def with_truth(
     found: BlockSummary, truth: ArrayLike | Mapping[Any, Any] | xr.DataArray
 ) -> BlockSummary:
-    """Compare blocks with true types, see `block_summary`.
+    """Compare blocks with true types; see `block_summary`.
 
     Parameters
     ----------
@@ -276,13 +280,13 @@ def with_truth(
     Raises
     ------
     ValueError
-        It does not name a type for every neuron.
+        `truth` does not name a type for every neuron.
     """
     neurons = [str(label) for label in found.labels["post"].values]
     types = by_neuron("truth", truth, neurons)
     if types.ndim != 1:
         raise ValueError(
-            f"truth: got the shape {types.shape}, allowed is ({len(neurons)},), one type a neuron."
+            f"truth: got the shape {types.shape}, allowed is ({len(neurons)},), a type per neuron."
         )
     unknown = np.flatnonzero(pd.isna(types))
     if unknown.size:
@@ -302,24 +306,24 @@ def with_truth(
 
 
 def pair_agreement(labels: NDArray[np.int64], neurons: tuple[str, ...]) -> xr.Dataset:
-    """Probability that pairs share a block, with its diagnostics; labels (chain, draw, post)."""
+    """Return how probably pairs share a block, with diagnostics; labels (chain, draw, post)."""
     n = len(neurons)
     by_post = np.moveaxis(labels, -1, 0)
-    # Row after row, so that the indicators of all pairs never stand in memory together.
+    # One row at a time: the indicators of all pairs would take too much memory.
     rows = [indicator_columns(by_post[i + 1 :] == by_post[i]) for i in range(n)]
     pairs = pd.DataFrame({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
     pairs["status"] = edge_status(pairs)
     upper = np.triu_indices(n, 1)
     matrices: dict[str, tuple[tuple[str, str], NDArray]] = {}
-    for name, own in _WITH_ITSELF.items():
-        matrix = np.full((n, n), own, dtype=object if name == "status" else np.float64)
+    for name, diagonal in _WITH_ITSELF.items():
+        matrix = np.full((n, n), diagonal, dtype=object if name == "status" else np.float64)
         matrix[upper] = matrix.T[upper] = pairs[name].to_numpy()
         matrices[name] = ("post", "other"), matrix.astype(str) if name == "status" else matrix
     return xr.Dataset(matrices, coords={"post": list(neurons), "other": list(neurons)})
 
 
 def _network(tree: xr.DataTree) -> xr.DataArray | None:
-    """Posterior mean network, where the tree holds one."""
+    """Return the posterior mean network if the tree holds one."""
     if is_learned(tree, "adjacency"):
         adjacency = tree["posterior"]["adjacency"].transpose("chain", "draw", "post", "pre")
         return adjacency.mean(["chain", "draw"]).rename("probability")

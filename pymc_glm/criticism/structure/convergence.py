@@ -1,7 +1,7 @@
-"""Convergence of blocks, positions and factors, judged by what does not depend on their names.
+"""Convergence of blocks, positions and factors, judged by quantities that are identified.
 
-Blocks can be renumbered, positions turned and mirrored, factors reordered and changed in sign
-without any change of the posterior, so that R-hat of their values says nothing.
+The posterior does not change when blocks are renumbered, positions rotated or reflected, or
+factors reordered or changed in sign, so the R-hat of their values is meaningless.
 """
 
 from collections.abc import Iterable
@@ -23,18 +23,18 @@ __all__ = ["Structure", "structure_diagnostics"]
 _LABELS = ("block_labels", "weight_block_labels")
 _POSITIONS = ("latent_positions", "weight_latent_positions")
 _FACTORS = "latent_factors"
-_NO_R_HAT = 1e6  # beyond this it is a ratio to a variance of nothing but rounding
+_NO_R_HAT = 1e6  # beyond this the variance within chains is only rounding error
 
 
 class Structure(NamedTuple):
-    """Tables of name, r_hat and ess; of co-assignments with the status of `edge_summary` too."""
+    """Tables of name, r_hat and ess; for co-assignments also the status of `edge_summary`."""
 
     co_assignments: pd.DataFrame
     n_blocks: pd.DataFrame
     distances: pd.DataFrame
     log_odds: pd.DataFrame
-    tables: pd.DataFrame  # of relabelled blocks, those used in every draw
-    not_judged: frozenset[str]  # variables of the posterior whose own values are not judged
+    tables: pd.DataFrame  # parameters of relabelled blocks that are used in every draw
+    not_judged: frozenset[str]  # variables of the posterior whose values are not judged
     remarks: tuple[str, ...]
 
 
@@ -48,7 +48,7 @@ def structure_diagnostics(tree: xr.DataTree) -> Structure:
     Returns
     -------
     Structure
-        With empty tables for what the model does not have.
+        With empty tables for structure that the model does not have.
     """
     pairs, used, tables, distances = [], [], [], []
     not_judged: set[str] = set()
@@ -67,7 +67,7 @@ def structure_diagnostics(tree: xr.DataTree) -> Structure:
             not_judged.add(positions)
             remarks.append(
                 f"{_kind(positions, 'Positions')} are judged by the distances between neurons, not "
-                "by their values, because they can be turned and mirrored at will."
+                "by their values, which may be rotated and reflected."
             )
     log_odds, names, remark = _factors(tree)
     return Structure(
@@ -90,7 +90,7 @@ class _Blocks(NamedTuple):
 
 
 def _kind(name: str, noun: str) -> str:
-    """Say whether it is of the weights, where they have labels or positions of their own."""
+    """Add "of the weights" to a noun if the variable belongs to the weights alone."""
     return f"{noun} of the weights" if name.startswith("weight_") else noun
 
 
@@ -98,14 +98,14 @@ def _blocks(tree: xr.DataTree, labels: str) -> _Blocks:
     posterior = relabelled(tree, labels)
     drawn = posterior[labels].transpose("chain", "draw", "post")
     neurons = tuple(str(name) for name in drawn["post"].values)
-    of = " of the weights" if labels.startswith("weight_") else ""
+    which = " of the weights" if labels.startswith("weight_") else ""
 
     dims = block_dims(labels)
     n_blocks = len(block_names(tree, labels))
     occupied = np.stack([(drawn.values == k).any(axis=2) for k in range(n_blocks)])
     used = diagnostics(
         xr.DataArray(occupied.sum(axis=0)[None], dims=("what", "chain", "draw")),
-        [f"number of blocks{of} used"],
+        [f"number of blocks{which} used"],
     )
     used["r_hat"] = used["r_hat"].where(used["r_hat"] < _NO_R_HAT)
 
@@ -118,21 +118,21 @@ def _blocks(tree: xr.DataTree, labels: str) -> _Blocks:
     ]
     remark = (
         f"{_kind(labels, 'Blocks')} are judged by which neurons share one and by the number used, "
-        "not by the labels, whose numbers mean nothing."
+        "not by the labels, whose numbers are arbitrary."
     )
     if names:
-        some = "" if always.all() else ", but for blocks that are empty in some draws"
-        remark += f" What belongs to a block is judged after relabelling{some}."
-    return _Blocks(_pairs(drawn.values, neurons, of), used, concat(tables), names, remark)
+        some = "" if always.all() else ", except of blocks that are empty in some draws"
+        remark += f" Parameters of blocks are judged after relabelling{some}."
+    return _Blocks(_pairs(drawn.values, neurons, which), used, concat(tables), names, remark)
 
 
-def _pairs(labels: NDArray[np.int64], neurons: tuple[str, ...], of: str) -> pd.DataFrame:
-    """Diagnose the indicators that two neurons share a block."""
+def _pairs(labels: NDArray[np.int64], neurons: tuple[str, ...], which: str) -> pd.DataFrame:
+    """Diagnose the indicators of two neurons sharing a block."""
     agreement = pair_agreement(labels, neurons)
     rows, columns = np.triu_indices(len(neurons), 1)
     return pd.DataFrame(
         {
-            "name": [f"{neurons[i]} & {neurons[j]}{of and ' (weights)'}"
+            "name": [f"{neurons[i]} & {neurons[j]}{which and ' (weights)'}"
                      for i, j in zip(rows, columns, strict=True)]
         }
         | {name: agreement[name].values[rows, columns] for name in ("r_hat", "ess", "status")}
@@ -140,19 +140,19 @@ def _pairs(labels: NDArray[np.int64], neurons: tuple[str, ...], of: str) -> pd.D
 
 
 def _within(table: xr.DataArray, dims: tuple[str, ...], always: NDArray[np.bool_]) -> NDArray:
-    """Which elements of a table are of blocks that are always used; shape without chain, draw."""
-    own = table.isel(chain=0, draw=0, drop=True)
-    mask = np.ones(own.shape, dtype=bool)
-    for axis, dim in enumerate(own.dims):
+    """Return which elements of a draw of a table belong to blocks that are always used."""
+    draw = table.isel(chain=0, draw=0, drop=True)
+    mask = np.ones(draw.shape, dtype=bool)
+    for axis, dim in enumerate(draw.dims):
         if dim in dims:
-            mask &= always.reshape([-1 if i == axis else 1 for i in range(own.ndim)])
+            mask &= always.reshape([-1 if i == axis else 1 for i in range(draw.ndim)])
     return mask
 
 
 def _by_pair(
     rows: Iterable[NDArray], shape: tuple[int, int], neurons: list[str], suffix: str = ""
 ) -> pd.DataFrame:
-    """Diagnostics of a symmetric quantity; for every neuron, (draw, later neuron)."""
+    """Return diagnostics of a symmetric quantity, given (draw, later neuron) for every neuron."""
     tables = []
     for first, values in enumerate(rows):
         ordered = values.T.reshape(-1, *shape)
@@ -167,7 +167,7 @@ def _by_pair(
 
 
 def _draws(tree: xr.DataTree, name: str) -> tuple[NDArray[np.float64], tuple[int, int], list[str]]:
-    """Values (draw, neuron, dim), chains one after the other; (chain, draw); neurons."""
+    """Return values (draw, neuron, dim), the sizes (chain, draw) and the neurons."""
     drawn = tree["posterior"][name].transpose("chain", "draw", "post", ...)
     n_chains, n_draws, n_neurons = drawn.shape[:3]
     values = drawn.values.astype(np.float64).reshape(n_chains * n_draws, n_neurons, -1)
@@ -181,11 +181,11 @@ def _distances(tree: xr.DataTree, name: str) -> pd.DataFrame:
 
 
 def _factors(tree: xr.DataTree) -> tuple[pd.DataFrame, set[str], list[str]]:
-    """Log-odds of edges, edge_intercept + u_n' diag(eigenvalues) u_m, of the latent eigenmodel."""
+    """Diagnose the log-odds edge_intercept + u_n' diag(eigenvalues) u_m of the eigenmodel."""
     if not is_learned(tree, _FACTORS):
         return concat([]), set(), []
     values, shape, neurons = _draws(tree, _FACTORS)
-    remark = "because they can be reordered and changed in sign at will."
+    remark = "because their order and signs are arbitrary."
     if not is_learned(tree, "eigenvalues"):
         return concat([]), {_FACTORS}, [f"Latent factors are not judged, {remark}"]
     eigenvalues = tree["posterior"]["eigenvalues"].transpose("chain", "draw", ...).values

@@ -1,4 +1,4 @@
-"""Variables that a model has learned, and the errors where it has not."""
+"""Variables that a model has learned, and errors for those that it has not."""
 
 import xarray as xr
 
@@ -8,12 +8,12 @@ __all__ = ["is_learned", "learned", "variable_names"]
 
 
 def is_learned(tree: xr.DataTree, name: str) -> bool:
-    """Whether the posterior of a tree has a variable of this name."""
+    """Return whether the posterior of a tree has a variable of this name."""
     return name in variable_names(tree, "posterior")
 
 
 def variable_names(tree: xr.DataTree, group: str) -> list[str]:
-    """Names of the variables of a group; none where there is no such group."""
+    """Return the names of the variables of a group; none if there is no such group."""
     return sorted(map(str, tree.children[group].data_vars)) if group in tree.children else []
 
 
@@ -26,21 +26,21 @@ def learned(tree: xr.DataTree, name: str, argument: str, advice: str) -> xr.Data
     name : str
         Variable of the posterior.
     argument : str
-        Argument of the public function by which it was chosen.
+        Argument of the public function that selects the variable.
     advice : str
-        What to do where the model has no such variable.
+        What to do if the model has no such variable.
 
     Raises
     ------
     TypeError, ValueError
-        Not a DataTree, there is no such variable, or it is data of the model.
+        Not a DataTree, or the variable is missing or fixed in the model.
     """
     if not isinstance(tree, xr.DataTree) or "posterior" not in tree.children:
         return variable(tree, "posterior", name)
     if name in variable_names(tree, "constant_data"):
         raise ValueError(
             f"{argument}: {name!r} are known in this model, not learned, so there is nothing to "
-            f"summarise; they stand in tree['constant_data'][{name!r}]."
+            f"summarise; see tree['constant_data'][{name!r}]."
         )
     if not is_learned(tree, name):
         raise ValueError(f"{argument}: the posterior has no {name!r}; {advice}.")

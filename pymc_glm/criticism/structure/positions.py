@@ -1,4 +1,4 @@
-"""What a posterior says about latent positions of neurons, whichever way they are turned."""
+"""Summaries of latent positions of neurons after alignment of all draws."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,21 +35,21 @@ _ADVICE = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AlignedPositions:
-    """Latent positions of neurons, every draw turned onto the others; made by `align_positions`.
+    """Latent positions of neurons after alignment of all draws, returned by `align_positions`.
 
-    Lengths are in units of the positions' prior standard deviation but where a reference is named.
+    Lengths are in units of the prior standard deviation of positions unless a reference is named.
 
     Parameters
     ----------
     positions : DataArray (chain, draw, post, latent_dim)
         Positions after alignment.
     mean : DataArray (post, latent_dim)
-        Their posterior mean: around the origin, along its principal axes.
+        Their posterior mean, centred at the origin along its principal axes.
     covariance : DataArray (post, latent_dim, latent_dim_other)
         Their posterior covariance, neuron by neuron.
     distances : Dataset (post, other)
         Distances between neurons, which need no alignment: `mean`, `sd`, `ess` (effective draws)
-        and `r_hat` (split); the last two NaN on the diagonal.
+        and `r_hat` (split); the last two are NaN on the diagonal.
     reference : DataArray (post, space) or None
         Positions to compare with, as given.
     correlation : DataArray (chain, draw) or None
@@ -61,9 +61,9 @@ class AlignedPositions:
     reference_covariance : DataArray (post, space, space_other) or None
         The covariance under the same map.
     reference_scale : float or None
-        Units of the reference in one latent unit, by that map.
+        Length of one latent unit under this map, in units of the reference.
     blocks : DataArray (post) or None
-        Block of every neuron, known or most probable, in models that have blocks too.
+        Known or most probable block of every neuron, in models that also have blocks.
 
     Examples
     --------
@@ -92,15 +92,16 @@ class AlignedPositions:
 
     @property
     def text(self) -> str:
-        """The positions in sentences, lines of at most 88 characters."""
+        """The positions in sentences, at most 88 characters wide."""
         sizes = self.positions.sizes
         extent = float(np.sqrt((self.mean**2).sum("latent_dim").mean()))
         spread = np.sqrt(np.trace(self.covariance.values, axis1=1, axis2=2))
         lines = [
-            f"{counted(sizes['post'], 'neuron')} in {counted(sizes['latent_dim'], 'latent dim')}, "
+            f"{counted(sizes['post'], 'neuron')} in "
+            f"{counted(sizes['latent_dim'], 'latent dimension')}, "
             f"{counted(sizes['chain'], 'chain')} of {counted(sizes['draw'], 'draw')}. Root mean "
-            f"square distance of the mean positions from their centre {extent:.2f}, of the draws "
-            f"of a neuron from its mean {np.median(spread):.2f} (median over neurons)."
+            f"square distances: {extent:.2f} from mean positions to their centre, "
+            f"{np.median(spread):.2f} from a neuron's draws to its mean (median over neurons)."
         ]
         r_hat = self.distances["r_hat"].values
         if np.isfinite(r_hat).any():
@@ -112,8 +113,7 @@ class AlignedPositions:
             )
         else:
             lines.append(
-                "With one chain, or a handful of draws, nothing tells whether distances have "
-                "converged."
+                "Convergence of the distances cannot be judged from one chain or a few draws."
             )
         if self.correlation is not None and self.distance_correlation is not None:
             lines.append(self._reference_line(self.correlation, self.distance_correlation))
@@ -140,11 +140,11 @@ def align_positions(
     *,
     positions: str = "latent_positions",
 ) -> AlignedPositions:
-    r"""Turn every draw of latent positions onto the others, and compare them with known positions.
+    r"""Align the draws of latent positions, and compare them with known positions.
 
-    A latent distance model sees distances only: all positions of a draw may be rotated and
-    reflected together without any change, and shifted too but for a prior around the origin. Every
-    draw is turned back by Procrustes analysis; nothing is scaled, because the prior of the
+    A latent distance model depends only on distances: its posterior does not change when all
+    positions of a draw are rotated or reflected together, and its likelihood also not when they are
+    shifted. Every draw is aligned by Procrustes analysis, without scaling, because the prior of the
     positions sets their scale.
 
     Parameters
@@ -152,46 +152,45 @@ def align_positions(
     tree : DataTree
         What sampling returned; needs the posterior.
     reference : array, mapping or DataArray, (post, space), or "position", optional
-        Known positions to compare with, true ones or electrodes', in any units, of as many
-        dimensions as the latent space or not; an array in the order of the neurons, the others by
-        neuron name. "position" stands for the electrode positions in the constant data, in
-        micrometres.
+        Known positions to compare with, such as true ones or those of electrodes, in any units and
+        number of dimensions; an array in the order of the neurons, a mapping or DataArray by neuron
+        name. "position" means the electrode positions in the constant data, in micrometres.
     positions : str
         Variable of the posterior, (post, latent_dim): "latent_positions", or
-        "weight_latent_positions" where the weights have positions of their own.
+        "weight_latent_positions" for separate positions of the weights.
 
     Returns
     -------
     AlignedPositions
-        Printing it tells the main things.
+        Print it for the main results.
 
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold draws, the model has no latent positions or knows them, or the
+        The tree does not hold draws, the model has no latent positions or fixed ones, or the
         reference does not give a finite position for every neuron.
 
     Notes
     -----
     The pivot is the draw whose matrix of distances is nearest to the posterior mean of that
-    matrix. All draws, of all chains, are turned onto it (scipy.linalg.orthogonal_procrustes), then
-    onto their mean until that settles (Gower 1975, Generalized Procrustes analysis, Psychometrika
-    40:33-51), as Hoff, Raftery & Handcock (2002, J. Amer. Statist. Assoc. 97:1090-1098) do.
+    matrix. All draws of all chains are rotated onto it (scipy.linalg.orthogonal_procrustes), then
+    onto their mean until it settles (Gower 1975, Generalized Procrustes analysis, Psychometrika
+    40:33-51), as in Hoff, Raftery & Handcock (2002, J. Amer. Statist. Assoc. 97:1090-1098).
 
-    Whether the chains agree is told by R-hat of `distances`, not by aligned positions: chains that
-    found different shapes are turned onto one another all the same.
+    To see whether the chains agree, look at the R-hat of `distances`, not at the aligned positions:
+    alignment can hide that chains have found different shapes.
 
-    Each draw is compared with the reference by itself: `correlation` is
+    Each draw is compared with the reference separately: `correlation` is
     :math:`\sqrt{1 - d}` with the disparity d of scipy.spatial.procrustes, which centres, scales,
-    rotates and reflects; it is 1 for the same shape. Of few neurons even unrelated positions
+    rotates and reflects; it is 1 for the same shape. With few neurons even unrelated positions
     correlate: normal ones in 2 dimensions by 0.34 on average for 12 neurons, 0.24 for 24, 0.15 for
-    60; compare with the correlation after shuffling the neurons. Where the two spaces differ in
-    dimension, the smaller is taken as a part of the larger, and of `reference_mean` the part
-    within the reference's space is returned.
+    60; compare with the correlation after shuffling the neurons. If the two spaces differ in
+    dimension, the smaller is embedded in the larger, and `reference_mean` is projected onto the
+    space of the reference.
 
-    Latent factors of `EigenEdges` are no positions: they are identified up to sign and order, and
-    only together with their eigenvalues. They are not aligned here; look at inclusion
-    probabilities in their place.
+    Latent factors of `EigenEdges` are not positions: they are identified only up to sign and order,
+    and only together with their eigenvalues. They are not aligned here; look at inclusion
+    probabilities instead.
 
     Examples
     --------
@@ -215,9 +214,8 @@ def align_positions(
     """
     if positions == "latent_factors":
         raise ValueError(
-            "positions: 'latent_factors' are no positions; they mean something together with their "
-            "eigenvalues only, up to sign and order. Look at pg.network_matrix(tree) in their "
-            "place."
+            "positions: 'latent_factors' are not positions; they are identified only together with "
+            "their eigenvalues, up to sign and order. Use pg.network_matrix(tree) instead."
         )
     drawn = learned(tree, positions, "positions", _ADVICE)
     extra = [dim for dim in drawn.dims if dim not in ("chain", "draw", "post")]
@@ -228,12 +226,12 @@ def align_positions(
         )
     drawn = drawn.transpose("chain", "draw", "post", extra[0]).rename({extra[0]: "latent_dim"})
     flat = drawn.values.astype(np.float64).reshape(-1, *drawn.shape[2:])
-    turned = drawn.copy(data=aligned(flat).reshape(drawn.shape)).rename("positions")
-    moments = _moments(turned)
+    rotated = drawn.copy(data=aligned(flat).reshape(drawn.shape)).rename("positions")
+    mean, covariance = _moments(rotated)
     found = AlignedPositions(
-        positions=turned,
-        mean=moments[0],
-        covariance=moments[1],
+        positions=rotated,
+        mean=mean,
+        covariance=covariance,
         distances=_distances(flat, drawn),
         blocks=blocks_of_neurons(tree),
     )
@@ -242,10 +240,10 @@ def align_positions(
     return with_reference(found, _electrodes(tree) if _is_position(reference) else reference)
 
 
-def _moments(turned: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Mean and covariance of every neuron's positions."""
-    mean = turned.mean(["chain", "draw"])
-    deviation = (turned - mean).values.reshape(-1, *mean.shape)
+def _moments(rotated: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return mean and covariance of every neuron's positions."""
+    mean = rotated.mean(["chain", "draw"])
+    deviation = (rotated - mean).values.reshape(-1, *mean.shape)
     covariance = np.einsum("snd,sne->nde", deviation, deviation) / max(len(deviation) - 1, 1)
     coords = {"post": mean["post"].values}
     if "latent_dim" in mean.coords:
@@ -285,11 +283,11 @@ def _is_position(reference: Any) -> bool:
 
 
 def _electrodes(tree: xr.DataTree) -> xr.DataArray:
-    """Electrode positions of the model's data."""
+    """Return the electrode positions in the constant data."""
     if "position" not in variable_names(tree, "constant_data"):
         raise ValueError(
-            "reference: 'position' stands for electrode positions in the constant data, and there "
-            "are none because the counts came without; give positions (post, space) by neuron."
+            "reference: 'position' means the electrode positions in the constant data, and there "
+            "are none because the counts had none; give positions (post, space) by neuron."
         )
     return variable(tree, "constant_data", "position").assign_attrs(
         units="um", long_name="electrode"
@@ -299,7 +297,7 @@ def _electrodes(tree: xr.DataTree) -> xr.DataArray:
 def with_reference(
     found: AlignedPositions, reference: ArrayLike | Mapping[Any, ArrayLike] | xr.DataArray
 ) -> AlignedPositions:
-    """Compare aligned positions with known ones, see `align_positions`.
+    """Compare aligned positions with known ones; see `align_positions`.
 
     Parameters
     ----------
@@ -339,7 +337,7 @@ def with_reference(
 
 
 def _reference(reference: Any, mean: xr.DataArray) -> xr.DataArray:
-    """Check known positions; dims (post, space)."""
+    """Check known positions; return them with dims (post, space)."""
     neurons = [str(label) for label in mean["post"].values]
     try:
         values = by_neuron("reference", reference, neurons).astype(np.float64)
@@ -362,7 +360,9 @@ def _reference(reference: Any, mean: xr.DataArray) -> xr.DataArray:
             "finite numbers."
         )
     if not np.ptp(values, axis=0).any():
-        raise ValueError("reference: all neurons are at the same place; give their own places.")
+        raise ValueError(
+            "reference: all neurons are at the same position; give a position for each."
+        )
     n_dims = values.shape[1]
     names = list("xyz"[:n_dims]) if n_dims <= 3 else [str(d) for d in range(n_dims)]
     attrs = {}

@@ -1,8 +1,8 @@
-"""Configurations of points drawn again and again, turned, mirrored and shifted onto one another.
+"""Procrustes alignment of draws of positions by rotation, reflection and shift.
 
-Distances between points are all that a latent distance model sees, so that every draw of the
-positions may be rotated, reflected and shifted as a whole. Arrays in, arrays out: configurations
-have the shape (draw, neuron, dim), chains one after the other.
+A latent distance model depends only on distances between points, so every draw of the positions may
+be rotated, reflected and shifted as a whole. All functions work on arrays: positions have the shape
+(draw, neuron, dim), with the chains concatenated.
 """
 
 from collections.abc import Iterator
@@ -48,13 +48,13 @@ class Similarity(NamedTuple):
 
 
 def aligned(draws: Draws) -> Draws:
-    """Rotate, reflect and shift every draw onto the others; nothing is scaled.
+    """Rotate, reflect and shift every draw onto the others, without scaling.
 
-    Every draw is first turned onto the pivot, the draw whose distances are nearest to the mean
-    distances, and then onto the mean of the draws so turned until that settles (generalised
-    Procrustes analysis without scaling: Gower 1975, Psychometrika 40:33-51). The mean comes to
-    rest at the origin and on its principal axes, its farthest point along each on the positive
-    side, so that the result does not depend on how the draws were turned before.
+    Every draw is first rotated onto the pivot, the draw whose distances are nearest to the mean
+    distances, and then onto the mean of the rotated draws until the mean settles (generalised
+    Procrustes analysis without scaling: Gower 1975, Psychometrika 40:33-51). Finally the mean is
+    centred at the origin along its principal axes, with its farthest point along each axis on the
+    positive side, so that the result does not depend on the original rotations.
 
     Parameters
     ----------
@@ -68,25 +68,25 @@ def aligned(draws: Draws) -> Draws:
     --------
     >>> import numpy as np
     >>> square = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 1.0]])
-    >>> turned = square @ np.array([[0.0, 1.0], [-1.0, 0.0]]) + 5.0
-    >>> float(np.ptp(aligned(np.stack([square, turned])), axis=0).max().round(12))
+    >>> rotated = square @ np.array([[0.0, 1.0], [-1.0, 0.0]]) + 5.0
+    >>> float(np.ptp(aligned(np.stack([square, rotated])), axis=0).max().round(12))
     0.0
     """
     centred = draws - draws.mean(axis=1, keepdims=True)
     mean = centred[_pivot(centred)]
-    turned = _onto(centred, mean)
+    rotated = _onto(centred, mean)
     for _ in range(_MAX_PASSES):
-        previous, mean = mean, turned.mean(axis=0)
+        previous, mean = mean, rotated.mean(axis=0)
         if ((mean - previous) ** 2).sum() <= _STILL * (mean**2).sum():
             break
-        turned = _onto(turned, mean)
-    return turned @ _principal_axes(turned.mean(axis=0))
+        rotated = _onto(rotated, mean)
+    return rotated @ _principal_axes(rotated.mean(axis=0))
 
 
 def _pivot(draws: Draws) -> int:
-    """Draw whose distances are nearest to the mean distances."""
+    """Return the index of the draw whose distances are nearest to the mean distances."""
     mean = np.zeros(draws.shape[1] * (draws.shape[1] - 1) // 2)
-    for one in draws:  # never the distances of all draws at once
+    for one in draws:  # one at a time to save memory
         mean += pdist(one)
     mean /= len(draws)
     return int(np.argmin([((pdist(one) - mean) ** 2).sum() for one in draws]))
@@ -97,29 +97,29 @@ def _onto(draws: Draws, target: NDArray[np.float64]) -> Draws:
 
 
 def _principal_axes(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Orthogonal matrix (dim, dim) that turns points onto their principal axes."""
+    """Return the orthogonal matrix (dim, dim) that rotates points onto their principal axes."""
     axes = np.linalg.svd(points)[2].T
-    turned = points @ axes
-    farthest = turned[np.abs(turned).argmax(axis=0), np.arange(turned.shape[1])]
+    rotated = points @ axes
+    farthest = rotated[np.abs(rotated).argmax(axis=0), np.arange(rotated.shape[1])]
     return axes * np.where(farthest < 0, -1.0, 1.0)
 
 
 def distances_onwards(draws: Draws) -> Iterator[NDArray[np.float64]]:
-    """For one neuron after the other, its distances to those after it; shape (draw, later)."""
+    """Yield, for each neuron, its distances to the neurons after it; shape (draw, later)."""
     for neuron in range(draws.shape[1]):
         yield np.linalg.norm(draws[:, neuron + 1 :] - draws[:, [neuron]], axis=-1)
 
 
 def _padded(points: NDArray[np.float64], n_dims: int) -> NDArray[np.float64]:
-    """Points in a space of more dimensions, 0 in those."""
+    """Return points in a space of more dimensions, with 0 in the added ones."""
     extra = [(0, 0)] * (points.ndim - 1) + [(0, n_dims - points.shape[-1])]
     return np.pad(points, extra)
 
 
 def similarity(points: NDArray[np.float64], target: NDArray[np.float64]) -> Similarity:
-    """Return the rotation, reflection, shift and scaling that take points nearest to a target.
+    """Return the rotation, reflection, shift and scaling that bring points nearest to a target.
 
-    Of spaces of different dimension the smaller is taken as a part of the larger.
+    If the spaces differ in dimension, the smaller is embedded in the larger.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def procrustes_correlations(draws: Draws, target: NDArray[np.float64]) -> NDArra
 
 
 def distance_correlations(draws: Draws, target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spearman correlation, over pairs, of the distances of every draw with a target's.
+    """Return the Spearman correlation, over pairs, of each draw's distances with the target's.
 
     Examples
     --------

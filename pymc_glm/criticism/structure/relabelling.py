@@ -1,8 +1,8 @@
-"""Partitions drawn again and again: which neurons go together, and one numbering for all draws.
+"""Draws of partitions: which neurons share a block, and one numbering of blocks for all draws.
 
-The posterior does not change when blocks are renumbered, so that block 0 of one draw need not be
-block 0 of the next. Arrays in, arrays out: labels have the shape (draw, neuron), chains one after
-the other, and go from 0 to n_blocks - 1.
+The posterior does not change when blocks are renumbered, so block 0 of one draw need not be block 0
+of the next. All functions work on arrays: labels have the shape (draw, neuron), with the chains
+concatenated, and run from 0 to n_blocks - 1.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ _PSEUDO_COUNT = 0.5  # keeps the logarithm of a label that no draw has finite
 
 
 def co_assignment(labels: Labels, n_blocks: int) -> NDArray[np.float64]:
-    """Fraction of draws in which two neurons share a block; shape (neuron, neuron).
+    """Return the fraction of draws in which two neurons share a block; shape (neuron, neuron).
 
     Examples
     --------
@@ -49,7 +49,7 @@ def least_squares_draw(labels: Labels, n_blocks: int, together: NDArray[np.float
     >>> least_squares_draw(labels, 2, co_assignment(labels, 2))
     1
     """
-    loss = np.zeros(len(labels))  # but for the sum of p^2, which all draws share
+    loss = np.zeros(len(labels))  # without the sum of p^2, the same for all draws
     for block in range(n_blocks):
         member = (labels == block).astype(np.float64)
         loss += np.einsum("dn,dn->d", member @ (1.0 - 2.0 * together), member)
@@ -59,12 +59,12 @@ def least_squares_draw(labels: Labels, n_blocks: int, together: NDArray[np.float
 def relabelling(labels: Labels, n_blocks: int) -> NDArray[np.int64]:
     r"""Find the renumbering of the blocks of every draw that makes the draws most alike.
 
-    From the least-squares draw on, two steps alternate: the probability :math:`q_{ij}` that neuron
-    i has label j is counted over the draws, and every draw takes the renumbering of largest
-    :math:`\sum_i \log q_{i z_i}` (Stephens 2000, Dealing with label switching in mixture models,
-    J. R. Statist. Soc. B 62:795-809, algorithm 2), an assignment problem. Blocks are then
-    numbered from the one with most neurons on. The result depends on the partitions alone, not on
-    the numbers that the draws came with, except for blocks without neurons.
+    Starting from the least-squares draw, two steps alternate: the probability :math:`q_{ij}` that
+    neuron i has label j is estimated from the draws, and every draw takes the renumbering with the
+    largest :math:`\sum_i \log q_{i z_i}` (Stephens 2000, Dealing with label switching in mixture
+    models, J. R. Statist. Soc. B 62:795-809, algorithm 2), an assignment problem. Finally blocks
+    are numbered by size, the largest first. The result depends only on the partitions, not on the
+    original numbers, except for blocks without neurons.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def relabelling(labels: Labels, n_blocks: int) -> NDArray[np.int64]:
     n_counted = 1
     renumbered = np.full((len(labels), n_blocks), -1)
     for _ in range(_MAX_PASSES):
-        # A label that no draw has is as good as any other for a block that is new.
+        # The pseudo-count makes all labels that no draw has equally good for a new block.
         probability = (counts + _PSEUDO_COUNT) / (n_counted + n_blocks * _PSEUDO_COUNT)
         previous, renumbered = renumbered, _best_numbers(plain, np.log(probability))
         counts = _label_counts(np.take_along_axis(renumbered, plain, axis=1), n_blocks)
@@ -104,7 +104,7 @@ def relabelling(labels: Labels, n_blocks: int) -> NDArray[np.int64]:
 
 
 def _by_first_neuron(labels: Labels, n_blocks: int) -> NDArray[np.int64]:
-    """Rank of every block by its first neuron, empty ones last; shape (draw, block)."""
+    """Rank blocks by their first neuron, empty ones last; shape (draw, block)."""
     n_neurons = labels.shape[1]
     first = np.empty((len(labels), n_blocks), dtype=np.int64)
     for block in range(n_blocks):
@@ -114,12 +114,12 @@ def _by_first_neuron(labels: Labels, n_blocks: int) -> NDArray[np.int64]:
 
 
 def _label_counts(labels: Labels, n_blocks: int) -> NDArray[np.float64]:
-    """How many draws give a neuron a label; shape (neuron, block)."""
+    """Count the draws in which a neuron has each label; shape (neuron, block)."""
     return np.stack([(labels == block).sum(axis=0) for block in range(n_blocks)], axis=1) * 1.0
 
 
 def _best_numbers(labels: Labels, log_probability: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Numbers of the blocks of every draw with the largest sum of log probabilities."""
+    """Return the renumbering of every draw with the largest sum of log probabilities."""
     n_blocks = log_probability.shape[1]
     score = np.stack(
         [(labels == block).astype(np.float64) @ log_probability for block in range(n_blocks)],
@@ -129,7 +129,7 @@ def _best_numbers(labels: Labels, log_probability: NDArray[np.float64]) -> NDArr
 
 
 def _by_size(counts: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rank of every block by its size, then by its first neuron; counts (neuron, block)."""
+    """Rank blocks by size, then by their first neuron; counts (neuron, block)."""
     n_neurons, n_blocks = counts.shape
     best = counts.argmax(axis=1)
     likely = best[:, None] == np.arange(n_blocks)
@@ -139,10 +139,11 @@ def _by_size(counts: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def adjusted_rand_index(labels: Labels, truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Agreement of every draw's partition with the true one: 1 the same, 0 as by chance.
+    """Return the adjusted Rand index of every draw with the truth: 1 if equal, 0 by chance.
 
     Hubert & Arabie (1985), Comparing partitions, Journal of Classification 2:193-218, equation 5.
-    Two partitions that can only be the same (one block each, or one neuron a block) have 1.
+    The index is 1 for two partitions that are necessarily the same (one block, or one neuron per
+    block).
 
     Parameters
     ----------
@@ -161,14 +162,14 @@ def adjusted_rand_index(labels: Labels, truth: NDArray[np.int64]) -> NDArray[np.
     array([ 1. , -0.5])
     """
     true_member = np.eye(int(truth.max()) + 1)[truth]  # (neuron, true block)
-    shared, own = np.zeros(len(labels)), np.zeros(len(labels))
+    shared, drawn = np.zeros(len(labels)), np.zeros(len(labels))
     for block in range(int(labels.max()) + 1):
         overlap = (labels == block).astype(np.float64) @ true_member
         shared += _pairs(overlap).sum(axis=1)
-        own += _pairs(overlap.sum(axis=1))
+        drawn += _pairs(overlap.sum(axis=1))
     true = _pairs(true_member.sum(axis=0)).sum()
-    expected = own * true / max(len(truth) * (len(truth) - 1) / 2, 1.0)
-    most = (own + true) / 2
+    expected = drawn * true / max(len(truth) * (len(truth) - 1) / 2, 1.0)
+    most = (drawn + true) / 2
     certain = most == expected
     return np.where(certain, 1.0, (shared - expected) / np.where(certain, 1.0, most - expected))
 

@@ -1,7 +1,7 @@
-"""Statistics of spike trains that `pymc_glm.predictive_check` knows; add your own as callables.
+"""Statistics of spike trains for `pymc_glm.predictive_check`, which also takes functions.
 
-A statistic is called with counts (time, neuron), the width of a bin in seconds and the first bins
-of the segments.
+A statistic is called with counts (time, neuron), the bin width in seconds and the first bins of
+the segments.
 """
 
 from pymc_glm.criticism.fit.statistics.correlation import (

@@ -1,4 +1,4 @@
-"""Statistics of spikes at lags and of spikes together."""
+"""Statistics of pairs of spikes: correlograms and synchrony."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_glm.arguments import as_number
 from pymc_glm.criticism.fit.statistics.statistic import (
     FEWEST,
     Statistic,
     as_bins,
-    as_seconds,
     lag_coordinate,
 )
 from pymc_glm.kernels.correlograms import edge_sums, lagged_products
@@ -34,9 +34,9 @@ def pair_coords(neurons: Sequence[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Autocorrelogram(Statistic):
-    """Rate of a neuron so long after one of its spikes, in Hz.
+    """Firing rate of a neuron as a function of the time since one of its spikes, in Hz.
 
-    Not a number where a neuron has fewer than 10 spikes; nothing is counted across segments.
+    NaN for neurons with fewer than 10 spikes. Pairs of spikes in different segments do not count.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Autocorrelogram(Statistic):
     dims: ClassVar[tuple[str, ...]] = ("neuron", "lag")
 
     def __post_init__(self) -> None:
-        as_seconds(self.window, "window")
+        as_number(self.window, "window", above=0, unit="s")
 
     def __call__(
         self,
@@ -66,15 +66,15 @@ class Autocorrelogram(Statistic):
         starts: NDArray[np.int64],
         earlier: NDArray | None = None,
     ) -> Floats:
-        """Return rates, (neuron, lag), lags from one bin."""
+        """Return rates, (neuron, lag); the first lag is one bin."""
         n_lags = as_bins(self.window, "window", bin_width, starts, len(counts))
         before = counts if earlier is None else earlier
         spikes, _, _ = edge_sums(before, starts, n_lags)
         out = np.full((counts.shape[1], n_lags), np.nan)
         for n in np.flatnonzero(before.sum(axis=0) >= FEWEST):
-            own = counts[:, [n]]
-            past = own if earlier is None else earlier[:, [n]]
-            products = lagged_products(past, own, starts, n_lags)[1:, 0, 0]
+            now = counts[:, [n]]
+            past = now if earlier is None else earlier[:, [n]]
+            products = lagged_products(past, now, starts, n_lags)[1:, 0, 0]
             left = spikes[1:, n]
             out[n] = np.where(left > 0, products / np.maximum(left, 1), np.nan) / bin_width
         return out
@@ -87,10 +87,11 @@ class Autocorrelogram(Statistic):
 
 @dataclass(frozen=True)
 class Crosscorrelogram(Statistic):
-    """Correlation coefficient of the counts of two neurons at lags, of all pairs.
+    """Correlation coefficient of the counts of all pairs of neurons, at each lag.
 
-    At positive lags the second neuron fires after the first; at lag 0 both in one bin. Not a number
-    where one of them has fewer than 10 spikes; nothing is counted across segments.
+    At positive lags the second neuron fires after the first; at lag 0 both fire in the same bin.
+    NaN for pairs in which a neuron has fewer than 10 spikes. Pairs of bins in different segments do
+    not count.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ class Crosscorrelogram(Statistic):
     traces: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        as_seconds(self.window, "window")
+        as_number(self.window, "window", above=0, unit="s")
 
     def __call__(
         self,
@@ -124,7 +125,7 @@ class Crosscorrelogram(Statistic):
         """Return correlation coefficients, (pair, lag)."""
         n_lags = as_bins(self.window, "window", bin_width, starts, len(counts))
         if counts.shape[1] < 2:
-            raise ValueError("neurons: pairs need two neurons; give more than one.")
+            raise ValueError("neurons: got one neuron, pairs need at least two; give more.")
         before = counts if earlier is None else earlier
         products = lagged_products(before, counts, starts, n_lags)
         past, _, n_bins = edge_sums(before, starts, n_lags)
@@ -136,7 +137,7 @@ class Crosscorrelogram(Statistic):
             - means[:, None] * now[:, None]
             - past[:, :, None] * mean
             + n * np.outer(means, mean)
-        )  # (lag, first in time, then)
+        )  # (lag, earlier neuron, later neuron)
         covariance[0] = products[0] - n_bins[0] * np.outer(mean, mean)
         deviations = _deviation(before), _deviation(counts)
         scale = np.broadcast_to(np.outer(*deviations), covariance.shape).copy()
@@ -153,7 +154,7 @@ class Crosscorrelogram(Statistic):
 
 
 def _deviation(counts: NDArray) -> Floats:
-    """Return standard deviations, not a number where there are too few spikes."""
+    """Return standard deviations, NaN where there are too few spikes."""
     deviation = counts.std(axis=0)
     few = np.count_nonzero(counts, axis=0) < FEWEST
     return np.where(few | (deviation == 0), np.nan, deviation)
@@ -161,7 +162,7 @@ def _deviation(counts: NDArray) -> Floats:
 
 @dataclass(frozen=True)
 class Synchrony(Statistic):
-    """Fraction of bins in which so many neurons fire together.
+    """Fraction of bins in which a given number of neurons fire together.
 
     Examples
     --------
@@ -183,10 +184,10 @@ class Synchrony(Statistic):
         starts: NDArray[np.int64],
         earlier: NDArray | None = None,
     ) -> Floats:
-        """Return fractions, for 0 to all neurons."""
+        """Return the fractions of bins with 0, 1, ... and all neurons active."""
         together = np.count_nonzero(counts, axis=1)
         return np.bincount(together, minlength=counts.shape[1] + 1) / len(counts)
 
     def coords(self, neurons: Sequence[str], bin_width: float) -> dict[str, Any]:
-        """Return numbers of neurons."""
+        """Return the numbers of active neurons."""
         return {"n_active": np.arange(len(neurons) + 1)}

@@ -1,4 +1,4 @@
-"""Statistics of single neurons: rates, intervals between spikes, counts in windows."""
+"""Statistics of single neurons: rates, inter-spike intervals and counts in windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.criticism.fit.statistics.statistic import FEWEST, Statistic, as_bins, as_seconds
+from pymc_glm.arguments import as_number
+from pymc_glm.criticism.fit.statistics.statistic import FEWEST, Statistic, as_bins
 from pymc_glm.kernels.correlograms import segment_first
 
 __all__ = ["CV", "Fano", "IntervalHistogram", "IntervalQuantiles", "Rate"]
@@ -17,7 +18,7 @@ type Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rate(Statistic):
-    """Mean count of a bin over its width: firing rates in Hz; means of traces.
+    """Firing rate in Hz, the mean count divided by the bin width; for traces, the mean.
 
     Examples
     --------
@@ -44,16 +45,16 @@ class Rate(Statistic):
         return counts.mean(axis=0) / (1.0 if counts.dtype.kind == "f" else bin_width)
 
     def coords(self, neurons: Sequence[str], bin_width: float) -> dict[str, Any]:
-        """Return the labels."""
+        """Return the labels of the neurons."""
         return {"neuron": list(neurons)}
 
 
 def _intervals(counts: NDArray, earlier: NDArray, starts: NDArray[np.int64]) -> Floats:
-    """Intervals in bins that end with the spikes of one neuron, (interval,).
+    """Return the inter-spike intervals of one neuron in bins, (interval,).
 
-    From the last earlier spike of the segment; spikes of one bin follow each other at once. One
-    step ahead that is what the model says of intervals: the chance of a spike so long after the
-    last recorded one, summed over bins.
+    Each interval runs from the last earlier spike of the segment to a spike in `counts`; between
+    spikes of the same bin it is 0. One step ahead, the histogram of intervals is the model's
+    probability of a spike at each time after the last recorded one, summed over bins.
     """
     bins, before = np.flatnonzero(counts), np.flatnonzero(earlier)
     last = np.searchsorted(before, bins) - 1
@@ -68,7 +69,7 @@ def _intervals(counts: NDArray, earlier: NDArray, starts: NDArray[np.int64]) -> 
 class IntervalQuantiles(Statistic):
     """Quantiles of the intervals between successive spikes, in seconds.
 
-    Intervals lie within segments; not a number where there are fewer than 10.
+    Intervals do not span segments. NaN for neurons with fewer than 10 intervals.
 
     Parameters
     ----------
@@ -116,9 +117,9 @@ class IntervalQuantiles(Statistic):
 
 @dataclass(frozen=True)
 class IntervalHistogram(Statistic):
-    """Density of the intervals between successive spikes, 1/s, bin by bin of the counts.
+    """Density of the intervals between successive spikes, in 1/s, at the bin width of the counts.
 
-    Intervals lie within segments; not a number where there are fewer than 10.
+    Intervals do not span segments. NaN for neurons with fewer than 10 intervals.
 
     Parameters
     ----------
@@ -139,7 +140,7 @@ class IntervalHistogram(Statistic):
     dims: ClassVar[tuple[str, ...]] = ("neuron", "interval")
 
     def __post_init__(self) -> None:
-        as_seconds(self.window, "window")
+        as_number(self.window, "window", above=0, unit="s")
 
     def __call__(
         self,
@@ -148,7 +149,7 @@ class IntervalHistogram(Statistic):
         starts: NDArray[np.int64],
         earlier: NDArray | None = None,
     ) -> Floats:
-        """Return densities, (neuron, interval); the first is of spikes of one bin."""
+        """Return densities, (neuron, interval); the first is that of spikes in the same bin."""
         before = counts if earlier is None else earlier
         n_lags = as_bins(self.window, "window", bin_width, starts, len(counts))
         out = np.full((counts.shape[1], n_lags + 1), np.nan)
@@ -169,8 +170,8 @@ class IntervalHistogram(Statistic):
 class CV(Statistic):
     """Coefficient of variation of the intervals between successive spikes.
 
-    Standard deviation over mean: 1 for a Poisson process, smaller for regular spikes. Intervals lie
-    within segments; not a number where there are fewer than 10.
+    Standard deviation divided by mean: 1 for a Poisson process, smaller for regular firing.
+    Intervals do not span segments. NaN for neurons with fewer than 10 intervals.
 
     Examples
     --------
@@ -200,21 +201,21 @@ class CV(Statistic):
         return out
 
     def coords(self, neurons: Sequence[str], bin_width: float) -> dict[str, Any]:
-        """Return the labels."""
+        """Return the labels of the neurons."""
         return {"neuron": list(neurons)}
 
 
 @dataclass(frozen=True)
 class Fano(Statistic):
-    """Fano factor: variance over mean of the spike counts of windows, 1 for a Poisson process.
+    """Fano factor: variance divided by mean of spike counts in windows; 1 for a Poisson process.
 
-    Windows follow each other from the beginning of every segment; bins left over at its end are not
-    counted. Not a number where a neuron has fewer than 10 spikes in them.
+    Consecutive windows begin at the start of every segment; bins left over at its end are ignored.
+    NaN for neurons with fewer than 10 spikes in the windows.
 
     Parameters
     ----------
     window : float
-        Seconds. At least 10 windows have to lie in the data.
+        Width of a window in seconds. At least 10 windows must fit into the data.
 
     Examples
     --------
@@ -229,7 +230,7 @@ class Fano(Statistic):
     dims: ClassVar[tuple[str, ...]] = ("neuron",)
 
     def __post_init__(self) -> None:
-        as_seconds(self.window, "window")
+        as_number(self.window, "window", above=0, unit="s")
 
     def __call__(
         self,
@@ -240,17 +241,18 @@ class Fano(Statistic):
     ) -> Floats:
         """Return Fano factors, (neuron,).
 
-        One step ahead, the square of a window's count is the sum over its bins of y^2 + 2 a y,
-        where a are the recorded spikes that came before in the window.
+        One step ahead, the squared count of a window is the sum over its bins of y^2 + 2 a y, where
+        a is the number of recorded spikes earlier in the window.
         """
         size = as_bins(self.window, "window", bin_width, starts, len(counts))
         windows = self._windows(starts, len(counts), size, bin_width)
-        own = counts[windows]  # (window, bin, neuron)
-        totals = own.sum(axis=1)
+        in_window = counts[windows]  # (window, bin, neuron)
+        totals = in_window.sum(axis=1)
         squares = np.square(totals, dtype=float)
         if earlier is not None:
             past = earlier[windows]
-            squares = (np.square(own, dtype=float) + 2 * (past.cumsum(axis=1) - past) * own).sum(1)
+            before = past.cumsum(axis=1) - past
+            squares = (np.square(in_window, dtype=float) + 2 * before * in_window).sum(1)
         n, mean = len(windows), totals.mean(axis=0)
         variance = (squares.mean(axis=0) - mean**2) * n / (n - 1)
         enough = totals.sum(axis=0) >= FEWEST
@@ -269,12 +271,12 @@ class Fano(Statistic):
         )
         if len(first) < FEWEST:
             raise ValueError(
-                f"window: {len(first)} windows of {self.window:g} s fit into the "
-                f"{n_bins * bin_width:g} s of the data, and a variance needs {FEWEST}; give a "
-                "shorter one."
+                f"window: only {len(first)} windows of {self.window:g} s fit into the "
+                f"{n_bins * bin_width:g} s of data, but a variance needs {FEWEST}; give a shorter "
+                "one."
             )
         return first[:, None] + np.arange(size)
 
     def coords(self, neurons: Sequence[str], bin_width: float) -> dict[str, Any]:
-        """Return the labels."""
+        """Return the labels of the neurons."""
         return {"neuron": list(neurons)}

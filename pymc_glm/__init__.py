@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import lazy_loader
 
-import pymc_glm.steps as _steps  # noqa: F401  (pm.sample() knows the step methods from here on)
+import pymc_glm.steps as _steps  # noqa: F401  (registers the step methods with pm.sample())
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

@@ -1,8 +1,8 @@
-"""What the spikes of all neurons add to the activation, as operations of a PyTensor graph.
+"""The contribution of all neurons' spikes to the activation, as operations of a PyTensor graph.
 
-The history (time, pre, basis) is large and mostly zero. These operations take the counts in its
-place. Their graphs in PyTensor's own operations serve every backend; Numba, the default one, gets
-kernels whose work is proportional to the number of spikes.
+The history (time, pre, basis) is large and mostly zero, so these operations take the counts
+instead. Every backend can use their inner graphs; Numba, the default, gets kernels whose work is
+proportional to the number of spikes.
 """
 
 import functools
@@ -29,7 +29,7 @@ def _history(
     """Return the history, (pre, basis, time)."""
     (n_bins, n_pre), n_lags = counts.shape, basis.shape[0]
     spread, place = pt.cast(counts, "float64"), pt.arange(n_bins)
-    if starts.type.shape != (1,):  # silence between segments, as long as the window
+    if starts.type.shape != (1,):  # insert a window of silence between segments
         segment = pt.zeros(n_bins, dtype="int64")[starts].set(1).cumsum() - 1
         place += n_lags * segment
         silent = pt.zeros((n_bins + n_lags * (starts.shape[0] - 1), n_pre))
@@ -40,21 +40,21 @@ def _history(
 
 
 class _HistoryOp(TensorSymbolicOp):
-    """An operation on counts, basis and one more array, linear in that, and starts of segments.
+    """An operation on counts, basis, a third array in which it is linear, and segment starts.
 
-    Of shapes (time, pre), (lag, basis), and (segment,) at the end.
+    Shapes: counts (time, pre), basis (lag, basis), segment starts (segment,).
     """
 
     __props__ = ()
     kernel: Callable
 
     def make_node(self, *inputs: Any) -> Apply:
-        """Make a node; from here on Numba knows the kernels."""
+        """Make a node, and register the kernels with Numba."""
         _register_kernels()
         return super().make_node(*inputs)
 
     def perform(self, node: Apply, inputs: Sequence, outputs: Sequence) -> None:
-        """Run the kernel: backends that interpret the graph need not compile the inner one."""
+        """Run the kernel, so that interpreting backends need not compile the inner graph."""
         outputs[0][0] = type(self).kernel(*[np.ascontiguousarray(value) for value in inputs])
 
     @abstractmethod
@@ -63,10 +63,10 @@ class _HistoryOp(TensorSymbolicOp):
 
     @abstractmethod
     def weights_and_values(self, third: Any, cotangent: Any) -> tuple:
-        """Return which of the third input and the cotangent are (post, pre, basis)."""
+        """Return the third input and the cotangent, the one of shape (post, pre, basis) first."""
 
     def pullback(self, inputs: Sequence, outputs: Sequence, output_grads: Sequence) -> list:
-        """Return the gradient in the basis and the third input."""
+        """Return the gradient with respect to the basis and the third input."""
         counts, basis, third, starts = inputs
         (cotangent,) = output_grads
         if isinstance(cotangent.type, DisconnectedType):
@@ -81,17 +81,17 @@ class _HistoryOp(TensorSymbolicOp):
         ]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        """Return which inputs have a gradient: not the integers."""
+        """Return which inputs have a gradient: all but the integers."""
         return [[False], [True], [True], [False]]
 
 
 class HistoryProduct(_HistoryOp):
-    """History times weights (post, pre, basis): (time, post)."""
+    """History times weights (post, pre, basis), of shape (time, post)."""
 
     kernel = staticmethod(history_product_kernel)
 
     def build_inner_graph(self, *inputs: Any) -> list:
-        """Write it with the whole history."""
+        """Write the product with the dense history."""
         counts, basis, weights, starts = inputs
         return [pt.tensordot(_history(counts, basis, starts), weights, axes=[[0, 1], [1, 2]])]
 
@@ -105,12 +105,12 @@ class HistoryProduct(_HistoryOp):
 
 
 class HistoryTransposeProduct(_HistoryOp):
-    """History, transposed, times values (time, post): (post, pre, basis)."""
+    """Transposed history times values (time, post), of shape (post, pre, basis)."""
 
     kernel = staticmethod(history_transpose_product_kernel)
 
     def build_inner_graph(self, *inputs: Any) -> list:
-        """Write it with the whole history."""
+        """Write the product with the dense history."""
         counts, basis, values, starts = inputs
         return [pt.tensordot(values, _history(counts, basis, starts), axes=[[0], [2]])]
 
@@ -139,12 +139,12 @@ def _register_kernels() -> None:
 def coupling_activation(
     counts: Any, basis: Any, weights: TensorVariable, segment_start: Any = None
 ) -> TensorVariable:
-    r"""Return what the spikes of all neurons add to the activation.
+    r"""Return the contribution of all neurons' spikes to the activation.
 
     .. math:: \sum_{m,b} w_{nmb} \sum_{l=1}^{L} \phi_{lb}\, y_{t-l,m}
 
-    (Linderman, Adams & Pillow 2016, arXiv:1610.08465, equation 1). `pymc_glm.build_glm` writes its
-    models with it; use it in models that you write by hand.
+    (Linderman, Adams & Pillow 2016, arXiv:1610.08465, equation 1). `pymc_glm.build_glm` uses it;
+    use it too in models that you write by hand.
 
     Parameters
     ----------
@@ -154,8 +154,8 @@ def coupling_activation(
         The data container ``basis_functions``.
     weights : tensor (post, pre, basis)
     segment_start : tensor of int (segment,), optional
-        First bins of trials or epochs, over whose borders no history goes, the first of them 0:
-        the data container ``segment_start``. By default the recording is one segment.
+        First bins of trials or epochs, starting with 0: the data container ``segment_start``.
+        History does not cross their borders. By default the recording is one segment.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Counts and a basis made into regressors, with all checks of both."""
+"""Checks of counts and basis, and the history regressors computed from them."""
 
 import warnings
 from collections.abc import Callable
@@ -22,8 +22,8 @@ class Design(NamedTuple):
     counts: xr.DataArray  # (time, neuron), of an integer type
     basis: xr.DataArray  # (lag, basis)
     bin_width: float  # s
-    starts: NDArray[np.int64]  # (segment,): first bins of trials, epochs and the like
-    data_bins: NDArray[np.int64] | None = None  # bins that are data; None: all of them
+    starts: NDArray[np.int64]  # (segment,): first bins of trials or epochs
+    data_bins: NDArray[np.int64] | None = None  # bins that are data; None: all
 
     @property
     def observed(self) -> NDArray:
@@ -38,23 +38,23 @@ class Design(NamedTuple):
 def check_counts(
     counts: xr.DataArray | ArrayLike, bin_width: float | None = None, whole: bool = True
 ) -> xr.DataArray:
-    """Return counts as a checked DataArray with dims (time, neuron) and attrs["bin_width"].
+    """Check counts and return them as a DataArray (time, neuron) with attrs["bin_width"].
 
     Parameters
     ----------
-    counts : DataArray (time, neuron), array, shape (time, neuron), or pynapple.TsdFrame
-        Spike counts; `pymc_glm.bin_spikes` makes them. A plain array gets times from bin_width
-        and the neurons "0", "1", ... See `pymc_glm.spikes.counts_from_package` for a TsdFrame.
+    counts : DataArray or array (time, neuron), or pynapple.TsdFrame
+        Spike counts, e.g. from `pymc_glm.bin_spikes`. A plain array gets times from bin_width and
+        the neurons "0", "1", ... For a TsdFrame see `pymc_glm.spikes.counts_from_package`.
     bin_width : float, optional
-        Seconds; needed if counts do not say.
+        Seconds; needed if the counts have none.
     whole : bool
-        Whether they are counts; if not, real-valued traces.
+        False for real-valued traces.
 
     Raises
     ------
     ValueError
-        Wrong dimensions, no bin width, empty, NaN, negative or fractional counts,
-        duplicate neurons.
+        Wrong dimensions, no bin width, no bins or neurons, repeated neurons, or counts that are
+        NaN, infinite, negative or fractional.
     """
     counts = counts_from_package(counts, bin_width)
     if not isinstance(counts, xr.DataArray):
@@ -75,7 +75,7 @@ def check_counts(
         )
     if 0 in counts.shape:
         raise ValueError(
-            f"counts: got the shape {counts.shape}, empty; give at least one bin and neuron."
+            f"counts: got the empty shape {counts.shape}; give at least one bin and one neuron."
         )
     n_bins, n_neurons = counts.shape
     if "time" not in counts.coords:
@@ -86,7 +86,8 @@ def check_counts(
     labels, repeats = np.unique(counts["neuron"].values, return_counts=True)
     if (repeats > 1).any():
         raise ValueError(
-            f"counts: the neuron labels {labels[repeats > 1].tolist()} occur more than once."
+            f"counts: the neuron labels {labels[repeats > 1].tolist()} occur more than once; give "
+            "each neuron a different label."
         )
     _check_values(counts, whole)
     if not whole:
@@ -114,32 +115,36 @@ def _check_values(counts: xr.DataArray, whole: bool) -> None:
             time, neuron = np.argwhere(wrong)[0]
             raise ValueError(
                 f"counts: {values[time, neuron]} in bin {time} of neuron "
-                f"{str(counts['neuron'].values[neuron])!r} is {what} ({wrong.sum()} such bins); "
-                f"allowed are {allowed}; give bins that are no data any such value and leave them "
-                "out by exclude=."
+                f"{str(counts['neuron'].values[neuron])!r} is {what} ({wrong.sum()} in total); "
+                f"allowed are {allowed}. Set bins without data to an allowed value and leave them "
+                "out with exclude=."
             )
 
 
 def _warn_of_constant_regressors(counts: xr.DataArray) -> None:
-    """Say which pre neurons tell nothing: they never fire, or fire in every bin."""
-    fired = counts.values[:-1] != 0  # what the last bin does to others is not seen
-    for constant, what in (
+    """Warn of pre neurons without information: they never fire, or fire in every bin."""
+    fired = counts.values[:-1] != 0  # nothing is observed after the last bin
+    drop = "pg.bin_spikes(..., min_rate=) drops neurons that fire too little."
+    for constant, one, several in (
         (
             ~fired.any(axis=0),
-            "never fire ({}), or in the last bin only; what they do to others is known from the "
-            "prior alone. pg.bin_spikes(..., min_rate=) drops neurons that fire too little.",
+            "neuron never fires ({}), or only in the last bin; its effect on other neurons is "
+            f"known from the prior alone. {drop}",
+            "neurons never fire ({}), or only in the last bin; their effect on other neurons is "
+            f"known from the prior alone. {drop}",
         ),
         (
             fired.all(axis=0),
-            "fire in every bin ({}); what they do to others cannot be told from the biases but by "
-            "the prior. Use a smaller bin_width, or leave them out.",
+            "neuron fires in every bin ({}); only the prior separates its effect on other neurons "
+            "from the biases. Use a smaller bin_width, or leave it out.",
+            "neurons fire in every bin ({}); only the prior separates their effect on other "
+            "neurons from the biases. Use a smaller bin_width, or leave them out.",
         ),
     ):
         if constant.any():
             names = ", ".join(counts["neuron"].values[constant][:12])
-            warnings.warn(
-                f"counts: {constant.sum()} neurons {what.format(names)}", UserWarning, stacklevel=4
-            )
+            text = (one if constant.sum() == 1 else several).format(names)
+            warnings.warn(f"counts: {constant.sum()} {text}", UserWarning, stacklevel=4)
 
 
 def make_design(
@@ -203,13 +208,13 @@ def history_design(
     Returns
     -------
     DataArray, dims (time, pre, basis)
-        Strictly causal: a spike acts from the next bin on; bins before a segment (trial, epoch) are
-        silent.
+        Strictly causal: a spike acts from the next bin on. Bins before a segment (trial, epoch)
+        count as silent.
 
     Raises
     ------
     ValueError
-        Counts or basis are not usable, see `check_counts` and `pymc_glm.basis.as_basis`.
+        Counts or basis cannot be used, see `check_counts` and `pymc_glm.basis.as_basis`.
 
     Examples
     --------

@@ -1,7 +1,6 @@
 """Random variables of the network GLM: edges, weights, biases, covariate weights, block labels.
 
-They have types of their own so that a step method can recognise them in the graph of any PyMC
-model, whoever built it.
+Each has a distinct type, by which step methods recognise it in the graph of any PyMC model.
 """
 
 from typing import Any
@@ -56,8 +55,8 @@ class EdgeRV(SymbolicRandomVariable):
 class Edge(pm.Discrete):
     r"""Presence of edges, :math:`A_{nm} \sim \mathrm{Bernoulli}(p_{nm})`, stored as int8.
 
-    A Bernoulli variable with a type of its own: PyMC gives a ``pm.Bernoulli`` to its own binary
-    samplers, an ``Edge`` goes to the samplers of this package.
+    A Bernoulli variable with a distinct type: PyMC assigns its binary samplers to a
+    ``pm.Bernoulli``, and the samplers of this package to an ``Edge``.
 
     Parameters
     ----------
@@ -149,8 +148,8 @@ class SpikeAndSlab(pm.Continuous):
 
     Notes
     -----
-    The log density is with respect to the Lebesgue measure plus an atom at zero: the slab's where
-    there is an edge; 0 or -inf, for a weight that is zero or not, where there is none.
+    The log density is taken with respect to the Lebesgue measure plus an atom at zero. With an edge
+    it is the slab's; without one it is 0 for a weight of zero and -inf for any other.
 
     Examples
     --------
@@ -178,7 +177,7 @@ class SpikeAndSlab(pm.Continuous):
     def logp(  # noqa: D102
         value: Any, adjacency: Any, mean: Any, whitening: Any
     ) -> TensorVariable:
-        # Written as products and sums: B is small, and batched solves would dominate NUTS.
+        # Products and sums: B is small, and batched solves would dominate the cost of NUTS.
         white = (whitening * (value - mean)[..., None, :]).sum(axis=-1)
         diagonal = pt.diagonal(whitening, axis1=-2, axis2=-1)
         slab = (pt.log(diagonal) - 0.5 * white**2 - 0.5 * np.log(2 * np.pi)).sum(axis=-1)
@@ -197,13 +196,13 @@ class BaselineRV(NormalRV):
 
 
 class Baseline(pm.Normal):
-    r"""Biases, :math:`b_n \sim \mathrm{Normal}(\mu_n, \sigma_n)`, with a type of their own.
+    r"""Biases, :math:`b_n \sim \mathrm{Normal}(\mu_n, \sigma_n)`, with a distinct type.
 
     Parameters
     ----------
     mu, sigma : tensor_like of float, broadcastable to (post,)
     tau : tensor_like of float, optional
-        Precision, in place of sigma; as of `pymc.Normal`.
+        Precision, instead of sigma, as in `pymc.Normal`.
 
     Examples
     --------
@@ -246,7 +245,7 @@ class CovariateWeightsRV(SymbolicRandomVariable):
 
 
 class CovariateWeights(pm.Continuous):
-    r"""Weights of covariates, :math:`\mathrm{Normal}(\mu, \sigma)`, exactly zero where masked.
+    r"""Weights of covariates, :math:`\mathrm{Normal}(\mu, \sigma)`, exactly zero outside a mask.
 
     Parameters
     ----------
@@ -310,14 +309,14 @@ class BlockLabelsRV(SymbolicRandomVariable):
 
 
 class BlockLabels(pm.Discrete):
-    r"""Block labels of neurons, the Dirichlet distributed weights of the blocks integrated out.
+    r"""Block labels of neurons, with the Dirichlet distributed block weights integrated out.
 
     .. math::
 
         \log p(z) = \log\Gamma(\sum_k a_k) - \log\Gamma(\sum_k a_k + N)
         + \sum_k [\log\Gamma(a_k + N_k) - \log\Gamma(a_k)]
 
-    with :math:`N_k` neurons in block k: the Dirichlet-multinomial law of a sequence.
+    with :math:`N_k` neurons in block k: the Dirichlet-multinomial distribution of a sequence.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Trials, epochs and gaps: where history ends, and which bins are no data."""
+"""Segments (trials, epochs, stretches between gaps), and the bins that are data."""
 
 from typing import Any
 
@@ -14,20 +14,20 @@ HISTORIES = ("recorded", "exclude")
 def segment_starts(counts: xr.DataArray, name: str = "counts") -> NDArray[np.int64]:
     """Return the first bin of every segment.
 
-    A segment begins where a coordinate ``segment`` or ``trial`` along time changes, and after a gap
-    in the coordinate ``time``: a step above one and a half times the usual one.
+    A segment starts where a coordinate ``segment`` or ``trial`` along time changes, and after a gap
+    in the coordinate ``time``: a step above 1.5 times the median step.
 
     Parameters
     ----------
-    counts : DataArray (time, neuron)
-        Or of anything else along time.
+    counts : DataArray with the dim time
+        Counts, or another variable.
     name : str
-        What messages call it.
+        The variable's name, for messages.
 
     Raises
     ------
     ValueError
-        Such a coordinate does not go along time, or time runs backwards within a segment.
+        Such a coordinate has other dims, or time runs backwards within a segment.
     """
     n_bins = counts.sizes["time"]
     begins = np.zeros(n_bins, dtype=bool)
@@ -52,8 +52,8 @@ def segment_starts(counts: xr.DataArray, name: str = "counts") -> NDArray[np.int
         raise ValueError(
             f"{name}: time goes from {counts['time'].values[where]:g} to "
             f"{counts['time'].values[where + 1]:g} s at bin {where + 1}"
-            f"{' within a segment' if labelled else ''}; sort the bins by time, or say where "
-            "segments begin by a coordinate 'segment' along time."
+            f"{' within a segment' if labelled else ''}; sort the bins by time, or mark "
+            "the segments with a coordinate 'segment' along time."
         )
     return np.flatnonzero(begins)
 
@@ -75,14 +75,16 @@ def data_bins(
     n_lags : int
         Length of the window of history.
     exclude : array of bool (time,), or array of seconds (interval, 2), optional
-        Bins that are no data; or intervals [start, stop) which the bins overlap that are none.
+        Bins to exclude; or intervals [start, stop), which exclude every bin that they overlap.
     unknown_history : {"recorded", "exclude"}
-        What becomes of bins whose history reaches into excluded bins or before their segment.
+        Whether to keep or exclude bins whose history reaches into excluded bins or before their
+        segment.
 
     Raises
     ------
     ValueError
-        Wrong shape or type, intervals that end before they begin or touch no bin, no bin is left.
+        Wrong shape or type, intervals that end before they start or overlap no bin, or no bin is
+        left.
     """
     if unknown_history not in HISTORIES:
         raise ValueError(
@@ -91,20 +93,21 @@ def data_bins(
         )
     n_bins = counts.sizes["time"]
     excluded = np.zeros(n_bins, bool) if exclude is None else _excluded(exclude, counts)
-    gone = excluded.copy()
+    dropped = excluded.copy()
     if unknown_history == "exclude":
         for first, end in zip(starts, [*starts[1:], n_bins], strict=True):
-            gone[first : min(first + n_lags, end)] = True
+            dropped[first : min(first + n_lags, end)] = True
             for bad in first + np.flatnonzero(excluded[first:end]):
-                gone[bad : min(bad + 1 + n_lags, end)] = True
-    if gone.all():
+                dropped[bad : min(bad + 1 + n_lags, end)] = True
+    if dropped.all():
         others = n_bins - int(excluded.sum())
         unknown = f", {others} of them because their history is unknown" if others else ""
+        or_keep = f", or set unknown_history={HISTORIES[0]!r}" if others else ""
         raise ValueError(
-            f"exclude: all {n_bins} bins are excluded{unknown}; nothing is left to learn from. "
-            f"Exclude fewer{', or set unknown_history=' + repr(HISTORIES[0]) if others else ''}."
+            f"exclude: all {n_bins} bins are excluded{unknown}, which leaves no data; exclude "
+            f"fewer bins{or_keep}."
         )
-    return np.flatnonzero(~gone) if gone.any() else None
+    return np.flatnonzero(~dropped) if dropped.any() else None
 
 
 def _excluded(exclude: Any, counts: xr.DataArray) -> NDArray[np.bool_]:
@@ -116,7 +119,7 @@ def _excluded(exclude: Any, counts: xr.DataArray) -> NDArray[np.bool_]:
     if values.dtype == bool or values.dtype.kind not in "iuf" or values.shape[1:] != (2,):
         raise ValueError(
             f"exclude: got {values.dtype} values of shape {values.shape}; give one bool for each "
-            f"bin, shape ({n_bins},), or intervals of seconds, shape (interval, 2), a pynapple "
+            f"bin, shape ({n_bins},), or intervals in seconds, shape (interval, 2), a pynapple "
             "IntervalSet or a neo Epoch."
         )
     begin = counts["time"].values.astype(float)
@@ -125,14 +128,14 @@ def _excluded(exclude: Any, counts: xr.DataArray) -> NDArray[np.bool_]:
     for i, (start, stop) in enumerate(values):
         if not start < stop:
             raise ValueError(
-                f"exclude: interval {i} goes from {start:g} to {stop:g} s; give its start before "
-                "its end."
+                f"exclude: interval {i} goes from {start:g} to {stop:g} s; its start must be "
+                "before its end."
             )
         inside = (begin + width > start + 1e-6 * width) & (begin < stop - 1e-6 * width)
         if not inside.any():
             raise ValueError(
-                f"exclude: interval {i}, {start:g} to {stop:g} s, touches no bin; bins go from "
-                f"{begin[0]:g} to {begin[-1] + width:g} s."
+                f"exclude: interval {i}, {start:g} to {stop:g} s, overlaps no bin; the bins "
+                f"cover {begin[0]:g} to {begin[-1] + width:g} s."
             )
         excluded |= inside
     return excluded

@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 import pymc_glm as pg
-from helpers.hurry import UNCOMPILED
+from helpers.uncompiled import UNCOMPILED
 
 N, B, T, BIN_WIDTH = 3, 2, 80, 0.005
 BASIS = pg.basis.raised_cosine(B, window=0.05, bin_width=BIN_WIDTH)

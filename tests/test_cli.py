@@ -17,7 +17,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import pymc_glm as pg
-from helpers.hurry import HURRIED
+from helpers.uncompiled import QUICK_FIT
 from pymc_glm.cli import app, demo, fit, networks, results
 from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.report import edges_with_truth, fit_report, truth_report
@@ -114,7 +114,7 @@ def call(monkeypatch):
 @pytest.fixture(scope="module", autouse=True)
 def hurried():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pg, "sample", functools.partial(pg.sample, **HURRIED))
+        patch.setattr(pg, "sample", functools.partial(pg.sample, **QUICK_FIT))
         yield
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import pymc_glm as pg
 from helpers.drawn_tree import drawn_tree
-from helpers.hurry import HURRIED
+from helpers.uncompiled import QUICK_FIT
 from pymc_glm.cli import app
 from pymc_glm.criticism.scores.heldout import _score, bits_between
 
@@ -306,7 +306,7 @@ def fits(tmp_path_factory, counts):
     table = pd.DataFrame({"time": (time + 0.5) * WIDTH, "neuron": neuron})
     table.to_csv(folder / "spikes.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pg, "sample", functools.partial(pg.sample, **HURRIED))
+        patch.setattr(pg, "sample", functools.partial(pg.sample, **QUICK_FIT))
         for name in MODELS:
             edges = "bernoulli" if name == "coupled" else "uncoupled"
             run(

@@ -11,7 +11,7 @@ from scipy.signal import convolve
 
 import pymc_glm as pg
 from helpers import joint
-from helpers.hurry import UNCOMPILED
+from helpers.uncompiled import UNCOMPILED
 from pymc_glm.covariates import read_covariates
 from pymc_glm.distributions import CovariateWeights
 from pymc_glm.graph.covariate_groups import CovariateLayout, CovariateTerms

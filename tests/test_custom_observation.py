@@ -9,8 +9,8 @@ import pymc as pm
 import pytest
 
 import pymc_glm as pg
-from helpers.hurry import HURRIED
 from helpers.softplus_observation import log_density, softplus_observation
+from helpers.uncompiled import QUICK_FIT
 from pymc_glm.kernels.custom_density import CustomDensity
 from pymc_glm.kernels.likelihood import log_likelihood, neuron_likelihood, score
 from pymc_glm.observations import observation_named, observation_of
@@ -82,7 +82,7 @@ def test_edges_are_sampled_in_processes(own_law):
     weights = pg.GaussianWeights(0.0, 0.3, None, None)
     model = pg.build_glm(counts_of(), BASIS, weights=weights, observation=own_law())
     tree = pg.sample(50, 50, chains=2, cores=2, model=model, random_seed=1, quiet=True,
-                     progressbar=False, **HURRIED)  # fmt: skip
+                     progressbar=False, **QUICK_FIT)  # fmt: skip
     assert tree["posterior"]["adjacency"].sizes["chain"] == 2
     with model, pytest.raises(ValueError, match="no Pólya-gamma augmentation"):
         pg.PolyaGammaGibbs(threads=1)

@@ -8,7 +8,7 @@ from pymc.logprob.utils import ParameterValueError
 from scipy import stats
 
 import pymc_glm as pg
-from helpers.hurry import UNCOMPILED
+from helpers.uncompiled import UNCOMPILED
 from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
 
 RNG = np.random.default_rng(20)

@@ -3,27 +3,17 @@
 import logging
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pymc as pm
 import pytest
 from scipy.special import expit
 
-from helpers.synthetic_tree import tree_of
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
-
 import pymc_glm as pg
+from helpers.synthetic_tree import tree_of
 
 BASIS = pg.basis.raised_cosine(1, window=0.03, bin_width=0.005)
 PSI = np.array([-4.0, -3.0, -2.0])
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def model_of(observation="bernoulli", self_weight=0.0, n_bins=1500, psi=PSI):

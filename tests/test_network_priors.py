@@ -9,13 +9,13 @@ import pymc as pm
 import pytensor
 import pytest
 import xarray as xr
-from pytensor.compile.mode import Mode
 from pytensor.graph.traversal import ancestors
 from scipy import stats
 from scipy.special import expit
 
 import pymc_glm as pg
 from helpers.pages import run_examples, text_of
+from helpers.uncompiled import INTERPRETED, UNCOMPILED
 from pymc_glm.priors.covariance import (
     LOG_SCALE_SIGMA,
     cholesky_of_partial_correlations,
@@ -28,7 +28,6 @@ from pymc_glm.priors.weights import SPIKE_EFFECT, Weights
 NEURONS = ["a", "b", "c", "d"]
 N, B, K = 4, 2, 3
 BIN_WIDTH = 0.005
-MODE = Mode(linker="py", optimizer=None)  # nothing here is worth compiling
 BASIS = pg.basis.raised_cosine(B, window=0.05, bin_width=BIN_WIDTH)
 SELF = np.eye(N, dtype=bool)
 PAIRS = list(itertools.product(range(N), range(N)))
@@ -90,7 +89,7 @@ def parameters(model, **values):
     for name, variable in zip(values, given, strict=True):
         assert variable.type.ndim == np.ndim(values[name]), name
     function = pytensor.function(
-        given, [probability, mean, whitening], mode=MODE, on_unused_input="ignore"
+        given, [probability, mean, whitening], mode=INTERPRETED, on_unused_input="ignore"
     )
     probability, mean, whitening = function(*[np.asarray(value) for value in values.values()])
     assert np.allclose(whitening, np.tril(whitening))
@@ -194,9 +193,11 @@ def test_eigen_edges(self_edges):
     dims = {"latent_factors": ("post", "latent_factor"), "eigenvalues": ("latent_factor",)}
     assert {name: model.named_vars_to_dims[name] for name in dims} == dims
     value = np.array([0.1, 0.5, -0.2])
-    density = pm.logp(model["eigenvalues"], value).eval({model["eigenvalue_scale"]: 0.8}, mode=MODE)
+    density = pm.logp(model["eigenvalues"], value).eval(
+        {model["eigenvalue_scale"]: 0.8}, mode=INTERPRETED
+    )
     np.testing.assert_allclose(density, stats.norm.logpdf(value, 0, 0.8))
-    density = pm.logp(model["latent_factors"], factors).eval(mode=MODE)
+    density = pm.logp(model["latent_factors"], factors).eval(mode=INTERPRETED)
     np.testing.assert_allclose(density, stats.norm.logpdf(factors))
 
 
@@ -247,7 +248,7 @@ def test_block_weights(self_weights):
         "weight_corr": (*blocks, "basis_pair"),
     }
     assert {name: model.named_vars_to_dims[name] for name in dims} == dims
-    corr = model["weight_corr"].eval({model["weight_corr_raw"]: raw(CORR)}, mode=MODE)
+    corr = model["weight_corr"].eval({model["weight_corr_raw"]: raw(CORR)}, mode=INTERPRETED)
     np.testing.assert_allclose(corr, CORR)
 
 
@@ -396,7 +397,7 @@ def test_every_hyperparameter_takes_a_distribution(rng, part, name, shape, dims)
         assert variable in model.free_RVs
         assert model.named_vars_to_dims.get(name) == dims
         value = rng.uniform(0.1, 0.9, shape)
-        density = pm.logp(variable, value).eval(mode=MODE)
+        density = pm.logp(variable, value).eval(mode=INTERPRETED)
         np.testing.assert_allclose(density, stats.halfnorm.logpdf(value, scale=0.3))
         assert density.shape == shape
 
@@ -478,7 +479,7 @@ def test_default_priors(rng, edges, weights, priors):
     for name, prior in priors.items():
         shape = model.initial_point(1)[model.rvs_to_values[model[name]].name].shape
         value = rng.uniform(0.05, 0.6, shape)
-        density = pm.logp(model[name], value).eval(mode=MODE)
+        density = pm.logp(model[name], value).eval(mode=INTERPRETED)
         # PyMC has constants in single precision.
         expected = prior.logpdf(value)
         np.testing.assert_allclose(density, expected, rtol=1e-6, atol=1e-6, err_msg=name)
@@ -749,7 +750,7 @@ def test_the_builders_are_build_glm_with_these_parts():
 def test_lower_triangular_matrices_are_inverted(rng, size, batch):
     lower = np.tril(rng.normal(size=(*batch, size, size)))
     lower[..., range(size), range(size)] = rng.uniform(0.5, 2, (*batch, size))
-    found = inverse_lower(pytensor.tensor.constant(lower), size).eval(mode=MODE)
+    found = inverse_lower(pytensor.tensor.constant(lower), size).eval(mode=INTERPRETED)
     np.testing.assert_allclose(found, np.linalg.inv(lower), atol=1e-10)
 
 
@@ -770,7 +771,9 @@ def slow_cholesky(z, size):
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_cholesky_factors_of_partial_correlations(rng, size, batch):
     z = rng.uniform(-0.9, 0.9, (*batch, size * (size - 1) // 2))
-    found = cholesky_of_partial_correlations(pytensor.tensor.constant(z), size).eval(mode=MODE)
+    found = cholesky_of_partial_correlations(pytensor.tensor.constant(z), size).eval(
+        mode=INTERPRETED
+    )
     assert found.shape == (*batch, size, size)
     for index in np.ndindex(*batch):
         np.testing.assert_allclose(found[index], slow_cholesky(z[index], size), atol=1e-12)
@@ -805,10 +808,10 @@ def test_learned_correlations_have_the_lkj_density_in_every_pair_of_blocks(rng, 
     found = []
     for _ in range(4):
         value = rng.uniform(0.1, 0.9, (*batch, 3))
-        density = pm.logp(model["weight_corr_raw"], value).eval(mode=MODE).sum(axis=-1)
+        density = pm.logp(model["weight_corr_raw"], value).eval(mode=INTERPRETED).sum(axis=-1)
         scale = rng.uniform(0.5, 2, (*batch, 3))
         givens = {model["weight_corr_raw"]: value, model["weight_scale"]: scale}
-        factor = whitening.eval(givens, mode=MODE)
+        factor = whitening.eval(givens, mode=INTERPRETED)
         for index in np.ndindex(*batch):
             triangle = correlations_of(value[index])
             matrix = np.eye(3)
@@ -853,7 +856,7 @@ def test_the_example_of_how_to_add_a_prior_runs(rng):
     with model:
         for name in ("edge_intercept", "degree_scale", "receives", "sends"):
             assert pg.NetworkNUTS.competence(model[name], True) > 0
-        prior = pm.sample_prior_predictive(20, random_seed=1, compile_kwargs={"mode": MODE})
+        prior = pm.sample_prior_predictive(20, random_seed=1, compile_kwargs=UNCOMPILED)
     drawn = prior["prior"]["adjacency"]
     assert drawn.shape == (1, 20, N, N)
     assert set(np.unique(drawn)) == {0, 1}
@@ -876,7 +879,7 @@ def test_one_distribution_serves_several_arguments_and_models():
             [model["edge_probability"], model["self_edge_probability"]],
             50,
             random_seed=1,
-            mode=MODE,
+            mode=INTERPRETED,
         )
         assert np.all(between != on_diagonal)
     assert prior.name is None

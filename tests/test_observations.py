@@ -9,7 +9,7 @@ from scipy.stats import binom, nbinom, norm, poisson
 
 import pymc_glm as pg
 from helpers import joint
-from helpers.hurry import HURRIED
+from helpers.uncompiled import QUICK_FIT
 from pymc_glm.kernels import likelihood
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.packing import pack_rows
@@ -186,7 +186,7 @@ def test_rates_of_binomial_counts():
     counts = counts_of(law, n_bins=1000)
     model = pg.build_glm(counts, BASIS, observation=law, bias_rate=60.0)
     options = {"chains": 2, "cores": 1, "progressbar": False, "quiet": True}
-    tree = pg.sample(100, 100, model=model, random_seed=1, **options, **HURRIED)
+    tree = pg.sample(100, 100, model=model, random_seed=1, **options, **QUICK_FIT)
     rates = pg.predicted_rates(tree, random_seed=1)["mean"].mean("time")
     np.testing.assert_allclose(rates, counts.mean(axis=0) / 0.02, rtol=0.03)
     assert float(tree["constant_data"]["n_trials"]) == 5

@@ -7,12 +7,11 @@ from pymc.sampling.mcmc import assign_step_methods
 
 import pymc_glm as pg
 from helpers import joint
-from helpers.hurry import HURRIED
+from helpers.uncompiled import INTERPRETED, QUICK_FIT, UNCOMPILED
 
 N, T, B = 5, 60, 2
 BASIS = pg.basis.raised_cosine(B, window=0.05, bin_width=0.005)
 COUNTS = np.random.default_rng(8).poisson(0.2, (T, N)).clip(0, 1)
-UNCOMPILED = {"mode": "FAST_COMPILE"}
 
 TABLE, CORRELATIONS = ("block_post", "block_pre"), ("basis_pair",)
 COMMON = {
@@ -113,7 +112,7 @@ def assert_network(group, n_blocks):
 def test_prior(edges, weights):
     model = build(*default_parts(edges, weights))
     start = model.initial_point(0)
-    log_density = model.compile_logp(mode="FAST_COMPILE")
+    log_density = model.compile_logp(mode=INTERPRETED)
     assert np.isfinite(log_density(start))
     tree = draw_prior(model)
     dims = expected_dims(edges, weights)
@@ -220,7 +219,7 @@ def test_plain_sample(edges, weights):
             random_seed=2,
             progressbar=False,
             quiet=True,
-            **HURRIED,
+            **QUICK_FIT,
         )
     assert set(tree["posterior"].data_vars) >= {rv.name for rv in model.free_RVs}
     assert_network(tree["posterior"], n_blocks=3)

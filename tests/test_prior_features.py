@@ -9,10 +9,10 @@ import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
-from pytensor.compile.mode import Mode
 from scipy import stats
 
 import pymc_glm as pg
+from helpers.uncompiled import INTERPRETED
 from pymc_glm.priors.features import (
     between,
     blocks,
@@ -24,7 +24,6 @@ from pymc_glm.priors.features import (
 
 NEURONS = ["a", "b", "c", "d"]
 N = len(NEURONS)
-MODE = Mode(linker="py", optimizer=None)  # nothing here is worth compiling
 PLACES = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 40.0], [60.0, 80.0]])
 DISTANCE = np.array([[0, 1, 2, 3], [1, 0, 4, 5], [2, 4, 0, 6], [3, 5, 6, 0.0]])
 DIRECTED = np.arange(16.0).reshape(N, N) ** 1.5
@@ -211,7 +210,7 @@ def test_blocks_are_shared_by_name(model):
 def test_a_table_is_spread_over_pairs_post_first(model):
     of = known_labels([2, 0, 1, 0])
     table = np.random.default_rng(1).normal(size=(3, 3, 2))
-    spread = between(pm.math.constant(table), of, N).eval(mode=MODE)
+    spread = between(pm.math.constant(table), of, N).eval(mode=INTERPRETED)
     index = [2, 0, 1, 0]
     for post, pre in itertools.product(range(N), range(N)):
         np.testing.assert_array_equal(spread[post, pre], table[index[post], index[pre]])
@@ -236,7 +235,7 @@ def labelings(n_blocks, n):
 def probability_of(concentration, values):
     concentration = np.asarray(concentration, float)
     density = pm.logp(pg.BlockLabels.dist(concentration, values.shape[-1]), values)
-    return np.exp(density.eval(mode=MODE))
+    return np.exp(density.eval(mode=INTERPRETED))
 
 
 @pytest.mark.parametrize("concentration", [[1 / 3] * 3, [0.2, 1.0, 2.5], [4.0, 4.0], [0.7]])
@@ -252,7 +251,7 @@ def test_draws_have_these_probabilities(concentration):
     """Chi-square over all 27 labellings; a right sampler fails once in 10000 seeds."""
     n_draws = 5000
     labels = pg.BlockLabels.dist(np.array(concentration), 3)
-    draws = pm.draw(labels, n_draws, random_seed=1, mode=MODE)
+    draws = pm.draw(labels, n_draws, random_seed=1, mode=INTERPRETED)
     assert draws.shape == (n_draws, 3)
     values = labelings(3, 3)
     counts = np.array([(draws == one).all(axis=1).sum() for one in values])
@@ -275,7 +274,7 @@ def test_the_support_point_uses_all_blocks(model):
     blocks("BlockEdges", 3, None, None)
     np.testing.assert_array_equal(model.initial_point(1)["block_labels"], [0, 1, 2, 0])
     free, value = model["block_labels"], model.initial_point(1)["block_labels"]
-    assert np.isfinite(pm.logp(free, value).eval(mode=MODE))
+    assert np.isfinite(pm.logp(free, value).eval(mode=INTERPRETED))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +284,7 @@ def test_the_support_point_uses_all_blocks(model):
 def test_fixed_concentrations(model, concentration, expected):
     of = blocks("BlockEdges", 3, None, concentration)
     assert "concentration" not in model.named_vars
-    density = pm.logp(of.labels, np.array([0, 2, 2, 1])).eval(mode=MODE)
+    density = pm.logp(of.labels, np.array([0, 2, 2, 1])).eval(mode=INTERPRETED)
     np.testing.assert_allclose(np.exp(density), urn([0, 2, 2, 1], expected))
 
 
@@ -306,11 +305,11 @@ def test_learned_concentrations(model, kind, prefix):
     if kind == "of each":
         assert model.named_vars_to_dims[concentration.name] == (f"{prefix}block",)
         assert tuple(model.coords[f"{prefix}block"]) == ("0", "1", "2")
-    density = pm.logp(concentration, value).eval(mode=MODE)
+    density = pm.logp(concentration, value).eval(mode=INTERPRETED)
     # PyMC holds the scale 1 / beta of a gamma in single precision.
     np.testing.assert_allclose(density, expected.logpdf(value), rtol=2e-5)
     labels = np.array([0, 2, 2, 1])
-    density = pm.logp(of.labels, labels).eval({concentration: value}, mode=MODE)
+    density = pm.logp(of.labels, labels).eval({concentration: value}, mode=INTERPRETED)
     np.testing.assert_allclose(np.exp(density), urn(labels, np.broadcast_to(value, 3)))
 
 
@@ -346,7 +345,7 @@ def test_latent_positions(model):
     assert place.known_length is None
     assert model.named_vars_to_dims["latent_positions"] == ("post", "latent_dim")
     assert tuple(model.coords["latent_dim"]) == ("0", "1")
-    density = pm.logp(model["latent_positions"], np.full((N, 2), 0.7)).eval(mode=MODE)
+    density = pm.logp(model["latent_positions"], np.full((N, 2), 0.7)).eval(mode=INTERPRETED)
     np.testing.assert_allclose(density, np.full((N, 2), stats.norm.logpdf(0.7)))
     again = positions("DistanceWeights", None, None)
     assert again.values is place.values
@@ -428,7 +427,7 @@ def test_length_scales_are_in_units_of_the_positions(model, known, median):
     unit = 1.0 if known is None else place.known_length / 2
     value = unit * np.broadcast_to(1.3, np.shape(median))
     np.testing.assert_allclose(
-        pm.logp(scale, value).eval(mode=MODE),
+        pm.logp(scale, value).eval(mode=INTERPRETED),
         stats.lognorm.logpdf(value, 0.75, scale=unit * median),
     )
 
@@ -489,7 +488,7 @@ def test_features_are_standardized_over_pairs_of_different_neurons(model, kind):
         "FeatureEdges", {"drive": skewed, "distance": DISTANCE}, kind=kind, standardize=True
     )
     np.testing.assert_array_equal(model[f"{kind}_features"].get_value()[..., 0], skewed)
-    array = features.eval(mode=MODE)
+    array = features.eval(mode=INTERPRETED)
     pairs = array[BETWEEN]
     np.testing.assert_allclose(pairs.mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(pairs.std(axis=0), 1)
@@ -509,7 +508,7 @@ def test_an_unused_diagonal_may_be_anything(model):
         standardize=False,
         diagonal=False,
     )
-    np.testing.assert_array_equal(features.eval(mode=MODE)[..., 0], DISTANCE)
+    np.testing.assert_array_equal(features.eval(mode=INTERPRETED)[..., 0], DISTANCE)
 
 
 def changed(matrix, post, pre, value):

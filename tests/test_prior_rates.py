@@ -7,10 +7,10 @@ half of ten seconds (a rate of 100 Hz at 5 ms).
 import numpy as np
 import pymc as pm
 import pytest
-from pytensor.compile.mode import Mode
 
 import pymc_glm as pg
 from helpers.joint import run_bernoulli
+from helpers.uncompiled import UNCOMPILED
 
 N, N_DRAWS, N_BINS, BIN_WIDTH = 30, 400, 2000, 0.005
 MOST = 0.05
@@ -51,7 +51,7 @@ def final_rates(edges, weights, seed, n_basis=3, window=0.1, bin_width=BIN_WIDTH
             N_DRAWS,
             var_names=names,
             random_seed=seed,
-            compile_kwargs={"mode": Mode("py", "fast_compile")},
+            compile_kwargs=UNCOMPILED,
         )["prior"]
     bias, coupling = prior["bias"].values[0], prior["weights"].values[0]
     rng = np.random.default_rng(seed)

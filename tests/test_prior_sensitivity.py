@@ -8,7 +8,7 @@ from pytensor import config
 
 import pymc_glm as pg
 from helpers.drawn_tree import by_pymc, drawn_tree
-from pymc_glm.graph.evaluate import INTERPRETED
+from helpers.uncompiled import INTERPRETED
 
 BASIS = pg.basis.raised_cosine(2, window=0.05, bin_width=0.005)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pymc_glm as pg
-from helpers.hurry import HURRIED
+from helpers.uncompiled import QUICK_FIT
 from pymc_glm.design import check_counts
 
 WIDTH = 0.01
@@ -320,7 +320,7 @@ def test_results_come_back_with_the_labels_of_the_group(group):
     counts = group.count(WIDTH).restrict(group.time_support[1])
     model = pg.dense_glm(counts.clip(0, 1), BASIS)
     options = {"chains": 1, "cores": 1, "progressbar": False, "quiet": True, "report": False}
-    tree = pg.sample(20, 20, model=model, random_seed=1, **options, **HURRIED)
+    tree = pg.sample(20, 20, model=model, random_seed=1, **options, **QUICK_FIT)
     rates = pg.predicted_rates(tree, random_seed=1)
     for name in ("mean", "lower", "upper"):
         frame = pg.to_pynapple(rates, name)

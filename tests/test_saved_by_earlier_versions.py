@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pytensor.compile.mode import Mode
 
 import pymc_glm as pg
+from helpers.uncompiled import INTERPRETED
 
 DATA = Path(__file__).parent / "data"
 FITS = ("blocks_and_covariates", "distance_and_sessions")
 SESSIONS = {"blocks_and_covariates": [], "distance_and_sessions": ["monday", "tuesday"]}
-INTERPRETED = Mode(linker="py", optimizer="fast_run").excluding("fusion", "inplace")
 
 
 def numbers_of_one(tree):

@@ -17,6 +17,7 @@ from helpers import joint
 from helpers.drawn_tree import drawn_tree
 from helpers.saved import assert_same_model, bare_tree
 from helpers.softplus_observation import softplus_observation
+from helpers.uncompiled import INTERPRETED, UNCOMPILED
 from pymc_glm import recipe, saving
 from pymc_glm.recipe import CannotStoreError, decode, encode, lines, read_recipe
 from pymc_glm.sampling import continuing
@@ -126,7 +127,7 @@ def test_priors_have_the_same_density(make):
     assert found.type.ndim == given.type.ndim
     value = np.random.default_rng(1).dirichlet([2.0, 3.0])
     value = value if given.type.ndim == 1 else value[:, None] if given.type.ndim else value[0]
-    one, two = (pm.logp(rv, value).eval(mode="FAST_COMPILE") for rv in (given, found))
+    one, two = (pm.logp(rv, value).eval(mode=INTERPRETED) for rv in (given, found))
     assert np.isfinite(one).all()
     np.testing.assert_allclose(two, one, rtol=1e-12)
 
@@ -524,7 +525,7 @@ def test_a_loaded_fit_gives_the_same_results(tree, model, fit):
         with m:
             replicated = pm.sample_posterior_predictive(
                 t.isel(draw=[0, 1]), random_seed=1, progressbar=False,
-                compile_kwargs={"mode": "FAST_COMPILE"},
+                compile_kwargs=UNCOMPILED,
             )  # fmt: skip
         found.append(
             [

@@ -8,7 +8,7 @@ import xarray as xr
 from pymc.step_methods.compound import CompoundStep, flatten_steps
 
 import pymc_glm as pg
-from helpers.hurry import HURRIED
+from helpers.uncompiled import QUICK_FIT
 from pymc_glm.graph.find import find_network, find_networks
 from pymc_glm.models.sessions import session_names
 
@@ -83,7 +83,7 @@ def test_every_prior_is_sampled(parts):
         dims = model.named_vars_to_dims.get(rv.name) or ()
         assert any(dim.endswith("::post") for dim in dims) == ("::" in rv.name)
     options = {"chains": 1, "cores": 1, "progressbar": False, "report": False}
-    tree = pg.sample(5, 5, model=model, random_seed=1, **options, **HURRIED)
+    tree = pg.sample(5, 5, model=model, random_seed=1, **options, **QUICK_FIT)
     assert session_names(tree) == ["0", "1"]
 
 
@@ -125,7 +125,7 @@ def tree():
     model = pg.build_glm({"mon": A, "tue": B}, BASIS)
     return pg.sample(
         60, 60, chains=2, cores=2, model=model, random_seed=1, progressbar=False, quiet=True,
-        **HURRIED,
+        **QUICK_FIT,
     )  # fmt: skip
 
 

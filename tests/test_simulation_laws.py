@@ -468,10 +468,10 @@ def test_what_has_labels_is_read_by_them():
         random_seed=1,
     )
     xr.testing.assert_equal(found, expected)
-    with pytest.raises(ValueError, match=r"covariates: the labels of covariate \['x', 'z'\]"):
+    with pytest.raises(ValueError, match=r"covariates: got the labels \['x', 'z'\] of covariate"):
         pg.simulate(model, 100, covariates=covariates.assign_coords(covariate=["x", "z"]))
     other = past.assign_coords(neuron=["a", "c"])
-    with pytest.raises(ValueError, match=r"initial_history: the labels of neuron \['a', 'c'\]"):
+    with pytest.raises(ValueError, match=r"initial_history: got the labels \['a', 'c'\] of neuron"):
         pg.simulate(model, 100, covariates=covariates, initial_history=other)
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from helpers.hurry import UNCOMPILED
 
 import pymc_glm as pg
+from helpers.uncompiled import UNCOMPILED
 from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.find import find_network
 

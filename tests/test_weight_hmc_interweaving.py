@@ -7,7 +7,7 @@ from scipy.special import expit
 
 import pymc_glm as pg
 from helpers import joint
-from helpers.hurry import UNCOMPILED
+from helpers.uncompiled import UNCOMPILED
 from pymc_glm.kernels.fisher import empty_metric, fisher_information
 from pymc_glm.kernels.noncentred import mean_history, network_gradient, pulled_back
 from pymc_glm.steps.interweaving import Interweaving, InterweavingTuning

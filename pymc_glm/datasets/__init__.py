@@ -1,4 +1,4 @@
-"""Data to learn and to test with: recordings, and simulated ones whose network is known."""
+"""Data for examples and tests: recordings, and simulated recordings with a known network."""
 
 from pymc_glm.datasets.cell_types import simulate_cell_types
 from pymc_glm.datasets.fetching import fetch_retina

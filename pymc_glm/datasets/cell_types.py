@@ -1,13 +1,12 @@
-"""Types of cells that connect by type."""
+"""A simulated network in which cell types determine the connections."""
 
 import numpy as np
 import xarray as xr
 
-from pymc_glm.arguments import random_generator
+from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.datasets.simulated import (
     SimulatedRecording,
     bias_for_rates,
-    check_whole,
     coupling_basis,
     number_of_bins,
     refractory,
@@ -16,13 +15,13 @@ from pymc_glm.simulation import NetworkParameters, simulate
 
 __all__ = ["simulate_cell_types"]
 
-# [post, pre]: excitatory, inhibitory, and where there are three types a second excitatory one.
+# [post, pre]: excitatory, inhibitory, and with three types a second excitatory type.
 _NAMES = ("excitatory", "inhibitory", "projecting")
 _PROBABILITY = np.array([[0.10, 0.35, 0.03], [0.40, 0.05, 0.05], [0.30, 0.20, 0.15]])
 _FAST = np.array([[0.9, -1.8, 0.9], [1.1, -1.2, 0.9], [1.0, -1.6, 0.9]])
-_SLOW = 0.4  # weight of the slow function over that of the fast one
-_SPREAD = 0.2  # of a weight over its mean
-_FEW = 24  # neurons; with more, edges are as much less probable
+_SLOW = 0.4  # ratio of the slow function's weight to the fast function's
+_SPREAD = 0.2  # standard deviation of a weight relative to its mean
+_FEW = 24  # neurons; for n above, edge probabilities are scaled by 24 / n
 _RATES = (5.0, 12.0)  # Hz
 
 
@@ -35,13 +34,14 @@ def simulate_cell_types(
 ) -> SimulatedRecording:
     r"""Simulate a network whose edges and weights depend on the types of both cells.
 
-    Neurons are of two types, excitatory (E) and inhibitory (I), two thirds and one third of them;
-    or of three, with a second excitatory type, projecting (P), equally many. From type k to type l
+    Two thirds of the neurons are excitatory (E) and one third inhibitory (I). With three types, a
+    third each are excitatory, inhibitory and of a second excitatory type, projecting (P). From type
+    k to type l
 
     .. math:: A_{nm} \sim \mathrm{Bernoulli}(\rho_{lk}), \qquad
         W_{nm1} \sim \mathrm{Normal}(\mu_{lk}, (0.2 \mu_{lk})^2), \quad W_{nm2} = 0.4\, W_{nm1},
 
-    where :math:`W_{nm1}` never changes its sign:
+    where :math:`W_{nm1}` keeps the sign of its mean:
 
     ====== ============ ============ ============
     post   from E       from I       from P
@@ -51,9 +51,9 @@ def simulate_cell_types(
     P      0.30,  1.0   0.20, -1.6   0.15,  0.9
     ====== ============ ============ ============
 
-    (:math:`\rho`, :math:`\mu`). Of more than 24 neurons each receives as many edges, on average, as
-    of 24: :math:`\rho` is smaller by 24 / n_neurons. All neurons are refractory, and their biases
-    are such that they fire at about 5 to 12 Hz.
+    (:math:`\rho`, :math:`\mu`). With more than 24 neurons :math:`\rho` is scaled by
+    24 / n_neurons, so that the mean number of edges to a neuron stays the same. All neurons are
+    refractory, and their biases let them fire at about 5 to 12 Hz.
 
     Parameters
     ----------
@@ -63,18 +63,18 @@ def simulate_cell_types(
         Seconds, in bins of 5 ms.
     n_types : {2, 3}
     random_seed : int, numpy.random.Generator or None
-        Of the network and of the spikes.
+        For the network and the spikes.
 
     Returns
     -------
     SimulatedRecording
-        With `blocks`, names of the types, in random order; the counts have them as the coordinate
-        ``cell_type``.
+        With the names of the types, in random order, as `blocks` and as the coordinate
+        ``cell_type`` of the counts.
 
     Raises
     ------
     TypeError, ValueError
-        Too few neurons, another number of types, a duration shorter than a bin, or no seed.
+        Too few neurons, another number of types, a duration shorter than a bin, or a bad seed.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def simulate_cell_types(
     >>> (recording.network.weights[..., 0] * others)[:, inhibitory].max()
     np.float64(0.0)
     """
-    n = check_whole(n_neurons, "n_neurons", 6)
+    n = as_whole_number(n_neurons, "n_neurons", at_least=6)
     if n_types not in (2, 3):
         raise ValueError(f"n_types: got {n_types!r}, allowed are 2 and 3.")
     n_bins = number_of_bins(duration, (basis := coupling_basis()).attrs["bin_width"])

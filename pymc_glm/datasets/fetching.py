@@ -1,4 +1,4 @@
-"""Recordings from a folder, from the cache or by download."""
+"""Recordings read from a folder or the cache, or downloaded."""
 
 import hashlib
 import os
@@ -22,30 +22,30 @@ def fetch_retina(
     address: str | None = None,
     quiet: bool = False,
 ) -> SpikeTrains:
-    """Fetch a recording of spontaneous spikes of the retina on a multielectrode array.
+    """Fetch a multielectrode recording of spontaneous activity in the retina.
 
     ========================== ===============================================
     ``Demas2003_p22_ctrl_1a``  mouse, postnatal day 22 (Demas, Eglen & Wong 2003)
-    ``Demas2003_6WK_CTRL_ME1`` mouse, six weeks old (the same)
+    ``Demas2003_6WK_CTRL_ME1`` mouse, six weeks old (same source)
     ``Wong1993_Adult``         adult ferret (Wong, Meister & Shatz 1993)
     ========================== ===============================================
 
-    All are from the repository of Eglen et al. (2014, GigaScience 3:3). A file comes from the
+    All are from the repository of Eglen et al. (2014, GigaScience 3:3). The file is taken from the
     first of these that is given: `folder`; `address`; the folder in the environment variable
-    ``PYMC_GLM_DATA``; the address in ``PYMC_GLM_DATA_URL``; the repository on GitHub. From a
-    folder it is read without any network; what is downloaded stays in the user's cache and is
-    downloaded once. Its SHA-256 is checked each time.
+    ``PYMC_GLM_DATA``; the address in ``PYMC_GLM_DATA_URL``; the repository on GitHub. Reading from
+    a folder needs no network. Downloads happen once and stay in the user's cache. The SHA-256 of
+    the file is checked each time.
 
     Parameters
     ----------
     name : str
     folder : path-like, optional
-        Folder that holds the file, by its own name or as in the repository
+        Folder with the file, directly in it or in the repository's subfolder
         (``Demas2003/Demas2003_p22_ctrl_1a.h5``).
     address : str, optional
-        Of a copy of the repository's folder hdf5, ``https://...``.
+        Address of a copy of the repository's folder hdf5, ``https://...``.
     quiet : bool
-        Do not print the licence and whom to cite, which `citation` returns as well.
+        Do not print the licence and citations, which `citation` returns too.
 
     Returns
     -------
@@ -55,14 +55,14 @@ def fetch_retina(
     Raises
     ------
     ImportError
-        pooch, with which files are downloaded, is not installed.
+        The file has to be downloaded, and pooch is not installed.
     FileNotFoundError
         The file is not in the folder.
     ConnectionError
-        It cannot be downloaded.
+        The file cannot be downloaded.
     ValueError
-        There is no recording of this name, the file is not the one that it was, the address is
-        none, or both folder and address are given.
+        The name is unknown, the file has another checksum, the address is not valid, or both folder
+        and address are given.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def fetch_retina(
     """
     recording = entry_named(name)
     if folder is not None and address is not None:
-        raise ValueError("give either folder or address, not both.")
+        raise ValueError("folder, address: got both; give either folder or address.")
     if folder is None and address is None and (known := os.environ.get(_FOLDER_VARIABLE)):
         folder = known
     if folder is not None:
@@ -86,32 +86,32 @@ def fetch_retina(
 
 
 def _in_folder(recording: DatasetEntry, folder: Path) -> Path:
-    """Return the path of a recording in a folder, once its checksum is known to be right."""
+    """Return the path of a recording in a folder, after checking its checksum."""
     places = [folder / recording.file, folder / recording.path]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise FileNotFoundError(
-            f"there is no {recording.file} in the folder {folder} (given as folder= or in the "
-            f"environment variable {_FOLDER_VARIABLE}); {_by_hand(recording)}"
+            f"folder: there is no {recording.file} in {folder} (from folder= or the environment "
+            f"variable {_FOLDER_VARIABLE}); {_by_hand(recording)}"
         )
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != recording.sha256:
         raise ValueError(
-            f"{recording.file} in the folder {path.parent} is not the file that it should be: its "
-            f"SHA-256 is {found}, not {recording.sha256}; {_by_hand(recording)}"
+            f"folder: {recording.file} in {path.parent} is not the published file: its SHA-256 is "
+            f"{found}, not {recording.sha256}; {_by_hand(recording)}"
         )
     return path
 
 
 def _by_hand(recording: DatasetEntry) -> str:
     return (
-        f"download hdf5/{recording.path} of {REPOSITORY} by hand into a folder, and set "
+        f"download hdf5/{recording.path} from {REPOSITORY} by hand into a folder, and set "
         f"{_FOLDER_VARIABLE} to that folder."
     )
 
 
 def _downloaded(recording: DatasetEntry, address: str) -> Path:
-    """Return the path of a recording in the cache, into which it is downloaded if need be."""
+    """Return the path of a recording in the cache, downloading it if necessary."""
     try:
         import pooch
     except ImportError as error:
@@ -123,8 +123,8 @@ def _downloaded(recording: DatasetEntry, address: str) -> Path:
 
     if not address.startswith(("https://", "http://")):
         raise ValueError(
-            f"address: got {address!r}, allowed is one that begins with https:// or http://; for a "
-            "folder of this machine there is folder=."
+            f"address: got {address!r}, allowed are addresses that start with https:// or http://; "
+            "for a local folder use folder=."
         )
     files = pooch.create(
         path=pooch.os_cache("pymc_glm"),
@@ -138,10 +138,10 @@ def _downloaded(recording: DatasetEntry, address: str) -> Path:
         status = error.response.status_code if error.response is not None else "an error"
         reason = f"the server answered {status}"
     except (RequestException, OSError) as error:
-        reason = f"{type(error).__name__}: is there a network, and can {files.path} be written?"
-    except ValueError as error:  # what came has another checksum, and is gone again
+        reason = f"{type(error).__name__}; check the network, and that {files.path} is writable"
+    except ValueError as error:  # another checksum; pooch has deleted the download
         raise ValueError(
-            f"what {tried} has is not the file that it should be: its SHA-256 is not "
+            f"address: the file at {tried} is not the published one: its SHA-256 is not "
             f"{recording.sha256}; {_by_hand(recording)}"
         ) from error
     raise ConnectionError(

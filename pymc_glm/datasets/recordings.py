@@ -1,4 +1,4 @@
-"""Which recordings can be fetched: where they are, their checksums, whom to cite."""
+"""The recordings that can be fetched: sources, checksums and citations."""
 
 from typing import NamedTuple
 
@@ -25,14 +25,14 @@ _WONG = (
 class DatasetEntry(NamedTuple):
     """A file that can be fetched."""
 
-    path: str  # within the folder hdf5 of the repository
+    path: str  # in the folder hdf5 of the repository
     sha256: str
     about: str
     cite: tuple[str, ...]
 
     @property
     def file(self) -> str:
-        """Name of the file."""
+        """The file's name."""
         return self.path.rpartition("/")[2]
 
 
@@ -59,12 +59,12 @@ RETINA = {
 
 
 def entry_named(name: str) -> DatasetEntry:
-    """Return a recording.
+    """Return the entry of a recording.
 
     Raises
     ------
     ValueError
-        There is none of this name.
+        The name is unknown.
     """
     if name not in RETINA:
         raise ValueError(f"name: got {name!r}, allowed are {list(RETINA)}.")
@@ -72,22 +72,22 @@ def entry_named(name: str) -> DatasetEntry:
 
 
 def citation(name: str) -> str:
-    """Tell what a recording is, its licence and whom to cite.
+    """Return a description of a recording, its licence and the papers to cite.
 
     Parameters
     ----------
     name : str
-        As `fetch_retina` takes it.
+        Name of a recording, as for `fetch_retina`.
 
     Returns
     -------
     str
-        A few lines.
+        Several lines of text.
 
     Raises
     ------
     ValueError
-        There is no recording of this name.
+        The name is unknown.
 
     Examples
     --------

@@ -1,12 +1,11 @@
-"""A stand-in for the recording of a retina on an electrode array."""
+"""A simulated recording of a retina on an electrode array."""
 
 import numpy as np
 
-from pymc_glm.arguments import random_generator
+from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.datasets.simulated import (
     SimulatedRecording,
     bias_for_rates,
-    check_whole,
     coupling_basis,
     number_of_bins,
     refractory,
@@ -16,15 +15,19 @@ from pymc_glm.spikes.binning import neuron_positions
 
 __all__ = ["simulate_retina"]
 
-_SITES, _PITCH = 6, 120.0  # electrodes a side; micrometres
+_SITES, _PITCH = 6, 120.0  # electrodes per side; distance between them, micrometres
 _LENGTH = 200.0  # micrometres, over which coupling falls
-_NEAR = 0.4  # log-odds of an edge at no distance
-_STRENGTH = 1.2  # weight of the fast function at no distance
-_SLOW = 0.4  # weight of the slow function over that of the fast one
-_SPREAD = 0.2  # of a weight over its mean
-_INHIBITORY = 0.1  # of the edges
-_RATE, _RATE_SPREAD, _RATES = 3.0, 0.5, (1.0, 12.0)  # Hz; of log rates; bounds
-_DENSE = 25  # neurons; with more, weights are as much smaller
+_NEAR = 0.4  # log-odds of an edge at distance zero
+_STRENGTH = 1.2  # weight of the fast function at distance zero
+_SLOW = 0.4  # ratio of the slow function's weight to the fast function's
+_SPREAD = 0.2  # standard deviation of a weight relative to its mean
+_INHIBITORY = 0.1  # fraction of the edges
+_RATE, _RATE_SPREAD, _RATES = (
+    3.0,
+    0.5,
+    (1.0, 12.0),
+)  # Hz; standard deviation of log rates; bounds, Hz
+_DENSE = 25  # neurons; for n above, weights are scaled by 25 / n
 
 
 def simulate_retina(
@@ -33,19 +36,19 @@ def simulate_retina(
     *,
     random_seed: int | np.random.Generator | None = None,
 ) -> SimulatedRecording:
-    r"""Simulate ganglion cells on an electrode array, which couple where they are near.
+    r"""Simulate ganglion cells on an electrode array, where coupling falls with distance.
 
-    Neurons sit at sites of an array of 6 by 6 electrodes, 120 µm apart, that are drawn at random,
-    several at one site only where there are more than 36. With distances :math:`d_{nm}` and
-    :math:`\ell` = 200 µm
+    Neurons are placed at random on an array of 6 by 6 electrodes, 120 µm apart, and share
+    electrodes only if there are more than 36. With distances :math:`d_{nm}` and :math:`\ell` =
+    200 µm
 
     .. math:: A_{nm} \sim \mathrm{Bernoulli}(\sigma(0.4 - d_{nm}^2/\ell^2)), \qquad
         W_{nm1} \sim \pm \mathrm{Normal}(\mu_{nm}, (0.2 \mu_{nm})^2), \quad
         \mu_{nm} = 1.2\, e^{-d_{nm} / 3 \ell}
 
     and :math:`W_{nm2} = 0.4\, W_{nm1}`; one in ten edges is inhibitory. All neurons are
-    refractory. Their rates are about log-normal around 3 Hz, between 1 and 12. Of more
-    than 25 neurons, which are the denser, weights are the smaller: by 25 / n_neurons.
+    refractory. Their rates are approximately log-normal around 3 Hz, between 1 and 12 Hz. With more
+    than 25 neurons, which receive more edges, weights are scaled by 25 / n_neurons.
 
     Parameters
     ----------
@@ -54,18 +57,18 @@ def simulate_retina(
     duration : float
         Seconds, in bins of 5 ms.
     random_seed : int, numpy.random.Generator or None
-        Of the array, the network and the spikes.
+        For the positions, the network and the spikes.
 
     Returns
     -------
     SimulatedRecording
-        With `positions` of the electrodes; the counts have them as coordinates ``position_x`` and
-        ``position_y``, as those of a recording have.
+        With the electrodes' positions as `positions` and, as in a recording, as the coordinates
+        ``position_x`` and ``position_y`` of the counts.
 
     Raises
     ------
     TypeError, ValueError
-        Too few neurons, a duration shorter than a bin, or no seed.
+        Too few neurons, a duration shorter than a bin, or a bad seed.
 
     Examples
     --------
@@ -74,7 +77,7 @@ def simulate_retina(
     >>> recording.positions.sizes["space"], recording.counts.coords["position_x"].attrs["units"]
     (2, 'um')
     """
-    n = check_whole(n_neurons, "n_neurons", 4)
+    n = as_whole_number(n_neurons, "n_neurons", at_least=4)
     n_bins = number_of_bins(duration, (basis := coupling_basis()).attrs["bin_width"])
     rng = random_generator(random_seed)
     places = _places(n, rng)
@@ -97,7 +100,7 @@ def simulate_retina(
 
 
 def _places(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return positions (neuron, space) of sites: all once before any is taken twice."""
+    """Return positions (neuron, space), using every site once before any is used twice."""
     orders = [rng.permutation(_SITES**2) for _ in range(-(-n // _SITES**2))]
     site = np.concatenate(orders)[:n]
     return _PITCH * np.stack([site % _SITES, site // _SITES], axis=1).astype(float)

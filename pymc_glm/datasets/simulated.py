@@ -1,4 +1,4 @@
-"""What the simulated recordings share."""
+"""Simulated recordings, and what their simulators share."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,6 @@ __all__ = [
     "BIN_WIDTH",
     "SimulatedRecording",
     "bias_for_rates",
-    "check_whole",
     "coupling_basis",
     "number_of_bins",
     "refractory",
@@ -28,24 +27,24 @@ type Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SimulatedRecording:
-    """A simulated recording beside the network that made it.
+    """A simulated recording and the network that generated it.
 
     Attributes
     ----------
     counts : DataArray (time, neuron)
-        Spikes in bins, as `pymc_glm.bin_spikes` makes them.
+        Spike counts, in the form that `pymc_glm.bin_spikes` returns.
     basis : DataArray (lag, basis)
-        In which the true coupling filters are; a model with it can be right.
+        Basis of the true coupling filters; a model with this basis can represent them exactly.
     network : NetworkParameters
-        The truth.
+        The true parameters.
     blocks : DataArray (neuron,) or None
         The true block of every neuron, also a coordinate of the counts.
     positions : DataArray (neuron, space) or None
-        Micrometres, also coordinates of the counts.
+        Positions in micrometres, also coordinates of the counts.
     covariates : DataArray (time, covariate) or None
-        What ``build_glm(..., covariates=)`` takes.
+        Covariates for ``build_glm(..., covariates=)``.
     stimulus : DataArray (time,) or None
-        What the covariates were made from.
+        Stimulus from which the covariates were computed.
 
     Examples
     --------
@@ -87,24 +86,24 @@ def coupling_basis() -> xr.DataArray:
 
 
 def refractory(n_neurons: int) -> Floats:
-    """Return weights (post, pre, basis) with nothing but self-inhibition."""
+    """Return weights (post, pre, basis) with self-inhibition only."""
     weights = np.zeros((n_neurons, n_neurons, len(_REFRACTORY)))
     weights[range(n_neurons), range(n_neurons)] = _REFRACTORY
     return weights
 
 
 def bias_for_rates(rates: Floats, weights: Floats, basis: xr.DataArray) -> Floats:
-    r"""Return biases with which neurons of a Bernoulli network fire at about these rates.
+    r"""Return biases for which neurons of a Bernoulli network fire at about the given rates.
 
     .. math:: b_n = \mathrm{logit}(p_n) - \sum_{m,l} p_m (e^{h_{nml}} - 1), \quad p_n = r_n \Delta t
 
-    The sum is the logarithm of the mean factor by which the spikes of the others, were they Poisson
-    and independent, change the odds (the mean of the exponential of shot noise).
+    The sum is the logarithm of the mean factor by which the other neurons' spikes change the odds,
+    if they are independent Poisson processes (the mean of the exponential of shot noise).
 
     Parameters
     ----------
     rates : array (neuron,)
-        Hz.
+        Rates in Hz.
     weights : array (post, pre, basis)
     basis : DataArray (lag, basis)
     """
@@ -113,22 +112,8 @@ def bias_for_rates(rates: Floats, weights: Floats, basis: xr.DataArray) -> Float
     return np.log(p / (1 - p)) - factors @ p
 
 
-def check_whole(value: Any, name: str, least: int) -> int:
-    """Return a whole number of at least some size.
-
-    Raises
-    ------
-    ValueError
-        It is none.
-    """
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise ValueError(f"{name}: got {value!r}, allowed are whole numbers of at least {least}.")
-    return int(value)
-
-
 def number_of_bins(duration: Any, bin_width: float) -> int:
-    """Return how many whole bins there are in a duration.
+    """Return the number of whole bins in a duration.
 
     Parameters
     ----------
@@ -138,12 +123,12 @@ def number_of_bins(duration: Any, bin_width: float) -> int:
     Raises
     ------
     TypeError, ValueError
-        It is no number, or shorter than one bin.
+        The duration is no number, or shorter than one bin.
     """
     seconds = as_number(duration, "duration")
     n_bins = int(seconds / bin_width + 1e-6)
     if n_bins < 1:
         raise ValueError(
-            f"duration: got {seconds:g} s, allowed is one bin of {bin_width:g} s or longer."
+            f"duration: got {seconds:g} s, allowed is at least one bin of {bin_width:g} s."
         )
     return n_bins

@@ -1,4 +1,4 @@
-"""Small networks, every coupling of which was chosen by hand."""
+"""Small networks with couplings chosen by hand."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from pymc_glm.simulation import NetworkParameters, simulate
 
 __all__ = ["four_neurons", "simulate_small_network", "twelve_neurons"]
 
-# pre, post and the weights of a fast and a slow basis function
+# pre, post, weight of the fast basis function, weight of the slow one
 _TWELVE = (
     (1, 2, 1.6, 0.5),
     (1, 3, 1.2, 0.0),
@@ -38,7 +38,7 @@ _TWELVE = (
 
 
 def four_neurons() -> NetworkParameters:
-    """Return four neurons that inhibit themselves, in bins of 1 ms, as in the README of PyGLM."""
+    """Return four self-inhibiting neurons, in bins of 1 ms, as in the README of PyGLM."""
     basis = raised_cosine(1, window=0.1, bin_width=0.001)
     weights = np.zeros((4, 4, 1))
     weights[range(4), range(4), 0] = [-2.5, -2.0, -2.0, -2.5]
@@ -48,11 +48,11 @@ def four_neurons() -> NetworkParameters:
 
 
 def twelve_neurons() -> NetworkParameters:
-    """Return twelve neurons, sparsely connected, neurons 9 and 10 inhibitory, in bins of 5 ms."""
+    """Return twelve sparsely connected neurons, 9 and 10 inhibitory, in bins of 5 ms."""
     weights = refractory(12)
     for pre, post, fast, slow in _TWELVE:
         weights[post - 1, pre - 1] = fast, slow
-    rates = np.array([9, 7, 8, 6, 10, 7, 6, 7, 10, 9, 8, 9.0])  # Hz, of a silent network
+    rates = np.array([9, 7, 8, 6, 10, 7, 6, 7, 10, 9, 8, 9.0])  # Hz, if the network were silent
     p = rates * BIN_WIDTH
     return NetworkParameters(np.log(p / (1 - p)), weights, coupling_basis())
 
@@ -68,10 +68,10 @@ def simulate_small_network(
 ) -> SimulatedRecording:
     """Simulate four or twelve neurons, the networks of ``pymc-glm demo``.
 
-    Four neurons that fire at 15 to 65 Hz and inhibit themselves, in bins of 1 ms, with four
-    couplings, one of them inhibitory: the example of PyGLM (Linderman, Adams & Pillow 2016,
-    arXiv:1610.08465). Or twelve at 5 to 20 Hz in bins of 5 ms, with eighteen couplings, three of
-    them weak; neurons 9 and 10 inhibit the others.
+    The four self-inhibiting neurons fire at 15 to 65 Hz in bins of 1 ms, with four couplings, one
+    of them inhibitory: the example of PyGLM (Linderman, Adams & Pillow 2016, arXiv:1610.08465). The
+    twelve neurons fire at 5 to 20 Hz in bins of 5 ms, with eighteen couplings, three of them weak;
+    neurons 9 and 10 are inhibitory.
 
     Parameters
     ----------
@@ -79,17 +79,17 @@ def simulate_small_network(
         Seconds.
     n_neurons : {4, 12}
     random_seed : int, numpy.random.Generator or None
-        Of the spikes; the networks are always the same.
+        For the spikes; the networks are fixed.
 
     Returns
     -------
     SimulatedRecording
-        Neurons "1", "2", and so on.
+        With neurons "1", "2", and so on.
 
     Raises
     ------
     TypeError, ValueError
-        No such network, a duration shorter than a bin, or no seed.
+        Another number of neurons, a duration shorter than a bin, or a bad seed.
 
     Examples
     --------

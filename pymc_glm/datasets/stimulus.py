@@ -1,9 +1,9 @@
-"""A population that sees one stimulus."""
+"""A simulated population driven by one stimulus."""
 
 import numpy as np
 import xarray as xr
 
-from pymc_glm.arguments import random_generator
+from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.basis import raised_cosine
 from pymc_glm.covariates import covariate_design
 from pymc_glm.datasets.simulated import (
@@ -11,7 +11,6 @@ from pymc_glm.datasets.simulated import (
     Floats,
     SimulatedRecording,
     bias_for_rates,
-    check_whole,
     coupling_basis,
     number_of_bins,
     refractory,
@@ -22,12 +21,12 @@ __all__ = ["simulate_stimulus"]
 
 _FRAME = 4  # bins
 _WINDOW, _N_STIMULUS = 0.2, 6
-_LATENCIES = (0.025, 0.075)  # s, of the peak of a stimulus filter
-_WIDTH = 0.015  # s, of it
-_REBOUND = 0.6  # size of the later lobe of opposite sign
-_DRIVE = 1.0  # standard deviation of what the stimulus adds to the activation
+_LATENCIES = (0.025, 0.075)  # s, range of the stimulus filters' peaks
+_WIDTH = 0.015  # s, width of the peak
+_REBOUND = 0.6  # relative size of the later lobe, of opposite sign
+_DRIVE = 1.0  # standard deviation of the stimulus' contribution to the activation
 _PROBABILITY, _STRENGTH, _SLOW, _INHIBITORY = 0.2, 1.5, 0.4, 0.3
-_FEW = 8  # neurons; with more, edges are as much less probable
+_FEW = 8  # neurons; for n above, edge probabilities are scaled by 8 / n
 _RATES = (8.0, 14.0)  # Hz
 
 
@@ -38,30 +37,30 @@ def simulate_stimulus(
     n_trials: int = 1,
     random_seed: int | np.random.Generator | None = None,
 ) -> SimulatedRecording:
-    r"""Simulate coupled neurons that are driven by the contrast of one stimulus.
+    r"""Simulate coupled neurons driven by the contrast of one stimulus.
 
-    The contrast is white noise, Normal(0, 1), a new one every 20 ms. Every neuron has a biphasic
-    stimulus filter; latencies of its peak lie between 25 and 75 ms, and every other neuron is an
-    OFF cell, its filter turned upside down. Filters are sums of the basis functions of
-    `covariates`. About one pair in five is coupled as well, three in ten of these by inhibition.
-    All neurons are refractory; they fire at about 4 to 16 Hz.
+    The contrast is white noise, Normal(0, 1), with a new value every 20 ms. Every neuron has a
+    biphasic stimulus filter with its peak at 25 to 75 ms; every other neuron is an OFF cell, with
+    an inverted filter. Filters are sums of the basis functions of `covariates`. About one pair in
+    five is coupled, three in ten of these by inhibition. All neurons are refractory and fire at
+    about 4 to 16 Hz.
 
-    Cells of like filters follow each other by the difference of their latencies: without the
-    stimulus, a model takes this for coupling. Without the couplings, it predicts worse
-    (Pillow et al. 2008, Nature 454:995).
+    Cells with similar filters fire one after the other, at the difference of their latencies: a
+    model without the stimulus mistakes this for coupling, and a model without the couplings
+    predicts worse (Pillow et al. 2008, Nature 454:995).
 
     Parameters
     ----------
     n_neurons : int
         At least 2.
     duration : float
-        Seconds, in bins of 5 ms, all trials together.
+        Total duration of all trials in seconds, in bins of 5 ms.
     n_trials : int
-        Repeats of one stimulus; each begins in silence, and the counts have the coordinates
-        ``segment``, ``trial`` and ``trial_time`` as `pymc_glm.bin_spikes` makes them. By default
-        one run, without them.
+        Repeats of the same stimulus. Each starts in silence, and the counts have the coordinates
+        ``segment``, ``trial`` and ``trial_time``, as from `pymc_glm.bin_spikes`. By default one
+        run, without these coordinates.
     random_seed : int, numpy.random.Generator or None
-        Of the network, the stimulus and the spikes.
+        For the network, the stimulus and the spikes.
 
     Returns
     -------
@@ -71,7 +70,7 @@ def simulate_stimulus(
     Raises
     ------
     TypeError, ValueError
-        Too few neurons or trials, trials shorter than a bin, or no seed.
+        Too few neurons or trials, trials shorter than a bin, or a bad seed.
 
     Examples
     --------
@@ -83,8 +82,8 @@ def simulate_stimulus(
     >>> int(trials.counts["trial"].max())
     4
     """
-    n = check_whole(n_neurons, "n_neurons", 2)
-    n_trials = check_whole(n_trials, "n_trials", 1)
+    n = as_whole_number(n_neurons, "n_neurons", at_least=2)
+    n_trials = as_whole_number(n_trials, "n_trials")
     n_bins = number_of_bins(duration, BIN_WIDTH * n_trials)
     rng = random_generator(random_seed)
     network, filters = _network(n, rng)
@@ -135,15 +134,15 @@ def _network(n: int, rng: np.random.Generator) -> tuple[NetworkParameters, xr.Da
 
 
 def _stimulus_weights(latency: Floats, filters: xr.DataArray) -> Floats:
-    """Return weights (post, covariate) of biphasic filters as near as the basis comes."""
+    """Return weights (post, covariate) of biphasic filters, fitted to the basis."""
     lag = np.arange(filters.sizes["lag"]) * BIN_WIDTH
     peak = np.exp(-0.5 * ((lag - latency[:, None]) / _WIDTH) ** 2)
     later = np.exp(-0.5 * ((lag - 1.8 * latency[:, None]) / (1.5 * _WIDTH)) ** 2)
     wanted = peak - _REBOUND * later
     wanted[1::2] *= -1
     weights = np.linalg.lstsq(filters.values, wanted.T)[0].T
-    # The contrast is white from frame to frame: its variance after the filter is a sum of squares
-    # of sums over frames, for the mean over phases of the frame.
+    # The contrast is white across frames, so its filtered variance is the sum of squares of the
+    # filter's sums over frames, averaged over the phase of the frame.
     made = weights @ filters.values.T
     padded = np.pad(made, ((0, 0), (_FRAME - 1, _FRAME - 1)))
     sums = np.stack([padded[:, i : i + made.shape[1] + _FRAME - 1] for i in range(_FRAME)]).sum(0)

@@ -26,7 +26,7 @@ type Floats = NDArray[np.float64]
 
 def _weights(network: NetworkVariables) -> TensorVariable:
     if network.covariates is None:
-        raise AssertionError("the network has no covariates")
+        raise AssertionError("the network has no covariates.")
     return network.covariates
 
 

@@ -97,7 +97,7 @@ class DispersionFunction:
     ):
         dispersion = network.observation.parameter(network.spikes)
         if dispersion is None:
-            raise AssertionError("this observation model learns no parameter")
+            raise AssertionError("this observation model learns no parameter.")
         shape = model.initial_point(0)[model.rvs_to_values[network.bias].name].shape
         outputs = [pt.broadcast_to(dispersion, shape)]
         self._evaluate = PointFunction(model, outputs, compile_kwargs)

@@ -1,4 +1,4 @@
-"""Builders: counts, a basis and the chosen parts made into an ordinary ``pm.Model``."""
+"""`build_glm`: an ordinary ``pm.Model`` from counts, a basis and the chosen parts."""
 
 from typing import Any
 
@@ -14,22 +14,23 @@ from pymc_glm.activation import coupling_activation
 from pymc_glm.covariates import CovariatePrior, Covariates, read_covariates
 from pymc_glm.design import Design, make_design
 from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
-from pymc_glm.models.pooling import alike_covariates, join_sessions, naming, of_session, sessions_of
+from pymc_glm.models.pooling import (
+    aligned_covariates,
+    for_session,
+    join_sessions,
+    naming,
+    sessions_of,
+)
 from pymc_glm.models.sessions import SessionModel
 from pymc_glm.observations import Observation, observation_model
 from pymc_glm.priors.edges import BernoulliEdges, Edges
-from pymc_glm.priors.weights import (
-    SPIKE_EFFECT,
-    GaussianWeights,
-    Weights,
-    weight_units,
-)
+from pymc_glm.priors.weights import SPIKE_EFFECT, GaussianWeights, Weights, weight_units
 from pymc_glm.recipe import record_recipe
 from pymc_glm.spikes import neuron_positions
 
 __all__ = ["build_glm"]
 
-BIAS_SIGMA = 1.0  # log-odds; two such deviations around 5 Hz span 0.7 to 32 Hz in bins of 5 ms
+BIAS_SIGMA = 1.0  # log-odds; 5 Hz plus and minus two of these is 0.7 to 32 Hz in bins of 5 ms
 
 
 def _coords(design: Design) -> dict:
@@ -54,12 +55,12 @@ def _bias(
         owner = bias.owner if isinstance(bias, TensorVariable) else None
         if owner is None or not isinstance(owner.op, NormalRV):
             raise TypeError(
-                f"bias: got {bias!r}; allowed is a normal prior such as pm.Normal.dist(-4, 1), or "
-                "None for one around bias_rate."
+                f"bias: got {bias!r}, allowed are a normal prior such as pm.Normal.dist(-4, 1), "
+                "and None for a prior around bias_rate."
             )
         if bias.type.shape not in ((), (1,), (None,), (n_neurons,)):
             raise ValueError(
-                f"bias: the prior has the shape {bias.type.shape}; give a scalar one or one of "
+                f"bias: got a prior of shape {bias.type.shape}; give a scalar prior or one of "
                 f"shape ({n_neurons},)."
             )
         mu, sigma = owner.op.dist_params(owner)
@@ -69,14 +70,15 @@ def _bias(
         rate = np.broadcast_to(np.asarray(bias_rate, dtype=float), (n_neurons,))
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"bias_rate: got {bias_rate!r}; give one rate in Hz or one for each of the {n_neurons} "
-            "neurons."
+            f"bias_rate: got {bias_rate!r}; give one rate in Hz, or one for each of the "
+            f"{n_neurons} neurons."
         ) from error
     highest = observation.most / design.bin_width
     lowest = 0.0 if observation.whole else -np.inf
     wrong = ~((rate > lowest) & (rate < highest))
     if wrong.any():
-        below = f" and below {highest:g} Hz, {observation.most:g} spikes a bin"
+        spikes = "1 spike" if observation.most == 1 else f"{observation.most:g} spikes"
+        below = f" and below {highest:g} Hz, {spikes} a bin"
         raise ValueError(
             f"bias_rate: got {rate[wrong][0]:g} Hz, allowed are rates above 0"
             f"{below if np.isfinite(highest) else ''}."
@@ -88,7 +90,7 @@ def _bias(
 def _network(
     edges: Edges, weights: Weights, design: Design, observation: Observation
 ) -> TensorVariable:
-    """Register adjacency (unless dense) and weights."""
+    """Register the adjacency (unless dense) and the weights."""
     n_neurons = design.counts.sizes["neuron"]
     probability = edges.edge_probability(n_neurons)
     if probability is None:
@@ -108,7 +110,7 @@ def _network(
 
 
 def _data(design: Design) -> tuple[TensorVariable, TensorVariable, TensorVariable | None]:
-    """Register the data containers; return counts, basis functions and starts of segments."""
+    """Register the data containers; return counts, basis functions and segment starts."""
     counts = pm.Data("counts", design.counts.values, dims=("time", "post"))
     basis = pm.Data("basis_functions", design.basis.values, dims=("lag", "basis"))
     pm.Data("bin_width", design.bin_width)
@@ -144,7 +146,7 @@ def _observed(
 def _covariate_activation(
     covariates: Covariates, prior: CovariatePrior | None, n_neurons: int
 ) -> TensorVariable:
-    """Register covariates and their weights; return what they add to psi."""
+    """Register covariates and their weights; return their contribution to psi."""
     prior = CovariatePrior() if prior is None else prior
     if not isinstance(prior, CovariatePrior):
         raise TypeError(
@@ -182,10 +184,10 @@ def build_glm(
 
     Parameters
     ----------
-    counts : DataArray (time, neuron), or array with a basis that knows its bin width
-        Spike counts, e.g. from `pymc_glm.bin_spikes`, or a pynapple TsdFrame of them. No history
-        goes over the borders of trials, epochs and gaps: where a coordinate ``segment`` or
-        ``trial`` (time) changes, or time jumps. A dict of names to counts, or a list, is of
+    counts : DataArray (time, neuron), or array if the basis has a bin width
+        Spike counts, e.g. from `pymc_glm.bin_spikes`, or a pynapple TsdFrame of counts. History
+        does not cross the borders of trials, epochs and gaps: where a coordinate ``segment`` or
+        ``trial`` (time) changes, or time jumps. A dict from names to counts, or a list, holds
         several sessions, see ``share``.
     basis : DataArray or array, (lag, basis)
         Basis functions of the coupling filters, e.g. from `pymc_glm.basis.raised_cosine`.
@@ -194,44 +196,44 @@ def build_glm(
     weights : Weights, optional
         Prior of the weights of present edges, by default ``GaussianWeights()``.
     observation : str or Observation
-        Law of the counts: "bernoulli", "negative_binomial", "poisson", "gaussian" (of traces), or
-        an observation model with parameters such as ``pymc_glm.Binomial(n_trials)``.
+        Observation model: "bernoulli", "negative_binomial", "poisson", "gaussian" (for traces), or
+        an instance with parameters such as ``pymc_glm.Binomial(n_trials)``.
     bias : PyMC distribution, optional
-        A normal prior of the biases (log-odds of a spike in a bin of a silent network; log rates
-        for the laws without a largest count), e.g.
-        ``pm.Normal.dist(-4, 1)``. By default around the one that gives bias_rate,
-        with standard deviation 1.
+        Normal prior of the biases, e.g. ``pm.Normal.dist(-4, 1)``: log-odds of a spike in a bin of
+        a silent network, or log rates for observation models without a largest count. By default
+        centred on the bias that gives bias_rate, with standard deviation 1.
     bias_rate : float or array (neuron,)
-        Rate in Hz around which the default prior of the biases stands, by default 5 Hz.
+        Rate in Hz on which the default prior of the biases is centred, by default 5 Hz.
     covariates : DataArray or array (time, covariate), optional
-        What else is known in each bin, e.g. from `pymc_glm.covariate_design`; biases are those at
-        zero.
+        Other variables known in each bin, e.g. from `pymc_glm.covariate_design`; biases refer to
+        covariates of zero.
     covariate_prior : CovariatePrior, optional
-        Prior of their weights, by default ``CovariatePrior()``.
+        Prior of the covariate weights, by default ``CovariatePrior()``.
     exclude : array of bool (time,) or of seconds (interval, 2), optional
-        Bins that are no data, such as artefacts; or intervals [start, stop).
+        Bins that are not data, such as artefacts; or intervals [start, stop).
     unknown_history : {"recorded", "exclude"}
-        Bins whose history reaches into excluded bins, or before the start of a segment: either
-        history is as the counts have it, silent before the start; or such bins are no data either.
+        Treatment of bins whose history reaches into excluded bins or before the start of a segment:
+        use the counts as recorded, silent before the start; or exclude these bins as well.
     share : {"hyperparameters", "weights"}
-        Of several sessions: each has neurons and a network of its own, under a common prior, and
-        variables ``session::weights`` and so on (`pymc_glm.session` takes one out of a posterior);
-        or all have the same neurons and one network. ``edges``, ``weights``, ``bias_rate``,
-        ``covariates``, ``covariate_prior`` and ``exclude`` may be dicts from names to what goes
-        for a session, the latter two lists as well.
+        For several sessions. "hyperparameters": each has its own neurons and network, under a
+        common prior, with variables named ``session::weights`` and so on (`pymc_glm.session`
+        extracts one session from a posterior). "weights": all have the same neurons and one
+        network. ``edges``, ``weights``, ``bias_rate``, ``covariates``, ``covariate_prior`` and
+        ``exclude`` may be dicts from session names to values; ``covariates`` and ``exclude`` may
+        also be lists.
 
     Returns
     -------
     pymc.Model
-        Variables ``adjacency`` (post, pre), ``weights`` (post, pre, basis), ``bias`` (post), the
-        learned hyperparameters, and the observed ``spikes`` (time, post); data containers
-        ``counts`` (time, post), ``basis_functions`` (lag, basis), ``bin_width``,
-        ``observation_law``, whose coordinate ``observation`` names the law, its ``n_trials`` or
-        fixed ``dispersion`` and, where known, ``position`` (post, space). With covariates,
+        Variables: ``adjacency`` (post, pre), ``weights`` (post, pre, basis), ``bias`` (post), the
+        learned hyperparameters, and the observed ``spikes`` (time, post). Data containers:
+        ``counts`` (time, post), ``basis_functions`` (lag, basis), ``bin_width``;
+        ``observation_law``, whose coordinate ``observation`` names the observation model, and its
+        ``n_trials`` or fixed ``dispersion``; ``position`` (post, space) if known. With covariates,
         ``covariate_weights`` (post, covariate) and ``covariates`` (time, covariate); with several
-        segments, ``segment_start`` (segment); where bins are excluded, ``data_bins``, and
-        ``spikes`` has the dims (observed_time, post). ``recipe`` has all other arguments as text in
-        its coordinate ``recipe_line``; `pymc_glm.load` builds the model again from it.
+        segments, ``segment_start`` (segment); with excluded bins, ``data_bins``, and ``spikes`` has
+        the dims (observed_time, post). ``recipe`` holds all other arguments as text in its
+        coordinate ``recipe_line``, from which `pymc_glm.load` rebuilds the model.
 
     Raises
     ------
@@ -268,11 +270,11 @@ def build_glm(
         if sessions is None:
             _add_network(counts, basis, observation, bias, unknown_history, **settings)
         else:
-            settings["covariates"] = alike_covariates(covariates, sessions)
-            for name, own in sessions.items():
-                said = {k: of_session(v, name, k, sessions) for k, v in settings.items()}
+            settings["covariates"] = aligned_covariates(covariates, sessions)
+            for name, session_counts in sessions.items():
+                here = {k: for_session(v, name, k, sessions) for k, v in settings.items()}
                 with SessionModel(name), naming(name):
-                    _add_network(own, basis, observation, bias, unknown_history, **said)
+                    _add_network(session_counts, basis, observation, bias, unknown_history, **here)
         chosen = {k: settings[k] for k in ("edges", "weights", "bias_rate", "covariate_prior")}
         record_recipe(
             chosen | {"observation": observation, "bias": bias},
@@ -305,20 +307,20 @@ def _add_network(
         if not isinstance(part, kind):
             raise TypeError(f"{name}: got {part!r}; give an instance such as {example}.")
     design = make_design(counts, basis, exclude, unknown_history, observation.whole)
-    seen = slice(None) if observation.whole or design.data_bins is None else design.data_bins
+    checked = slice(None) if observation.whole or design.data_bins is None else design.data_bins
     observation.check(
-        design.observed[seen], design.counts["neuron"].values.tolist(), design.bin_width
+        design.observed[checked], design.counts["neuron"].values.tolist(), design.bin_width
     )
-    known = None
+    columns = None
     if covariates is not None:
-        known = read_covariates(covariates, design.counts, design.data_bins)
-    if known is None and covariate_prior is not None:
-        raise ValueError("covariate_prior: there are no covariates; give covariates= too.")
+        columns = read_covariates(covariates, design.counts, design.data_bins)
+    if columns is None and covariate_prior is not None:
+        raise ValueError("covariate_prior: there are no covariates; give covariates= as well.")
     pm.modelcontext(None).add_coords(_coords(design))
     spikes, functions, starts = _data(design)
     baseline = _bias(bias, bias_rate, observation, design)
     coupling = _network(edges, weights, design, observation)
     psi = baseline + coupling_activation(spikes, functions, coupling, starts)
-    if known is not None:
-        psi += _covariate_activation(known, covariate_prior, design.counts.sizes["neuron"])
+    if columns is not None:
+        psi += _covariate_activation(columns, covariate_prior, design.counts.sizes["neuron"])
     _observed(design, observation, spikes, psi)

@@ -1,4 +1,4 @@
-"""Builders of the paper's four models, Linderman, Adams & Pillow (2016)."""
+"""Builders of the four models of Linderman, Adams & Pillow (2016)."""
 
 from typing import Any
 
@@ -8,10 +8,7 @@ from numpy.typing import ArrayLike
 
 from pymc_glm.models.build import build_glm
 from pymc_glm.priors.edges import BernoulliEdges, BlockEdges, DenseEdges, DistanceEdges
-from pymc_glm.priors.weights import (
-    BlockWeights,
-    DistanceWeights,
-)
+from pymc_glm.priors.weights import BlockWeights, DistanceWeights
 
 __all__ = ["bernoulli_glm", "dense_glm", "latent_distance_glm", "sbm_glm"]
 
@@ -79,7 +76,7 @@ def sbm_glm(
     counts, basis, **kwargs
         As for `build_glm`, without ``edges`` and ``weights``.
     n_blocks : int
-        Largest number of blocks; superfluous ones stay empty.
+        Largest number of blocks; blocks not needed stay empty.
 
     Returns
     -------

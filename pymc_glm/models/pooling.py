@@ -1,4 +1,4 @@
-"""Counts of several sessions: told apart by name, or laid end to end."""
+"""Counts of several sessions: by name, or joined end to end."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,11 +14,18 @@ from pymc_glm.segments import data_bins, segment_starts
 from pymc_glm.session_prefix import SEPARATOR
 from pymc_glm.spikes import intervals_from_package
 
-__all__ = ["Joined", "alike_covariates", "join_sessions", "naming", "of_session", "sessions_of"]
+__all__ = [
+    "JoinedSessions",
+    "aligned_covariates",
+    "for_session",
+    "join_sessions",
+    "naming",
+    "sessions_of",
+]
 
 
 def sessions_of(counts: Any) -> dict[str, Any] | None:
-    """Return counts by the name of their session, None if they are of one only.
+    """Return the counts of each session by name, None for a single session.
 
     Parameters
     ----------
@@ -28,7 +35,7 @@ def sessions_of(counts: Any) -> dict[str, Any] | None:
     Raises
     ------
     ValueError
-        A dict or list without sessions, a name that is no text or that has "::" in it.
+        A dict or list without sessions, or a name that is no text, empty or contains "::".
     """
     if isinstance(counts, list | tuple):
         if counts and getattr(counts[0], "ndim", np.ndim(counts[0])) < 2:
@@ -37,22 +44,22 @@ def sessions_of(counts: Any) -> dict[str, Any] | None:
     if not isinstance(counts, dict):
         return None
     if not counts:
-        raise ValueError("counts: got no session; give at least one.")
+        raise ValueError("counts: got no sessions; give at least one.")
     for name in counts:
         if not isinstance(name, str) or not name or SEPARATOR in name:
             raise ValueError(
-                f"counts: got the session {name!r}; names are texts without {SEPARATOR!r}."
+                f"counts: got the session name {name!r}, allowed is text without {SEPARATOR!r}."
             )
     return dict(counts)
 
 
-def of_session(value: Any, name: str, argument: str, sessions: Mapping[str, Any]) -> Any:
-    """Return what an argument says of a session: its own, if there is one for each, or that of all.
+def for_session(value: Any, name: str, argument: str, sessions: Mapping[str, Any]) -> Any:
+    """Return the value of an argument for one session, where one value may serve all sessions.
 
     Raises
     ------
     ValueError
-        A dict or list of values that does not go with the sessions.
+        A dict or list of values does not match the sessions.
     """
     if isinstance(value, dict):
         if set(value) != set(sessions):
@@ -65,8 +72,8 @@ def of_session(value: Any, name: str, argument: str, sessions: Mapping[str, Any]
     if several and (value[0] is None or getattr(value[0], "ndim", np.ndim(value[0])) >= 1):
         if len(value) != len(sessions):
             raise ValueError(
-                f"{argument}: got {len(value)} values for {len(sessions)} sessions; give one for "
-                "each."
+                f"{argument}: got a list of length {len(value)} for {len(sessions)} sessions; give "
+                "one value for each session."
             )
         return value[list(sessions).index(name)]
     return value
@@ -74,7 +81,7 @@ def of_session(value: Any, name: str, argument: str, sessions: Mapping[str, Any]
 
 @contextmanager
 def naming(session: str) -> Iterator[None]:
-    """Name the session in the message of what is wrong with it."""
+    """Put the session's name in front of the message of an error."""
     try:
         yield
     except (ValueError, TypeError) as error:
@@ -82,28 +89,28 @@ def naming(session: str) -> Iterator[None]:
         raise kind(f"session {session!r}: {error}") from error
 
 
-def alike_covariates(covariates: Any, sessions: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the covariates of every session by its name, in the same order in all of them.
+def aligned_covariates(covariates: Any, sessions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the covariates of each session by name, all in the order of the first.
 
     Raises
     ------
     ValueError
-        Sessions have other covariates, or some cannot be used.
+        The sessions have different covariates, or some cannot be used.
     """
-    given = {name: of_session(covariates, name, "covariates", sessions) for name in sessions}
-    known: list[str] | None = None
-    for name, own in given.items():
-        if own is None:
+    aligned = {name: for_session(covariates, name, "covariates", sessions) for name in sessions}
+    labels: list[str] | None = None
+    for name, given in aligned.items():
+        if given is None:
             continue
         with naming(name):
-            columns = as_columns(own, "covariates")
-            if known is None:
-                known = columns["covariate"].values.tolist()
-            given[name] = in_order(columns, "covariate", known, "covariates")
-    return given
+            columns = as_columns(given, "covariates")
+            if labels is None:
+                labels = columns["covariate"].values.tolist()
+            aligned[name] = in_order(columns, "covariate", labels, "covariates")
+    return aligned
 
 
-class Joined(NamedTuple):
+class JoinedSessions(NamedTuple):
     """Sessions of the same neurons, one after the other."""
 
     counts: xr.DataArray  # (time, neuron), with the coordinate segment
@@ -113,8 +120,8 @@ class Joined(NamedTuple):
 
 def join_sessions(
     sessions: Mapping[str, Any], covariates: Any, exclude: Any, basis: Any, observation: Observation
-) -> Joined:
-    """Lay sessions of the same neurons end to end.
+) -> JoinedSessions:
+    """Join sessions of the same neurons end to end.
 
     Parameters
     ----------
@@ -122,68 +129,75 @@ def join_sessions(
     covariates, exclude
         As for `pymc_glm.build_glm`, one for each session.
     basis : DataArray or array
-        Whose bin width goes for counts that do not say theirs.
-    law : Observation
-        Of the counts.
+        Its bin width is used for counts without one.
+    observation : Observation
 
     Raises
     ------
     ValueError
-        Sessions have other neurons or covariates or bins of other widths, or an argument cannot be
+        The sessions have different neurons, covariates or bin widths, or an argument cannot be
         used.
     """
     width = getattr(basis, "attrs", {}).get("bin_width")
-    made: list[xr.DataArray] = []
-    regressors, gone, seen = [], [], 0
-    columns = alike_covariates(covariates, sessions)
+    joined: list[xr.DataArray] = []
+    regressors, excluded, n_segments = [], [], 0
+    columns = aligned_covariates(covariates, sessions)
     for name, given in sessions.items():
-        masked = intervals_from_package(of_session(exclude, name, "exclude", sessions))
+        masked = intervals_from_package(for_session(exclude, name, "exclude", sessions))
         with naming(name):
             counts = check_counts(given, width, observation.whole)
-        if made:
-            counts = _alike(counts, made[0], name, next(iter(sessions)))
+        if joined:
+            counts = _with_same_neurons(counts, joined[0], name, next(iter(sessions)))
         with naming(name):
             starts = segment_starts(counts)
             bins = data_bins(counts, starts, 0, masked)
             if covariates is not None:
                 if columns[name] is None:
-                    raise ValueError("covariates: got None, other sessions have some; give all.")
-                own = covariate_columns(columns[name], counts)
-                regressors.append(own.drop_vars(set(own.coords) - {"covariate"}))
-            gone.append(np.zeros(counts.sizes["time"], bool))
+                    raise ValueError(
+                        "covariates: got None, but other sessions have covariates; give them for "
+                        "all sessions."
+                    )
+                of_session = covariate_columns(columns[name], counts)
+                regressors.append(of_session.drop_vars(set(of_session.coords) - {"covariate"}))
+            excluded.append(np.zeros(counts.sizes["time"], bool))
             if bins is not None:
-                gone[-1][np.setdiff1d(np.arange(counts.sizes["time"]), bins)] = True
-            if observation.whole:  # here, where bins are those of the session
-                values = np.where(gone[-1][:, None], 0, counts.values)
+                excluded[-1][np.setdiff1d(np.arange(counts.sizes["time"]), bins)] = True
+            if observation.whole:  # checked here, where messages can count bins by session
+                values = np.where(excluded[-1][:, None], 0, counts.values)
                 observation.check(
                     values, counts["neuron"].values.tolist(), counts.attrs["bin_width"]
                 )
-        labels = seen + np.searchsorted(starts, np.arange(counts.sizes["time"]), side="right") - 1
-        seen = int(labels[-1]) + 1
+        segment_in_session = np.searchsorted(starts, np.arange(counts.sizes["time"]), side="right")
+        segment = n_segments + segment_in_session - 1
+        n_segments = int(segment[-1]) + 1
         plain = counts.drop_vars(["segment", "trial", "trial_time"], errors="ignore")
-        made.append(plain.assign_coords(segment=("time", labels)))
-    excluded = np.concatenate(gone)
-    return Joined(
-        xr.concat(made, dim="time", combine_attrs="override", coords="minimal", compat="override"),
+        joined.append(plain.assign_coords(segment=("time", segment)))
+    mask = np.concatenate(excluded)
+    return JoinedSessions(
+        xr.concat(
+            joined, dim="time", combine_attrs="override", coords="minimal", compat="override"
+        ),
         xr.concat(regressors, dim="time") if regressors else None,
-        excluded if excluded.any() else None,
+        mask if mask.any() else None,
     )
 
 
-def _alike(counts: xr.DataArray, first: xr.DataArray, name: str, first_name: str) -> xr.DataArray:
+def _with_same_neurons(
+    counts: xr.DataArray, first: xr.DataArray, name: str, first_name: str
+) -> xr.DataArray:
     """Return counts with the neurons in the order of the first session."""
-    own, wanted = counts["neuron"].values.tolist(), first["neuron"].values.tolist()
-    if sorted(own) != sorted(wanted):
-        odd = sorted(set(own) ^ set(wanted))[:5]
+    neurons, wanted = counts["neuron"].values.tolist(), first["neuron"].values.tolist()
+    if sorted(neurons) != sorted(wanted):
+        odd = sorted(set(neurons) ^ set(wanted))[:5]
         raise ValueError(
-            f"counts: the sessions {first_name!r} and {name!r} have other neurons ({odd} are in "
-            "one only), and share='weights' is for the same neurons; give those that both have, or "
-            "share='hyperparameters'."
+            f"counts: the sessions {first_name!r} and {name!r} have different neurons ({odd} are "
+            "in only one of the two), but share='weights' needs the same neurons; give those that "
+            "both have, or share='hyperparameters'."
         )
     widths = counts.attrs["bin_width"], first.attrs["bin_width"]
     if not np.isclose(*widths, rtol=1e-6, atol=0.0):
         raise ValueError(
             f"counts: the session {name!r} has bins of {widths[0]:g} s and {first_name!r} of "
-            f"{widths[1]:g} s; bin all with the same bin_width."
+            f"{widths[1]:g} s; use the same bin_width for all."
         )
     return counts.sel(neuron=wanted)

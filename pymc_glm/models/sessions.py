@@ -1,4 +1,4 @@
-"""Several sessions or animals in one model: what is shared between them and what is not."""
+"""Several sessions or animals in one model, with shared hyperparameters."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,108 +7,108 @@ import pymc as pm
 import xarray as xr
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.session_prefix import SEPARATOR
+from pymc_glm.session_prefix import in_session, session_of, sessions_with
 
 __all__ = ["SessionModel", "session", "session_names"]
 
-# Dimensions that every session has of its own; variables without any of them are shared.
-_OWN = frozenset({"time", "observed_time", "segment", "post", "pre"})
+# Dims that differ between sessions; variables without any of them are shared.
+_SESSION_DIMS = frozenset({"time", "observed_time", "segment", "post", "pre"})
 
 
-class _OwnFirst(Mapping):
-    """What the model knows of dimensions, a session's own under their plain names."""
+class _PlainNames(Mapping):
+    """Coordinates or lengths of a model's dims, with one session's dims under their plain names."""
 
-    def __init__(self, known: dict, prefix: str):
-        self._known, self._prefix = known, prefix
+    def __init__(self, by_dim: dict, session: str):
+        self._by_dim, self._session = by_dim, session
 
     def _name(self, dim: str) -> str:
-        return f"{self._prefix}{SEPARATOR}{dim}" if dim in _OWN else dim
+        return in_session(self._session, dim) if dim in _SESSION_DIMS else dim
 
     def __getitem__(self, dim: str) -> Any:
-        return self._known[self._name(dim)]
+        return self._by_dim[self._name(dim)]
 
     def __iter__(self) -> Iterator[str]:
-        return iter({*self._known, *(dim for dim in _OWN if self._name(dim) in self._known)})
+        plain = (dim for dim in _SESSION_DIMS if self._name(dim) in self._by_dim)
+        return iter({*self._by_dim, *plain})
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __contains__(self, dim: object) -> bool:
-        return isinstance(dim, str) and self._name(dim) in self._known
+        return isinstance(dim, str) and self._name(dim) in self._by_dim
 
 
 class SessionModel(pm.Model):
-    """A model within a model, of one session.
+    """The model of one session, nested in the model of all sessions.
 
-    Variables with a dimension of the session's own (time, neurons) and data belong to it and carry
-    its name, ``session::weights`` with dims ``session::post`` and so on. Others, hyperparameters of
-    the network prior, belong to the model around it: the first session registers them, further
-    sessions get what is there.
+    Data, and variables with a dim of the session (time, neurons), carry its name:
+    ``session::weights`` with the dims ``session::post`` and so on. All other variables, the
+    hyperparameters of the network prior, belong to the outer model: the first session registers
+    them, and later sessions reuse them.
 
     Parameters
     ----------
     name : str
-        Of the session.
+        The session's name.
     """
 
     @property
     def coords(self) -> Any:
-        """Coordinate values, the session's own under plain names."""
-        return _OwnFirst(self._coords, self.name)
+        """Coordinate values, with the session's dims under their plain names."""
+        return _PlainNames(self._coords, self.name)
 
     @property
     def dim_lengths(self) -> Any:
-        """Lengths of dimensions, the session's own under plain names."""
-        return _OwnFirst(self._dim_lengths, self.name)
+        """Lengths of dims, with the session's dims under their plain names."""
+        return _PlainNames(self._dim_lengths, self.name)
 
     def _dim(self, dim: str | None) -> str | None:
-        return f"{self.name}{SEPARATOR}{dim}" if dim in _OWN else dim
+        return in_session(self.name, dim) if dim in _SESSION_DIMS else dim
 
     def add_coord(self, name: str, values: Any = None, *, length: Any = None) -> None:
-        """Register a dimension, under the session's name if it is its own."""
+        """Register a dim, with the session's name in front if it differs between sessions."""
         self.root.add_coord(str(self._dim(name)), values, length=length)
 
     def register_rv(self, rv_var: Any, name: str, **kwargs: Any) -> TensorVariable:
-        """Register a variable with the session or, if no dimension is its own, with all of them."""
+        """Register a variable with the session, or with all if it has no dim of the session."""
         dims = kwargs.pop("dims", None)
-        own = [self._dim(dim) for dim in dims] if dims is not None else None
-        if kwargs.get("observed") is None and (dims is None or not _OWN.intersection(dims)):
+        shared = dims is None or not _SESSION_DIMS.intersection(dims)
+        if shared and kwargs.get("observed") is None:
             if name in self.root.named_vars:
                 return self.root.named_vars[name]
             return self.root.register_rv(rv_var, name, dims=dims, **kwargs)
-        dims = None if own is None else tuple(own)
-        variable = super().register_rv(rv_var, name, dims=dims, **kwargs)
-        return variable
+        dims = None if dims is None else tuple(self._dim(dim) for dim in dims)
+        return super().register_rv(rv_var, name, dims=dims, **kwargs)
 
     def add_named_variable(self, var: Any, dims: Any = None) -> None:
-        """Register what has a name."""
-        given = (dims,) if isinstance(dims, str) else dims
-        own = None if given is None else tuple(self._dim(dim) for dim in given)
-        super().add_named_variable(var, own)
+        """Register a named variable or data container, with the session's dims."""
+        plain = (dims,) if isinstance(dims, str) else dims
+        session_dims = None if plain is None else tuple(self._dim(dim) for dim in plain)
+        super().add_named_variable(var, session_dims)
 
 
 def session_names(tree: xr.DataTree) -> list[str]:
-    """Return the names of the sessions of a posterior, none if it is of one only."""
-    data = tree["posterior"].data_vars
-    return [str(v).partition(SEPARATOR)[0] for v in data if str(v).endswith(f"{SEPARATOR}weights")]
+    """Return the names of the sessions of a posterior, an empty list for a single session."""
+    return sessions_with("weights", tree["posterior"].data_vars)
 
 
 def session(tree: xr.DataTree, name: str) -> xr.DataTree:
-    """Return what a posterior of several sessions says of one, as if it had been sampled alone.
+    """Extract one session from a posterior of several, in the form of a single-session posterior.
 
-    Everything that takes a DataTree, such as `edge_summary` and the plots, takes the result.
+    The result can be given to everything that takes a DataTree, such as `edge_summary` and the
+    plots.
 
     Parameters
     ----------
     tree : DataTree
-        What sampling a model of several sessions returned, see `build_glm`.
+        From sampling a model of several sessions, see `build_glm`.
     name : str
-        Of the session: the key in a dict of counts, or "0", "1", ... in a list.
+        Name of the session: its key in the dict of counts, or "0", "1", ... for a list.
 
     Returns
     -------
     DataTree
-        The session's variables and dims without its name; shared ones as they are.
+        The session's variables and dims under their plain names, and the shared variables.
 
     Raises
     ------
@@ -123,20 +123,18 @@ def session(tree: xr.DataTree, name: str) -> xr.DataTree:
     >>> pg.edge_summary(pg.session(tree, "tuesday")).shape[0]
     9
     """
-    start = f"{name}{SEPARATOR}"
+    start = in_session(name, "")
     known = session_names(tree)
     if name not in known:
         raise ValueError(
-            f"session: got {name!r}, the tree has {known}."
+            f"name: got {name!r}, the sessions in the tree are {known}."
             if known
-            else "session: the tree is of one session only; take it as it is."
+            else "tree: it holds a single session; use it as it is."
         )
     groups = {}
     for key, group in tree.children.items():
         data = group.dataset
-        foreign = [
-            v for v in data.variables if SEPARATOR in str(v) and not str(v).startswith(start)
-        ]
+        foreign = [v for v in data.variables if session_of(v) not in ("", name)]
         data = data.drop_vars(foreign)
         names = [n for n in {*data.variables, *data.dims} if str(n).startswith(start)]
         groups[key] = data.rename({n: str(n).removeprefix(start) for n in names})

@@ -1,7 +1,7 @@
 """Covariances over basis functions: given, or learned as scales and correlations.
 
-Written with products and sums only: compiled linear algebra of tiny matrices costs half a minute
-the first time, and tells nothing that B - 1 products do not.
+Only products and sums: compiling linear algebra for tiny matrices takes half a minute the first
+time, and B - 1 products give the same result.
 """
 
 import numpy as np
@@ -59,7 +59,7 @@ def _learned(
     prefix: str, median: NDArray[np.float64], batch: tuple[int, ...], batch_dims: tuple[str, ...]
 ) -> TensorVariable:
     size = len(median)
-    # Scales away from zero: with one or two edges present, zero is a funnel around their weights.
+    # Away from zero: with one or two edges present, scales near zero form a funnel.
     scale = hyperparameter(
         f"{prefix}_scale",
         LEARNED,
@@ -93,8 +93,8 @@ def _check_covariances(name: str, matrices: NDArray[np.float64]) -> None:
         smallest = np.linalg.eigvalsh(matrix)[0]
         if smallest <= 0:
             raise ValueError(
-                f"{name}: the smallest eigenvalue{at} is {smallest:.3g}; a covariance matrix needs "
-                "all of them above 0."
+                f"{name}: the smallest eigenvalue{at} is {smallest:.3g}; give a matrix with all "
+                "eigenvalues above 0."
             )
 
 
@@ -110,17 +110,18 @@ def whitening_factor(
     Parameters
     ----------
     prefix : str
-        "weight" or "self_weight". Learned are ``{prefix}_scale`` (basis), log-normal around the
-        median with sigma 0.75, and the correlations ``{prefix}_corr`` (basis_pair), LKJ with eta 2
-        through Beta variables ``{prefix}_corr_raw``; a given distribution is ``{prefix}_cov``.
+        "weight" or "self_weight". Learned covariances have the variables ``{prefix}_scale``
+        (basis), log-normal around the median with sigma 0.75, and the correlations
+        ``{prefix}_corr`` (basis_pair), LKJ with eta 2 through Beta variables
+        ``{prefix}_corr_raw``; a given distribution becomes ``{prefix}_cov``.
     cov : None or "learned", number, variances (basis,), matrix (basis, basis) or distribution
         A number or scalar distribution is a variance, the same for all basis functions. With a
-        batch, number and learned ones are one for each member (as fixed arrays of shape
-        (*batch, basis, basis) are), variances and a single matrix common to all.
+        batch, these, learned covariances and fixed arrays (*batch, basis, basis) hold one
+        covariance for each member; variances (basis,) and a single matrix are common to all.
     median : array, shape (basis,)
         Median of learned scales.
     batch, batch_dims : tuple
-        Shape and dims of a table of covariances, for example between blocks; () for one.
+        Shape and dims of a table of covariances, such as that between blocks; () for one.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def whitening_factor(
     Raises
     ------
     ValueError, TypeError
-        Not a variance or covariance matrix, or of another shape.
+        Not a variance or covariance matrix, or of the wrong shape.
     """
     if cov is None or (isinstance(cov, str) and cov == LEARNED):
         return _learned(prefix, median, batch, batch_dims)
@@ -138,7 +139,7 @@ def whitening_factor(
     name = f"{prefix}_cov"
     ndim = dimensions(cov)
     if ndim > 2 and not (batch and ndim == len(batch) + 2):
-        table = f", or a table of them {(*batch, size, size)}" if batch else ""
+        table = f", or a table of matrices {(*batch, size, size)}" if batch else ""
         raise ValueError(
             f"{name}: got {ndim} dimensions, allowed are a number, variances ({size},), a "
             f"covariance matrix ({size}, {size}){table}."

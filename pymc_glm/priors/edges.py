@@ -1,7 +1,4 @@
-"""Priors of the edges: which pairs of neurons are connected.
-
-Adding one is one class with the method `edge_probability`.
-"""
+"""Priors of the edges: each a class with the method `edge_probability`."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -19,7 +16,7 @@ from pymc_glm.priors.features import (
     positions,
     squared_distance,
 )
-from pymc_glm.priors.features.neurons import check_number
+from pymc_glm.priors.features.neurons import latent_dimensions
 from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, dimensions, hyperparameter
 
 __all__ = [
@@ -74,13 +71,12 @@ class BernoulliEdges(Edges):
     Parameters
     ----------
     probability : number, array (post, pre), PyMC distribution or "learned"
-        Probability of an edge between two neurons; the diagonal of a matrix counts only with
-        ``self_probability=None``; by default learned, Beta(1, 9). In the
-        posterior as ``edge_probability``.
+        Probability of an edge between two neurons, by default learned: Beta(1, 9), in the posterior
+        as ``edge_probability``. The diagonal of a matrix is used only with
+        ``self_probability=None``.
     self_probability : number, PyMC distribution, "learned" or None
-        Probability of an edge from a neuron to itself (refractoriness, bursting), by default
-        learned, Beta(1, 1), in the posterior as ``self_edge_probability``. None: self-edges are
-        like the others.
+        Probability of a self-edge (refractoriness, bursting), by default learned: Beta(1, 1), in
+        the posterior as ``self_edge_probability``. None: self-edges are like all others.
 
     Examples
     --------
@@ -118,27 +114,27 @@ class BlockEdges(Edges):
     Parameters
     ----------
     n_blocks : int, optional
-        Largest number of blocks; superfluous ones stay empty. Needed unless `labels` are given.
+        Largest number of blocks; blocks not needed stay empty. Required unless `labels` are given.
     probability : number, array (block_post, block_pre), PyMC distribution or "learned"
-        Probability of an edge between two neurons of two blocks, by default learned, Beta(1, 9)
-        each, in the posterior as ``edge_probability`` (block_post, block_pre).
+        Probability of an edge for each pair of blocks, by default learned: Beta(1, 9), in the
+        posterior as ``edge_probability`` (block_post, block_pre).
     self_probability : number, PyMC distribution, "learned" or None
-        Probability of an edge from a neuron to itself, as for `BernoulliEdges`.
+        Probability of a self-edge, as for `BernoulliEdges`.
     concentration : number, array (block,), PyMC distribution, "learned" or None
-        Concentration of the Dirichlet law of the blocks' weights, which are integrated out. None:
-        1 / n_blocks, which lets superfluous blocks empty out (Rousseau & Mengersen 2011). A
+        Concentration of the Dirichlet distribution of block weights, which are integrated out.
+        None: 1 / n_blocks, with which blocks not needed empty out (Rousseau & Mengersen 2011). A
         number or scalar distribution is that of every block; "learned" is Gamma(10, 10 n_blocks)
         (Malsiner-Walli, Frühwirth-Schnatter & Grün 2016). In the posterior as ``concentration``.
     labels : sequence, mapping, Series or DataArray, (neuron,), optional
-        Known cell types, names or numbers, matched by the neurons' names where there are any. By
+        Known cell types, names or numbers, matched by the neurons' names if they have them. By
         default latent, in the posterior as ``block_labels`` (post). `BlockWeights` of the same
         model share them.
 
     Raises
     ------
     ValueError
-        When the model is built: fewer blocks than 1 or more than neurons, labels of the wrong
-        length or of unknown neurons, labels together with a concentration.
+        When the model is built: no blocks or more blocks than neurons, labels of the wrong length
+        or for unknown neurons, or labels together with a concentration.
 
     Examples
     --------
@@ -155,22 +151,22 @@ class BlockEdges(Edges):
 
     def edge_probability(self, n_neurons: int) -> TensorVariable:
         """Return the matrix of probabilities, (post, pre)."""
-        of = blocks("BlockEdges", self.n_blocks, self.labels, self.concentration)
+        groups = blocks("BlockEdges", self.n_blocks, self.labels, self.concentration)
         table = hyperparameter(
             "edge_probability",
             self.probability,
             lambda: pm.Beta.dist(1, 9),
-            shape=(of.n_blocks, of.n_blocks),
-            dims=of.dims,
+            shape=(groups.n_blocks, groups.n_blocks),
+            dims=groups.dims,
             lower=0,
             upper=1,
         )
-        return with_self_edges(between(table, of, n_neurons), self.self_probability, n_neurons)
+        return with_self_edges(between(table, groups, n_neurons), self.self_probability, n_neurons)
 
 
 @dataclass(frozen=True, eq=False)
 class DistanceEdges(Edges):
-    r"""Neurons nearby in a latent (or known) space are more likely connected.
+    r"""Edges that are more likely between neurons close to each other in a latent or known space.
 
     .. math:: \operatorname{logit} p_{nm} = \gamma_0 - \lVert u_n - u_m \rVert^2 / \ell^2
 
@@ -179,27 +175,27 @@ class DistanceEdges(Edges):
     Parameters
     ----------
     n_dims : int, optional
-        Dimensions of the space, by default 2 or those of `positions`.
+        Dimensions of the space, by default those of `positions`, else 2.
     intercept : number, PyMC distribution or "learned"
-        Log odds of an edge at distance zero, by default learned, Normal(-1, 1), in the posterior
+        Log odds of an edge at distance zero, by default learned: Normal(-1, 1), in the posterior
         as ``edge_intercept``.
     scale : number, PyMC distribution or "learned"
-        Length over which the log odds fall by one. By default learned, log-normal (sigma
-        0.75): around 1 in units of the prior standard deviation of latent positions, around half
-        the root mean square distance of known ones. In the posterior as ``edge_length_scale``.
+        Length over which the log odds fall by one. By default learned: log-normal with sigma 0.75,
+        around 1 prior standard deviation of latent positions, or half the root mean square
+        distance of known ones. In the posterior as ``edge_length_scale``.
     self_probability : number, PyMC distribution, "learned" or None
-        Probability of an edge from a neuron to itself, as for `BernoulliEdges`.
+        Probability of a self-edge, as for `BernoulliEdges`.
     positions : array (neuron, n_dims), mapping, DataFrame or DataArray, optional
-        Known positions, in any unit of length, matched by the neurons' names where there are any.
-        By default latent, Normal(0, 1), in the posterior as ``latent_positions`` (post,
-        latent_dim); they are identified up to rotation, reflection and translation (see
-        `align_positions`). `DistanceWeights` of the same model share them.
+        Known positions, in any unit of length, matched by the neurons' names if they have them. By
+        default latent, Normal(0, 1), in the posterior as ``latent_positions`` (post, latent_dim),
+        which are identified up to rotation, reflection and translation (see `align_positions`).
+        `DistanceWeights` of the same model share them.
 
     Raises
     ------
     ValueError
-        When the model is built: fewer dimensions than 1 or as many as neurons, positions of the
-        wrong shape, not finite, or of unknown neurons.
+        When the model is built: fewer than 1 dimension or not fewer than neurons, or positions of
+        the wrong shape, not finite, or for unknown neurons.
 
     Examples
     --------
@@ -225,36 +221,36 @@ class DistanceEdges(Edges):
 
 @dataclass(frozen=True, eq=False)
 class EigenEdges(Edges):
-    r"""Latent eigenmodel: alike or complementary neurons are more likely connected.
+    r"""Latent eigenmodel: edges are more likely between similar, or complementary, neurons.
 
     .. math:: \operatorname{logit} p_{nm} = \gamma_0 + u_n^\top \Lambda u_m
 
-    with diagonal :math:`\Lambda` of either sign: it comprises block structure (homophily and its
-    opposite) and distance (Hoff 2008, "Modeling homophily and stochastic equivalence in symmetric
-    relational data").
+    with diagonal :math:`\Lambda` of either sign. It can represent both block structure (homophily
+    and its opposite) and distance (Hoff 2008, "Modeling homophily and stochastic equivalence in
+    symmetric relational data").
 
     Parameters
     ----------
     n_dims : int, optional
         Number of factors, by default 2.
     intercept : number, PyMC distribution or "learned"
-        Log odds of an edge between neurons without factors, by default learned,
+        Log odds of an edge between neurons whose factors are zero, by default learned:
         Normal(-3, 1), in the posterior as ``edge_intercept``.
     eigenvalue_scale : number, PyMC distribution or "learned"
-        Standard deviation of the eigenvalues, by default 1; a distribution, or "learned" for
-        half-normal with scale 1, is in the posterior as ``eigenvalue_scale``.
+        Standard deviation of the eigenvalues, by default 1. "learned" is half-normal with scale 1;
+        if learned, in the posterior as ``eigenvalue_scale``.
     self_probability : number, PyMC distribution, "learned" or None
-        Probability of an edge from a neuron to itself, as for `BernoulliEdges`.
+        Probability of a self-edge, as for `BernoulliEdges`.
 
     Raises
     ------
     ValueError
-        When the model is built: fewer factors than 1 or as many as neurons.
+        When the model is built: fewer than 1 factor or not fewer than neurons.
 
     Notes
     -----
-    In the posterior as ``latent_factors`` (post, latent_factor), Normal(0, 1), and ``eigenvalues``
-    (latent_factor); identified up to signs and order of the factors.
+    The factors, Normal(0, 1) a priori, are in the posterior as ``latent_factors`` (post,
+    latent_factor), with ``eigenvalues`` (latent_factor); they are identified up to signs and order.
 
     Examples
     --------
@@ -269,9 +265,7 @@ class EigenEdges(Edges):
 
     def edge_probability(self, n_neurons: int) -> TensorVariable:
         """Return the matrix of probabilities, (post, pre)."""
-        size = check_number(
-            "EigenEdges(n_dims)", self.n_dims, n_neurons - 1, "below the number of neurons"
-        )
+        size = latent_dimensions("EigenEdges(n_dims)", self.n_dims, n_neurons)
         pm.modelcontext(None).add_coord("latent_factor", [str(i) for i in range(size)])
         scale = hyperparameter(
             "eigenvalue_scale",
@@ -291,31 +285,31 @@ class FeatureEdges(Edges):
 
     .. math:: \operatorname{logit} p_{nm} = \gamma_0 + f_{nm}^\top \gamma
 
-    with features such as probe distance, same known cell type, same layer.
+    with features such as probe distance, same known cell type or same layer.
 
     Parameters
     ----------
     features : mapping from name to matrix (post, pre), DataArray or array (post, pre, feature)
         Observed features; DataArrays with the dims post and pre, and DataFrames (index post,
-        columns pre), are matched by the neurons' names. One whose name contains
-        "distance" has to be symmetric and not negative.
+        columns pre), are matched by the neurons' names. A feature with "distance" in its name has
+        to be symmetric and not negative.
     coefficients : number, array (feature,), PyMC distribution or "learned"
-        Change of the log odds of an edge with a feature, by default learned, Normal(0, 1), in the
-        posterior as ``edge_coefficients`` (edge_feature).
+        Change of the log odds of an edge per unit of a feature, by default learned: Normal(0, 1),
+        in the posterior as ``edge_coefficients`` (edge_feature).
     intercept : number, PyMC distribution or "learned"
-        Log odds of an edge where all features are zero (after standardization: average), by
-        default learned, Normal(-3, 1), in the posterior as ``edge_intercept``.
+        Log odds of an edge where all features are zero (their average if standardized), by default
+        learned: Normal(-3, 1), in the posterior as ``edge_intercept``.
     self_probability : number, PyMC distribution, "learned" or None
-        Probability of an edge from a neuron to itself, as for `BernoulliEdges`.
+        Probability of a self-edge, as for `BernoulliEdges`.
     standardize : bool
-        By default features are made to have mean 0 and standard deviation 1 over pairs of
-        different neurons; coefficients are then per standard deviation.
+        By default features are scaled to mean 0 and standard deviation 1 over pairs of different
+        neurons; the unit of a feature is then its standard deviation.
 
     Raises
     ------
     ValueError
-        When the model is built: features of the wrong shape, not finite, the same for all pairs,
-        or a distance that is none.
+        When the model is built: features of the wrong shape, not finite or the same for all pairs,
+        or a distance that is negative or not symmetric.
 
     Examples
     --------
@@ -358,20 +352,20 @@ def _edge_intercept(intercept: Hyperparameter, center: float) -> TensorVariable:
 def with_self_edges(
     between_neurons: TensorVariable, self_probability: Hyperparameter | None, n_neurons: int
 ) -> TensorVariable:
-    """Put the probability of self-edges on the diagonal, unless they are like the others.
+    """Put the probability of self-edges on the diagonal, unless they are like all others.
 
     Parameters
     ----------
     between_neurons : tensor, broadcastable to (post, pre)
         Edge probabilities of pairs of neurons.
     self_probability : number, PyMC distribution, "learned" or None
-        None: self-edges are like the others. Learned by default from Beta(1, 1), in the posterior
-        as ``self_edge_probability``.
+        None: self-edges are like all others. "learned" is Beta(1, 1), in the posterior as
+        ``self_edge_probability``.
     n_neurons : int
     """
     if self_probability is None:
         return between_neurons
-    own = hyperparameter(
+    on_diagonal = hyperparameter(
         "self_edge_probability", self_probability, lambda: pm.Beta.dist(1, 1), lower=0, upper=1
     )
-    return pt.switch(pt.eye(n_neurons, dtype="bool"), own, between_neurons)
+    return pt.switch(pt.eye(n_neurons, dtype="bool"), on_diagonal, between_neurons)

@@ -1,4 +1,4 @@
-"""Hyperparameters of the parts: a number or array (fixed) or a PyMC distribution (learned)."""
+"""Hyperparameters of priors: fixed numbers and arrays, or PyMC distributions (learned)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,19 +20,19 @@ type Hyperparameter = float | np.ndarray | TensorVariable | str
 
 
 def dimensions(value: Any) -> int:
-    """Return how many dimensions a hyperparameter was given with, 0 for what is no array."""
+    """Return the number of dimensions of a hyperparameter as given, 0 if it is no array."""
     if isinstance(value, TensorVariable):
         return value.type.ndim
     try:
         return np.ndim(value)
-    except ValueError:  # nested sequences of unequal lengths; refused by `hyperparameter`
+    except ValueError:  # nested sequences of unequal lengths, which `hyperparameter` refuses
         return 0
 
 
 def _register(
     name: str, value: TensorVariable, shape: tuple[int, ...], dims: tuple[str, ...] | None
 ) -> TensorVariable:
-    """Name an unnamed PyMC distribution in the model on the context stack."""
+    """Register an unnamed PyMC distribution under a name with the model in context."""
     if value.owner is None or not isinstance(value.owner.op, pm.Distribution):
         raise TypeError(
             f"{name}: got the PyTensor expression {value}; give a number, an array or a PyMC "
@@ -51,7 +51,7 @@ def _register(
     if loose:
         raise ValueError(
             f"{name}: the distribution has a parameter that is a distribution without a name, "
-            f"{loose[0].owner.op}; give numbers as parameters."
+            f"{loose[0].owner.op}; give numbers as parameters, or register that one with the model."
         )
     if value.type.ndim == 0 and shape:
         value = change_dist_size(value, shape)
@@ -60,12 +60,12 @@ def _register(
         given not in (None, wanted) for given, wanted in zip(static, shape, strict=True)
     ):
         allowed = f"a scalar one, or one of shape {shape}" if shape else "a scalar one"
-        raise ValueError(f"{name}: the distribution has the shape {static}; give {allowed}.")
+        raise ValueError(f"{name}: got a distribution of shape {static}; give {allowed}.")
     return pm.modelcontext(None).register_rv(_copy(value), name, dims=dims)
 
 
 def _copy(value: TensorVariable) -> TensorVariable:
-    """Copy a distribution: it may serve several arguments and models, each drawn by itself."""
+    """Copy a distribution, as the same one may be given for several arguments and models."""
     node = value.owner
     inputs = [
         pytensor.shared(np.random.default_rng()) if isinstance(i.type, RandomType) else i
@@ -77,7 +77,7 @@ def _copy(value: TensorVariable) -> TensorVariable:
 def _fixed(
     name: str, value: Any, shape: tuple[int, ...], lower: float, upper: float
 ) -> TensorConstant:
-    """Check a fixed value and spread it to its full shape."""
+    """Check a fixed value and broadcast it to its full shape."""
     try:
         array = np.asarray(value)
         number = array.dtype.kind in "iuf" or (array.dtype.kind == "b" and array.ndim > 0)
@@ -96,10 +96,10 @@ def _fixed(
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
         at = f" at index {where}" if where else ""
-        raise ValueError(
-            f"{name}: got {full[where]}{at}, allowed are finite numbers from {lower:g} to "
-            f"{upper:g}."
-        )
+        bounds = f" of at least {lower:g}" if np.isfinite(lower) else ""
+        if np.isfinite(upper):
+            bounds = f" from {lower:g} to {upper:g}"
+        raise ValueError(f"{name}: got {full[where]}{at}, allowed are finite numbers{bounds}.")
     return pt.constant(np.array(full))
 
 
@@ -118,16 +118,16 @@ def hyperparameter(
     Parameters
     ----------
     name : str
-        Its name in the model and in messages.
+        Name in the model and in messages.
     value : number, array, PyMC distribution or "learned"
-        Fixed value; or prior, e.g. ``pm.Beta.dist(1, 3)``, one for all elements if scalar; or
-        ``"learned"`` for the default prior.
+        Fixed value; or prior, e.g. ``pm.Beta.dist(1, 3)``, where a scalar one is that of every
+        element; or ``"learned"`` for the default prior.
     default : callable or None
-        Makes the default prior, an unnamed PyMC distribution; None if there is none.
+        Returns the default prior, an unnamed PyMC distribution; None if there is no default.
     shape, dims : tuple
-        Shape, and the dimension names it has in the posterior.
+        Shape, and names of the dims in the posterior.
     lower, upper : float
-        Allowed range of a fixed value.
+        Smallest and largest allowed fixed value.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def hyperparameter(
     Raises
     ------
     ValueError, TypeError
-        The value is out of range, of another shape or of another kind.
+        The value is out of range, or of the wrong shape or type.
     """
     if isinstance(value, str) and value == LEARNED and default is not None:
         value = default()

@@ -1,7 +1,4 @@
-"""Priors of the weights of the edges that are present (the slab).
-
-Adding one is one class with the method `slab`.
-"""
+"""Priors of the weights of present edges (the slab): each a class with the method `slab`."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -35,8 +32,8 @@ __all__ = [
     "weight_units",
 ]
 
-SPIKE_EFFECT = 0.0025  # s: change of log odds by one spike, summed over time, at the prior scale
-FREEDOM = 3.0  # of means' Student t: a network of strong couplings can say so
+SPIKE_EFFECT = 0.0025  # s: change of log odds from one spike, summed over time, at the prior scale
+FREEDOM = 3.0  # degrees of freedom of Student's t of means: heavy tails allow strong couplings
 
 
 class Slab(NamedTuple):
@@ -48,28 +45,28 @@ class Slab(NamedTuple):
 
 
 class WeightUnits(NamedTuple):
-    """Sizes of weights that default priors are made for (see `weight_units`); shapes (basis,)."""
+    """Sizes of weights in default priors (see `weight_units`), each of shape (basis,)."""
 
-    scale: NDArray[np.float64]  # of a weight
-    mean: NDArray[np.float64]  # of the mean weight of all edges: scale of a Student t
-    self_scale: NDArray[np.float64]  # of the weight of a self-edge
+    scale: NDArray[np.float64]  # size of a weight
+    mean: NDArray[np.float64]  # size of the mean weight of all edges: scale of Student's t
+    self_scale: NDArray[np.float64]  # size of a self-weight
 
 
 def weight_units(
     basis: NDArray[np.float64], effect: float, n_neurons: int, dense: bool
 ) -> WeightUnits:
-    """Return the sizes of weights with which prior draws of a network do not run away.
+    """Return sizes of weights for which networks drawn from the prior stay stable.
 
     One spike changes the log odds, summed over bins, by weight times the sum of the basis function.
-    The sizes are the effect over that sum; with more inputs than 3 (a tenth of the neurons;
-    all of them in a dense network) the weights shrink so that the sum of the inputs does not grow.
+    The sizes are the effect divided by that sum. With more than 3 inputs (a tenth of the neurons;
+    all of them in a dense network) the weights shrink, so that the summed input does not grow.
 
     Parameters
     ----------
     basis : array, shape (lag, basis)
     effect : float
-        Change that one spike makes, summed over bins, at the prior scale; for spikes
-        `SPIKE_EFFECT` over the bin width.
+        Change from one spike, summed over bins, at the prior scale; for spikes `SPIKE_EFFECT`
+        divided by the bin width.
     n_neurons : int
     dense : bool
         Whether every edge is present.
@@ -90,7 +87,7 @@ class Weights(ABC):
         ----------
         n_neurons : int
         units : WeightUnits
-            Sizes of weights for default priors, one for each basis function.
+            Sizes of weights for default priors.
         """
 
 
@@ -101,17 +98,17 @@ class GaussianWeights(Weights):
     Parameters
     ----------
     mean : number, array (basis,), PyMC distribution or "learned"
-        Mean of the weights, by default learned, Student's t with 3 degrees of freedom and scale
+        Mean of the weights, by default learned: Student's t with 3 degrees of freedom and scale
         units.mean (see `WeightUnits`), in the posterior as ``weight_mean`` (basis).
     cov : None or "learned", number, array (basis,) or (basis, basis), or PyMC distribution
         Covariance over basis functions. None: learned, as ``weight_scale`` (basis), log-normal
-        around units.scale (94% within a factor of 4), and the correlations ``weight_corr``
-        (basis_pair; LKJ, eta 2). A number times the identity, variances, or a covariance matrix,
-        each fixed or a distribution (then ``weight_cov``).
+        around units.scale (94% within a factor of 4), and correlations ``weight_corr``
+        (basis_pair; LKJ, eta 2). Otherwise one variance for all basis functions, variances, or a
+        covariance matrix, each fixed or a distribution (then ``weight_cov``).
     self_mean, self_cov : the same for self-edges, or None
-        By default learned, Student's t around -units.self_scale (scale half of that), for
-        refractoriness, and as above, with the prefix ``self_``. None: self-edges are like the
-        others.
+        By default learned, with the prefix ``self_``: the mean is Student's t around
+        -units.self_scale with half of that as its scale, for refractoriness; the covariance is as
+        above. None: self-edges are like all others.
 
     Examples
     --------
@@ -125,7 +122,7 @@ class GaussianWeights(Weights):
     self_cov: Hyperparameter | None = LEARNED
 
     def slab(self, n_neurons: int, units: WeightUnits) -> Slab:
-        """Return means and whitening factors, self-edges on the diagonal with their own."""
+        """Return means and whitening factors of all pairs."""
         mean = _mean("weight_mean", self.mean, units.mean)
         whitening = whitening_factor("weight", self.cov, units.scale)
         return _with_self_edges(
@@ -145,33 +142,32 @@ class BlockWeights(Weights):
     Parameters
     ----------
     n_blocks : int, optional
-        Largest number of blocks. Needed unless `labels` are given or `BlockEdges` of the same
-        model say it.
+        Largest number of blocks. Needed unless `labels` are given or the model has `BlockEdges`.
     mean : number, array (block_post, block_pre, basis) or (basis,), distribution or "learned"
-        Means of the weights; (basis,) is common to all pairs of blocks. By default learned,
-        Student's t with scale 0.5 units.scale each (see `WeightUnits`), in the posterior as
-        ``weight_mean`` (block_post, block_pre, basis).
+        Means of the weights; (basis,) is common to all pairs of blocks. By default learned:
+        Student's t with scale 0.5 units.scale for each pair (see `WeightUnits`), in the posterior
+        as ``weight_mean`` (block_post, block_pre, basis).
     cov : None or "learned", number, array (basis,) or (basis, basis), or PyMC distribution
-        Covariance over basis functions, as for `GaussianWeights`. Learned ones, a number and a
-        scalar distribution are one for each pair of blocks, as an array (block_post, block_pre,
-        basis, basis) is; variances (basis,) and a matrix are common to all.
+        Covariance over basis functions, as for `GaussianWeights`. Learned covariances, a number, a
+        scalar distribution and an array (block_post, block_pre, basis, basis) give each pair of
+        blocks its own; variances (basis,) and a matrix are common to all.
     self_mean, self_cov : the same for self-edges, or None
-        As for `GaussianWeights`. None: self-edges are like others within their block.
+        As for `GaussianWeights`. None: self-edges are like other edges within their block.
     concentration : number, array (block,), PyMC distribution, "learned" or None
-        As for `BlockEdges`, which say it where they share their labels; of labels of the weights'
-        own in the posterior as ``weight_concentration``.
+        As for `BlockEdges`, and only for labels that are not shared with them; in the posterior as
+        ``weight_concentration`` with ``share_labels=False``.
     labels : sequence, mapping, Series or DataArray, (neuron,), optional
         Known cell types. By default those of `BlockEdges` in the same model, else latent, in the
         posterior as ``block_labels`` (post).
     share_labels : bool
-        False: labels of the weights' own, apart from those of the edges, in the posterior as
-        ``weight_block_labels`` and with dims ``weight_block_post``, ``weight_block_pre``.
+        False: labels separate from those of the edges, in the posterior as
+        ``weight_block_labels`` and with the dims ``weight_block_post``, ``weight_block_pre``.
 
     Raises
     ------
     ValueError
-        When the model is built: as for `BlockEdges`, or number of blocks, labels or concentration
-        that contradict those of the edges.
+        When the model is built: as for `BlockEdges`, or the number of blocks, labels or
+        concentration contradict those of the edges.
 
     Examples
     --------
@@ -192,8 +188,10 @@ class BlockWeights(Weights):
     def slab(self, n_neurons: int, units: WeightUnits) -> Slab:
         """Return means and whitening factors of all pairs."""
         prefix = "" if self.share_labels else "weight_"
-        of = blocks("BlockWeights", self.n_blocks, self.labels, self.concentration, own=prefix)
-        pair, n_basis = (of.n_blocks, of.n_blocks), len(units.mean)
+        groups = blocks(
+            "BlockWeights", self.n_blocks, self.labels, self.concentration, prefix=prefix
+        )
+        pair, n_basis = (groups.n_blocks, groups.n_blocks), len(units.mean)
         if dimensions(self.mean) == 1:
             mean = pt.broadcast_to(_mean("weight_mean", self.mean, units.mean), (*pair, n_basis))
         else:
@@ -204,19 +202,19 @@ class BlockWeights(Weights):
                     FREEDOM, sigma=np.broadcast_to(0.5 * units.scale, (*pair, n_basis))
                 ),
                 shape=(*pair, n_basis),
-                dims=(*of.dims, "basis"),
+                dims=(*groups.dims, "basis"),
             )
         whitening = pt.broadcast_to(
-            whitening_factor("weight", self.cov, units.scale, pair, of.dims),
+            whitening_factor("weight", self.cov, units.scale, pair, groups.dims),
             (*pair, n_basis, n_basis),
         )
-        slab = Slab(between(mean, of, n_neurons), between(whitening, of, n_neurons))
+        slab = Slab(between(mean, groups, n_neurons), between(whitening, groups, n_neurons))
         return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
 
 
 @dataclass(frozen=True, eq=False)
 class DistanceWeights(Weights):
-    r"""Weights whose mean falls with the distance of the neurons in a latent (or known) space.
+    r"""Weights whose mean falls with the neurons' distance in a latent or known space.
 
     .. math:: w_{nm} \mid A_{nm} = 1 \sim
         \mathrm{Normal}(\mu_0 - \lVert v_n - v_m \rVert^2 / \ell^2, \Sigma)
@@ -226,14 +224,14 @@ class DistanceWeights(Weights):
     Parameters
     ----------
     n_dims : int, optional
-        Dimensions of the space, by default 2, or those of `positions` or of the edges' space.
+        Dimensions of the space, by default those of `positions` or of the edges' space, else 2.
     intercept : number, array (basis,), PyMC distribution or "learned"
-        Mean of the weights at distance zero, by default learned, Student's t(0, units.mean) (see
+        Mean of the weights at distance zero, by default learned: Student's t(0, units.mean) (see
         `WeightUnits`), in the posterior as ``weight_intercept`` (basis).
     scale : number, array (basis,), PyMC distribution or "learned"
-        Length over which the mean falls by one. By default learned, log-normal, such that the mean
-        falls by units.scale over 2 prior standard deviations of latent positions (sigma 0.75), or
-        over the root mean square distance of known ones (sigma 0.75). In the posterior as
+        Length over which the mean falls by one. By default learned: log-normal with sigma 0.75,
+        around the value at which the mean falls by units.scale over 2 prior standard deviations of
+        latent positions, or over the root mean square distance of known ones. In the posterior as
         ``weight_length_scale`` (basis).
     cov, self_mean, self_cov
         As for `GaussianWeights`.
@@ -241,20 +239,20 @@ class DistanceWeights(Weights):
         Known positions, in any unit of length. By default those of `DistanceEdges` in the same
         model, else latent, Normal(0, 1), in the posterior as ``latent_positions``.
     share_positions : bool
-        False: positions of the weights' own, apart from those of the edges, in the posterior as
+        False: positions separate from those of the edges, in the posterior as
         ``weight_latent_positions`` (post, weight_latent_dim).
 
     Raises
     ------
     ValueError
-        When the model is built: as for `DistanceEdges`, or dimensions or positions that contradict
+        When the model is built: as for `DistanceEdges`, or the dimensions or positions contradict
         those of the edges.
 
     Examples
     --------
     >>> import pymc as pm, pymc_glm as pg
     >>> with_the_edges = pg.DistanceWeights()
-    >>> own = pg.DistanceWeights(3, scale=pm.LogNormal.dist(0, 1), share_positions=False)
+    >>> separate = pg.DistanceWeights(3, scale=pm.LogNormal.dist(0, 1), share_positions=False)
     """
 
     n_dims: int | None = None
@@ -269,7 +267,7 @@ class DistanceWeights(Weights):
     def slab(self, n_neurons: int, units: WeightUnits) -> Slab:
         """Return means and whitening factors of all pairs."""
         prefix = "" if self.share_positions else "weight_"
-        place = positions("DistanceWeights", self.n_dims, self.positions, own=prefix)
+        place = positions("DistanceWeights", self.n_dims, self.positions, prefix=prefix)
         intercept = _mean("weight_intercept", self.intercept, units.mean)
         scale = length_scale(
             "weight_length_scale", self.scale, place, 2.0 / np.sqrt(units.scale), ("basis",)
@@ -291,12 +289,12 @@ class FeatureWeights(Weights):
     features, standardize
         As for `FeatureEdges`.
     coefficients : number, array (feature, basis), PyMC distribution or "learned"
-        Change of the mean weight with a feature, by default learned, Student's t(0, units.mean)
-        (see `WeightUnits`), in the posterior as ``weight_coefficients`` (weight_feature, basis).
+        Change of the mean weight per unit of a feature, by default learned:
+        Student's t(0, units.mean) (see `WeightUnits`), in the posterior as
+        ``weight_coefficients`` (weight_feature, basis).
     intercept : number, array (basis,), PyMC distribution or "learned"
-        Mean of the weights where all features are zero (after standardization: average), by
-        default learned, Student's t(0, units.mean), in the posterior as ``weight_intercept``
-        (basis).
+        Mean of the weights where all features are zero (their average if standardized), by default
+        learned: Student's t(0, units.mean), in the posterior as ``weight_intercept`` (basis).
     cov, self_mean, self_cov
         As for `GaussianWeights`.
 
@@ -359,20 +357,20 @@ def _with_self_edges(
     n_neurons: int,
     units: WeightUnits,
 ) -> Slab:
-    """Put the slab of self-edges on the diagonal, unless they are like the others."""
-    own = pt.eye(n_neurons, dtype="bool")
+    """Put the slab of self-edges on the diagonal, unless they are like all others."""
+    diagonal = pt.eye(n_neurons, dtype="bool")
     mean, whitening = slab
     scale = units.self_scale
     if self_mean is not None:
-        own_mean = hyperparameter(
+        mean_of_self = hyperparameter(
             "self_weight_mean",
             self_mean,
             lambda: pm.StudentT.dist(FREEDOM, mu=-scale, sigma=0.5 * scale),
             shape=scale.shape,
             dims=("basis",),
         )
-        mean = pt.switch(own[:, :, None], own_mean, mean)
+        mean = pt.switch(diagonal[:, :, None], mean_of_self, mean)
     if self_cov is not None:
-        own_whitening = whitening_factor("self_weight", self_cov, scale)
-        whitening = pt.switch(own[:, :, None, None], own_whitening, whitening)
+        whitening_of_self = whitening_factor("self_weight", self_cov, scale)
+        whitening = pt.switch(diagonal[:, :, None, None], whitening_of_self, whitening)
     return Slab(mean, whitening)

@@ -5,12 +5,12 @@ import pymc as pm
 import xarray as xr
 from pytensor import config
 
-from pymc_glm.graph.evaluate import INTERPRETED
+from helpers.uncompiled import INTERPRETED
 
 
 def drawn_tree(model, draws=20, chains=2, seed=0):
     """A tree as sampling returns it, with draws from the prior."""
-    with model, config.change_flags(mode="FAST_COMPILE"):
+    with model, config.change_flags(mode=INTERPRETED):
         prior = pm.sample_prior_predictive(draws * chains, random_seed=seed)
     posterior = prior["prior"].dataset.isel(chain=0, drop=True)
     index = np.arange(draws * chains).reshape(chains, draws)

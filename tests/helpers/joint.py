@@ -13,6 +13,7 @@ import xarray as xr
 from scipy.special import expit
 
 import pymc_glm as pg
+from helpers.uncompiled import UNCOMPILED
 from pymc_glm.distributions import BlockLabelsRV
 from pymc_glm.graph.covariate_groups import CovariateLayout
 from pymc_glm.graph.data import NetworkData, SpikeData, data_values, network_history
@@ -323,7 +324,7 @@ def make_joint(
         if len(hyperparameters) > kinds.count(BlockLabelsRV):
             steps.append(pg.NetworkNUTS(rng=rng.spawn(1)[0]))
         draws = pm.sample_prior_predictive(
-            n_prior, var_names=names, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"}
+            n_prior, var_names=names, random_seed=seed, compile_kwargs=UNCOMPILED
         )["prior"]
     prior = {name: draws[name].values[0] for name in names}
     basis = model["basis_functions"].get_value()

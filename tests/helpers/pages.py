@@ -14,7 +14,7 @@ from scipy.special import logit
 
 import pymc_glm as pg
 from helpers.drawn_tree import drawn_tree
-from helpers.hurry import HURRIED
+from helpers.uncompiled import QUICK_FIT
 from pymc_glm.sampling import sample as sampling
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ def sample_hardly(monkeypatch, *, really=0):
         if left[0] > 0:
             left[0] -= 1
             few = {"chains": 2, "cores": 1, "progressbar": False, "report": False}
-            return sampling.sample(30, 30, model=model, random_seed=random_seed, **few, **HURRIED)
+            return sampling.sample(30, 30, model=model, random_seed=random_seed, **few, **QUICK_FIT)
         model = pm.modelcontext(model)
         variables = tuple((rv.name, *rv.shape.eval()) for rv in model.free_RVs)
         if variables not in made:

@@ -4,9 +4,8 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 from pymc.initial_point import make_initial_point_fn
-from pytensor.compile.mode import Mode
 
-PLAIN = Mode(linker="py", optimizer=None)  # compiles nothing
+from helpers.uncompiled import INTERPRETED
 
 
 def points(model, n=3, seed=0):
@@ -52,7 +51,7 @@ def assert_same_model(one, other, seed=0):
         given, again = variable.get_value(), other[variable.name].get_value()
         assert given.dtype == again.dtype, variable.name
         np.testing.assert_array_equal(given, again, variable.name)
-    densities = [m.compile_logp(mode=PLAIN) for m in (one, other)]
+    densities = [m.compile_logp(mode=INTERPRETED) for m in (one, other)]
     for point in points(one, seed=seed):
         expected = densities[0](point)
         assert np.isfinite(expected)

@@ -1,4 +1,4 @@
-"""What the priors of edges and weights can share: blocks, positions and features of pairs."""
+"""Blocks, positions and features of pairs, which priors of edges and weights can share."""
 
 from pymc_glm.priors.features.blocks import Blocks, between, blocks
 from pymc_glm.priors.features.neurons import by_neuron

@@ -1,4 +1,4 @@
-"""Values given for each neuron, and checks that blocks and positions share."""
+"""Values given for each neuron, and checks for both blocks and positions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,29 +11,31 @@ from numpy.typing import NDArray
 
 from pymc_glm.arguments import as_whole_number
 
-__all__ = ["by_neuron", "check_number", "contradiction", "neurons_of", "plain_array"]
+__all__ = ["by_neuron", "contradiction", "latent_dimensions", "neurons_of", "plain_array"]
 
 
 def by_neuron(name: str, values: Any, neurons: Sequence[str]) -> NDArray:
-    """Return what is given for each neuron in the order of the neurons.
+    """Return values for each neuron in the order of the neurons.
 
     Parameters
     ----------
     name : str
         The argument's name, for messages.
     values : mapping from neuron, DataArray with a dim neuron or post, Series, DataFrame, or array
-        Names are matched; an array, or a DataArray without names, is in the order of the neurons.
+        Matched by the neurons' names; an array, or a DataArray without names, has to be in the
+        order of the neurons.
     neurons : sequence of str
 
     Returns
     -------
     array, shape (neuron, ...)
-        Of str if all values are, else of numbers, or else of objects.
+        Of str if all values are strings, else of numbers if possible, else of objects.
 
     Raises
     ------
     ValueError
-        Of another length or different lengths, or neurons unknown, missing or named twice.
+        The wrong length, sequences of different lengths, or neurons that are unknown, missing or
+        named twice.
     """
     neurons = [str(n) for n in neurons]
     given, array = _named(name, values)
@@ -64,7 +66,7 @@ def _named(name: str, values: Any) -> tuple[list[str] | None, NDArray]:
         dim = next((d for d in ("neuron", "post", "pre") if d in values.dims), None)
         if dim is None:
             raise ValueError(
-                f"{name}: got the dims {values.dims}; call that of the neurons 'neuron' or 'post'."
+                f"{name}: got the dims {values.dims}; name that of the neurons 'neuron' or 'post'."
             )
         values = values.transpose(dim, ...)
         given = list(values[dim].values) if dim in values.coords else None
@@ -79,12 +81,13 @@ def _named(name: str, values: Any) -> tuple[list[str] | None, NDArray]:
 
 
 def plain_array(name: str, values: Any) -> NDArray:
-    """Return an array in which nothing has been made into text that was none, such as NaN."""
+    """Return an array of str only if all values are strings; NumPy would turn NaN into text."""
     try:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(
-            f"{name}: got sequences of different lengths; give as many values for each neuron."
+            f"{name}: got sequences of different lengths; give the same number of values for each "
+            "neuron."
         ) from error
     if array.dtype.kind in "OTU":
         array = np.asarray(values, dtype=object)
@@ -98,19 +101,25 @@ def neurons_of(model: pm.Model) -> list[str]:
     return [str(n) for n in model.coords["post"]]
 
 
-def check_number(name: str, value: Any, highest: int, reason: str) -> int:
-    """Return a whole number from 1 to `highest`, or raise."""
-    if highest < 1:
+def latent_dimensions(name: str, value: Any, n_neurons: int) -> int:
+    """Return the number of dimensions of a latent space, from 1 to one less than the neurons.
+
+    Raises
+    ------
+    ValueError
+        The number is out of range, or there is a single neuron.
+    """
+    if n_neurons < 2:
         raise ValueError(
-            f"{name}: there is a single neuron, and the number has to be {reason}; leave this "
-            "prior out."
+            f"{name}: got a single neuron, but a latent space needs at least 2; leave this prior "
+            "out."
         )
-    return as_whole_number(value, name, at_most=highest, reason=reason)
+    return as_whole_number(value, name, at_most=n_neurons - 1, reason="below the number of neurons")
 
 
-def contradiction(part: str, argument: str, shared: str, there: str) -> ValueError:
-    """Return the error for a part that says otherwise than what it shares with the edges."""
+def contradiction(part: str, argument: str, shared: str, of_edges: str) -> ValueError:
+    """Return the error for an argument that contradicts what is shared with the edges."""
     return ValueError(
-        f"{part}({argument}): edges and weights share their {shared}, and {there}; leave "
-        f"the argument out, or give {part}(share_{shared}=False) for {shared} of its own."
+        f"{part}({argument}): edges and weights share their {shared}, and {of_edges}; leave "
+        f"the argument out, or give {part}(share_{shared}=False) for separate {shared}."
     )

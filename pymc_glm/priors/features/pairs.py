@@ -16,16 +16,16 @@ __all__ = ["pair_features"]
 
 
 def _matrix(name: str, matrix: Any, neurons: list[str], diagonal: bool) -> NDArray[np.float64]:
-    """Return one feature as a checked matrix (post, pre); an unused diagonal is made 0."""
+    """Return one feature as a checked matrix (post, pre), with zeros on an unused diagonal."""
     if isinstance(matrix, pd.DataFrame):
         matrix = xr.DataArray(matrix.to_numpy(), {"post": matrix.index, "pre": matrix.columns})
     if isinstance(matrix, xr.DataArray):
         if set(matrix.dims) != {"post", "pre"}:
             raise ValueError(f"{name}: got the dims {matrix.dims}, allowed are post and pre.")
         for dim in {"post", "pre"} & set(matrix.coords):
-            there = matrix.coords[dim].values
-            line = xr.DataArray(np.arange(len(there)), {"neuron": there}, dims="neuron")
-            matrix = matrix.isel({dim: by_neuron(f"{name}, {dim}", line, neurons)})
+            labels = matrix.coords[dim].values
+            index = xr.DataArray(np.arange(len(labels)), {"neuron": labels}, dims="neuron")
+            matrix = matrix.isel({dim: by_neuron(f"{name}, {dim}", index, neurons)})
         matrix = matrix.transpose("post", "pre").values
     n = len(neurons)
     array = plain_array(name, matrix)
@@ -46,9 +46,7 @@ def _matrix(name: str, matrix: Any, neurons: list[str], diagonal: bool) -> NDArr
     between = array[~np.eye(n, dtype=bool)]
     if n == 1 or np.ptp(between) == 0:
         same = f"it is {between[0]:g} for all pairs of neurons" if n > 1 else "there are no pairs"
-        raise ValueError(
-            f"{name}: {same}, so that it tells nothing beyond the intercept; leave it out."
-        )
+        raise ValueError(f"{name}: {same}, so it adds nothing to the intercept; leave it out.")
     if "distance" in name.lower():
         _check_distance(name, array, neurons)
     return array
@@ -62,12 +60,12 @@ def _check_distance(name: str, array: NDArray[np.float64], neurons: list[str]) -
     raise ValueError(
         f"{name}: got {array[post, pre]:g} from {neurons[pre]!r} to {neurons[post]!r} and "
         f"{array[pre, post]:g} back, but a distance is the same in both directions and not "
-        "negative; mend it, or give it another name if it is something else."
+        "negative; correct it, or rename it if it is something else."
     )
 
 
 def _split(part: str, features: Any, n_neurons: int) -> dict[str, Any]:
-    """Return names and unchecked matrices of what was given."""
+    """Return the unchecked matrix of each feature by name."""
     if isinstance(features, Mapping):
         return _by_name(part, list(features), list(features.values()))
     if isinstance(features, pd.DataFrame):
@@ -101,12 +99,12 @@ def _split(part: str, features: Any, n_neurons: int) -> dict[str, Any]:
 
 
 def _by_name(part: str, names: list, pages: list) -> dict[str, Any]:
-    """Return a mapping from names to matrices, in which none is lost."""
+    """Return the matrices by name; raise if names repeat."""
     found = {str(name): page for name, page in zip(names, pages, strict=True)}
     if len(found) < len(pages):
         raise ValueError(
             f"{part}(features): the names {[str(n) for n in names][:10]} repeat; give each feature "
-            "a name of its own."
+            "a different name."
         )
     return found
 
@@ -124,33 +122,35 @@ def pair_features(
     Parameters
     ----------
     part : str
-        Name of the class that asks, for messages.
+        Name of the prior's class, for messages.
     features : mapping from name to matrix, DataArray, DataFrame or array
-        (post, pre) or (post, pre, feature); matched by neuron names where there are any.
+        (post, pre) or (post, pre, feature); matched by the neurons' names if it has them.
     kind : {"edge", "weight"}
     standardize : bool
-        Make mean 0 and standard deviation 1 over pairs of different neurons; these are kept as the
-        data containers ``{kind}_features_mean`` and ``{kind}_features_sd``.
+        Scale to mean 0 and standard deviation 1 over pairs of different neurons; the original mean
+        and standard deviation go into the data containers ``{kind}_features_mean`` and
+        ``{kind}_features_sd``.
     diagonal : bool
-        Whether self-edges depend on the features; if not, the diagonal may be anything.
+        Whether self-edges depend on the features; if not, the diagonal may hold any values.
 
     Returns
     -------
     features : tensor (post, pre, feature)
-        Made from the data container ``{kind}_features``, which holds them as given.
+        Computed from the data container ``{kind}_features``, which holds them as given.
     dim : str
-        The name of its last dim, ``{kind}_feature``.
+        Name of the last dim, ``{kind}_feature``.
 
     Raises
     ------
     ValueError
-        Of the wrong shape, not finite, the same for all pairs, or a distance that is none.
+        A feature has the wrong shape, is not finite or is the same for all pairs, or a distance is
+        negative or not symmetric.
     """
     model = pm.modelcontext(None)
     neurons, dim = neurons_of(model), f"{kind}_feature"
     found = _split(part, features, len(neurons))
     if not found:
-        raise ValueError(f"{part}(features): got none; give at least one.")
+        raise ValueError(f"{part}(features): got no features; give at least one.")
     pages = [_matrix(f"{part}(features[{k!r}])", v, neurons, diagonal) for k, v in found.items()]
     array = np.stack(pages, axis=-1)
     model.add_coord(dim, list(found))

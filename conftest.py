@@ -1,6 +1,7 @@
 """What the examples in docstrings take as given: a recording, and fits of it."""
 
 import functools
+import re
 
 import pytest
 
@@ -39,9 +40,42 @@ def fits() -> dict:
     }
 
 
+@functools.cache
+def structured() -> dict:
+    """Made-up posteriors of ten neurons: of two blocks, and of positions near given ones."""
+    import arviz as az
+    import numpy as np
+
+    rng, neurons = np.random.default_rng(1), list("abcdefghij")
+    labels = np.repeat([0, 1], 5)
+    probability = np.where(labels[:, None] == labels, 0.8, 0.1)
+    places = rng.normal(size=(10, 2))
+    draws = {
+        "block_labels": np.tile(labels, (4, 50, 1)),
+        "adjacency": rng.random((4, 50, 10, 10)) < probability,
+    }
+    positions = {"latent_positions": places + rng.normal(0, 0.1, (4, 50, 10, 2))}
+    options = {
+        "coords": {"post": neurons, "pre": neurons},
+        "dims": {
+            "block_labels": ["post"],
+            "adjacency": ["post", "pre"],
+            "latent_positions": ["post", "latent_dim"],
+        },
+    }
+    return {
+        "block_tree": az.from_dict({"posterior": draws}, **options),
+        "position_tree": az.from_dict({"posterior": positions}, **options),
+        "electrodes": dict(zip(neurons, 100 * places, strict=True)),
+    }
+
+
 @pytest.fixture(autouse=True)
 def given(request, doctest_namespace) -> None:
-    """Put the fits where an example asks for them."""
+    """Put the posteriors where an example asks for them."""
     examples = getattr(getattr(request.node, "dtest", None), "examples", ())
-    if any("tree" in example.source for example in examples):
+    source = " ".join(example.source for example in examples)
+    if re.search(r"\b(other_)?tree\b", source):
         doctest_namespace.update(fits())
+    if "block_tree" in source or "position_tree" in source:
+        doctest_namespace.update(structured())

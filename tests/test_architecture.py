@@ -40,7 +40,7 @@ FOUNDATIONS = {"arguments", "kernels", "session_prefix"}  # below everything on 
 DOORS = {
     ("covariates", "priors"),  # what is learned is a hyperparameter, here too
     ("observations", "priors"),
-    ("graph", "observations"),  # a network is known by the law of its counts
+    ("graph", "observations"),  # a network is known by its observation model
     ("__main__", "cli"),
 }
 # Rooms of criticism/, and those that each may import from; modules beside them are the root.
@@ -80,7 +80,7 @@ def imported(path):
     return names
 
 
-def own(path):
+def rooms_imported(path):
     """The rooms that a file imports from."""
     return {
         room_of(name)
@@ -93,7 +93,7 @@ def offences(path, room):
     here = floor_of(room)
     return [
         other
-        for other in own(path)
+        for other in rooms_imported(path)
         if other != room
         and floor_of(other) >= here
         and (room, other) not in DOORS
@@ -152,6 +152,28 @@ def test_rooms_of_criticism_are_in_order(path):
     room = criticism_room_of(parts)
     names = [name.split(".")[2:] for name in imported(path) if "pymc_glm.criticism." in name]
     assert {criticism_room_of(name) for name in names} <= CRITICISM[room] | {room}
+
+
+def house():
+    """The table of the house in CONTRIBUTING.md: (floor, room) to the modules that it names."""
+    page = ROOT / "CONTRIBUTING.md"
+    if not page.exists():
+        pytest.skip("CONTRIBUTING.md is in the repository only")
+    rows = re.findall(r"^\| (\d) \| `([\w/]+)` \| (.*?) \| .+ \|$", page.read_text(), re.M)
+    return {(int(floor), room.strip("/")): re.findall(r"`(\w+)`", m) for floor, room, m in rows}
+
+
+def test_the_table_of_the_house_names_every_module():
+    expected = {}
+    for path in MODULES:
+        *folders, name = path.relative_to(PACKAGE).with_suffix("").parts
+        room = "/".join(folders) if folders else name
+        if room in ("__init__", "__main__"):
+            continue
+        modules = expected.setdefault((floor_of(room.split("/")[0]), room), [])
+        if folders and name != "__init__":
+            modules.append(name)
+    assert house() == expected
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)

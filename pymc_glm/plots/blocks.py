@@ -79,21 +79,8 @@ def plot_blocks(
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> rng = np.random.default_rng(1)
-    >>> labels = np.repeat([0, 1], 5)
-    >>> probability = np.where(labels[:, None] == labels, 0.8, 0.1)
-    >>> tree = az.from_dict(
-    ...     {
-    ...         "posterior": {
-    ...             "block_labels": np.tile(labels, (4, 50, 1)),
-    ...             "adjacency": rng.random((4, 50, 10, 10)) < probability,
-    ...         }
-    ...     },
-    ...     coords={"post": list("abcdefghij"), "pre": list("abcdefghij")},
-    ...     dims={"block_labels": ["post"], "adjacency": ["post", "pre"]},
-    ... )
-    >>> [ax.get_title() for ax in pg.plot_blocks(tree)]
+    >>> import pymc_glm as pg
+    >>> [ax.get_title() for ax in pg.plot_blocks(block_tree)]
     ['neurons that share a block', 'network']
     """
     summary = _summary(summary_or_tree, truth)

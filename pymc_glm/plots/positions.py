@@ -65,18 +65,10 @@ def plot_positions(
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> rng = np.random.default_rng(1)
-    >>> true = rng.normal(size=(5, 2))
-    >>> tree = az.from_dict(
-    ...     {"posterior": {"latent_positions": true + rng.normal(0, 0.1, (4, 100, 5, 2))}},
-    ...     coords={"post": list("abcde")},
-    ...     dims={"latent_positions": ["post", "latent_dim"]},
-    ... )
-    >>> pg.plot_positions(tree).get_xlabel()
+    >>> import pymc_glm as pg
+    >>> pg.plot_positions(position_tree).get_xlabel()
     'latent dimension 1 (prior SD)'
-    >>> known = {name: 100 * place for name, place in zip("abcde", true)}
-    >>> pg.plot_positions(tree, reference=known).get_xlabel()
+    >>> pg.plot_positions(position_tree, reference=electrodes).get_xlabel()
     'x'
     """
     found = _aligned(aligned_or_tree, reference)

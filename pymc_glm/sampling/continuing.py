@@ -7,7 +7,7 @@ import pymc as pm
 import xarray as xr
 
 from pymc_glm.arguments import as_whole_number, random_generator
-from pymc_glm.criticism.of_model import check_model
+from pymc_glm.criticism.same_model import check_model
 from pymc_glm.graph.find import find_networks
 from pymc_glm.models.sessions import session_names
 from pymc_glm.recipe import read_recipe

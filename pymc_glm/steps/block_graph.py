@@ -17,7 +17,7 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_glm.distributions import EdgeRV, SpikeAndSlabRV
 from pymc_glm.graph.evaluate import INTERPRETED, PointFunction
 from pymc_glm.graph.find import children
-from pymc_glm.kernels.blocks import EdgeList, list_edges, own_log_density
+from pymc_glm.kernels.blocks import EdgeList, list_edges, self_edge_log_density
 
 __all__ = ["BlockNetwork", "LabelGraph", "TableCells", "read_labels"]
 
@@ -138,7 +138,7 @@ class NetworkValues(NamedTuple):
             for name, table in self.tables.items()
         }
         weights = None if {"mean", "whitening"} <= self.self_edges.keys() else self.self_weights
-        log_density = own_log_density(
+        log_density = self_edge_log_density(
             np.diagonal(self.adjacency)[:, None] != 0,
             None if "probability" in self.self_edges else by_block.get("probability"),
             None if weights is None else weights[:, None],

@@ -14,8 +14,8 @@ from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.criticism.new_neuron.neuron_prior import NeuronPrior, Values
 from pymc_glm.criticism.new_neuron.row_annealing import Path, Row, RowData, anneal
 from pymc_glm.criticism.new_neuron.row_reference import pilot_path
-from pymc_glm.criticism.of_model import index_of_new_neuron
 from pymc_glm.criticism.replicates import chosen_draws
+from pymc_glm.criticism.same_model import index_of_new_neuron
 from pymc_glm.criticism.wording import counted, wrapped
 from pymc_glm.graph.checks import check_conditionals
 from pymc_glm.graph.data import SpikeData, spike_data

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
 from pymc_glm.criticism.fit.rates import time_slice
-from pymc_glm.criticism.of_model import check_model
 from pymc_glm.criticism.one_step import ObservedData, PostDraws, observed_data, observed_data_like
+from pymc_glm.criticism.same_model import check_model
 from pymc_glm.criticism.scores.densities import Densities
 from pymc_glm.criticism.scores.units import units_of
 

@@ -8,9 +8,9 @@ import xarray as xr
 from numpy.typing import ArrayLike, DTypeLike
 
 from pymc_glm.criticism.fit.rates import time_slice
-from pymc_glm.criticism.of_model import check_model
 from pymc_glm.criticism.one_step import observed_data, observed_data_like
 from pymc_glm.criticism.posterior import variable
+from pymc_glm.criticism.same_model import check_model
 from pymc_glm.criticism.scores.densities import Densities
 from pymc_glm.criticism.scores.units import BLOCK_WIDTH, UNITS, units_of
 from pymc_glm.graph.threads import Threads

@@ -13,9 +13,9 @@ from arviz_stats.utils import ELPDDataLOO
 from numpy.typing import NDArray
 
 from pymc_glm.arguments import as_number
-from pymc_glm.criticism.of_model import check_model
 from pymc_glm.criticism.one_step import ObservedData, observed_data
 from pymc_glm.criticism.posterior import variable
+from pymc_glm.criticism.same_model import check_model
 from pymc_glm.criticism.scores.densities import Densities, Drawn
 from pymc_glm.criticism.scores.units import BLOCK_WIDTH, UNITS, Units, units_of
 from pymc_glm.kernels.pointwise import Groups

@@ -9,9 +9,9 @@ from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOSubsample
 from numpy.typing import NDArray
 
 from pymc_glm.arguments import as_whole_number, random_generator
-from pymc_glm.criticism.of_model import check_model
 from pymc_glm.criticism.one_step import PostDraws, observed_data
 from pymc_glm.criticism.posterior import variable
+from pymc_glm.criticism.same_model import check_model
 from pymc_glm.criticism.scores.densities import Densities
 from pymc_glm.criticism.scores.loo import (
     check_draws,

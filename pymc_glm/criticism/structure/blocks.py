@@ -70,13 +70,8 @@ class BlockSummary:
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> tree = az.from_dict(
-    ...     {"posterior": {"block_labels": np.tile([0, 0, 1], (2, 50, 1))}},
-    ...     coords={"post": ["a", "b", "c"]},
-    ...     dims={"block_labels": ["post"]},
-    ... )
-    >>> isinstance(pg.block_summary(tree), pg.BlockSummary)
+    >>> import pymc_glm as pg
+    >>> isinstance(pg.block_summary(block_tree), pg.BlockSummary)
     True
     """
 

@@ -67,14 +67,8 @@ class AlignedPositions:
 
     Examples
     --------
-    >>> import arviz as az, numpy as np, pymc_glm as pg
-    >>> place = np.random.default_rng(1).normal(size=(2, 50, 3, 2))
-    >>> tree = az.from_dict(
-    ...     {"posterior": {"latent_positions": place}},
-    ...     coords={"post": ["a", "b", "c"]},
-    ...     dims={"latent_positions": ["post", "latent_dim"]},
-    ... )
-    >>> isinstance(pg.align_positions(tree), pg.AlignedPositions)
+    >>> import pymc_glm as pg
+    >>> isinstance(pg.align_positions(position_tree), pg.AlignedPositions)
     True
     """
 

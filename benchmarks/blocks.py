@@ -1,4 +1,4 @@
-"""Block labels: time of a sweep over all labels, and how soon they find their blocks.
+"""Block labels: time of a sweep over all labels, and iterations until blocks are found.
 
     python benchmarks/blocks.py                    seconds
     python benchmarks/blocks.py mixing [--repeats 10] [--neurons 24 60]
@@ -52,16 +52,16 @@ def time_sweeps(density: float) -> None:
     weights = (mean[pairs] + noise) * adjacency[:, :, None]
     edges = list_edges(adjacency, weights)
     tables = make_tables(probability if density < 1 else None, mean, whitening)
-    concentration, own = np.full(N_BLOCKS, 0.1), np.zeros((N_NEURONS, N_BLOCKS))
-    arguments = edges, tables, concentration, own, rng
+    concentration, self_edges = np.full(N_BLOCKS, 0.1), np.zeros((N_NEURONS, N_BLOCKS))
+    arguments = edges, tables, concentration, self_edges, rng
     at_random = rng.integers(0, N_BLOCKS, N_NEURONS)
     _, moved = sweep_labels(at_random, *arguments)
-    law = stand_in(N_BLOCKS, probability[None], mean[None], whitening[None])
+    prior = stand_in(N_BLOCKS, probability[None], mean[None], whitening[None])
     rows = {
         "sweep, labels settled": lambda: sweep_labels(truth, *arguments),
         f"sweep, labels at random ({moved} move)": lambda: sweep_labels(at_random, *arguments),
         "once a step: list of edges": lambda: list_edges(adjacency, weights),
-        "proposal of a split or merge": lambda: propose(truth, edges, law, concentration, rng),
+        "proposal of a split or merge": lambda: propose(truth, edges, prior, concentration, rng),
     }
     for name, run in rows.items():
         print(f"| {adjacency.mean():.2f} | {name} | {milliseconds(run)} |", flush=True)

@@ -1,4 +1,4 @@
-"""What `make bench` times: simulated networks, and a real recording where it is at hand."""
+"""Cases for `make bench`: simulated networks, and a real recording if it is available."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.prior import NetworkPrior
 
 BIN_WIDTH = 0.005  # s
-MEDIAN_RATE = 4.0  # Hz, of a log-normal law over neurons
+MEDIAN_RATE = 4.0  # Hz, of a log-normal distribution over neurons
 RATE_SPREAD = 0.7  # standard deviation of the log rate: the middle 90% are 1.3 to 13 Hz
-EDGES_IN = 3  # pre neurons of a neuron, on average, itself not counted
+EDGES_IN = 3  # pre neurons of a neuron, on average, without itself
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-RECORDINGS = {  # file, and least rate in Hz of a neuron
+RECORDINGS = {  # file, and lowest rate of a neuron in Hz
     "Wong1993": ("Wong1993_Adult.h5", 0.4),
     "Demas2003": ("Demas2003_6WK_CTRL_ME1.h5", 0.1),
 }
@@ -32,12 +32,12 @@ class Size(NamedTuple):
 
 
 class Case(NamedTuple):
-    """Counts and what is regressed on."""
+    """Counts and regressors."""
 
     name: str
     counts: np.ndarray  # (time, neuron)
     basis: np.ndarray  # (lag, basis)
-    n_trials: int = 1  # most spikes in a bin
+    n_trials: int = 1  # largest possible count of a bin
 
     @property
     def data(self) -> xr.DataArray:

@@ -160,7 +160,7 @@ SAMPLERS = {"default": run_default, "nutpie": run_nutpie, "numpyro": run_numpyro
 
 
 def run_chain(job: Job) -> Chain:
-    """Sample one chain, in a process of its own."""
+    """Sample one chain, in a separate process."""
     case = load(job.case)
     with threadpool_limits(1):
         return SAMPLERS[job.sampler](case, job.posts or case.counts.shape[1], job)

@@ -1,4 +1,4 @@
-"""Seconds of `import pymc_glm` over those of `import pymc`, in processes of their own."""
+"""Seconds of `import pymc_glm` over those of `import pymc`, in separate processes."""
 
 import argparse
 import subprocess
@@ -11,12 +11,12 @@ CODE = """
 import time
 start = time.perf_counter()
 import pymc
-own = time.perf_counter()
+pymc_loaded = time.perf_counter()
 import pymc_glm
 package = time.perf_counter()
 for name in pymc_glm.__all__:
     getattr(pymc_glm, name)
-print(own - start, package - own, time.perf_counter() - package)
+print(pymc_loaded - start, package - pymc_loaded, time.perf_counter() - package)
 """
 PARTS = ("import pymc", "import pymc_glm after it", "every public name, loaded on first use")
 

@@ -1,4 +1,4 @@
-"""Seconds per million observations of `pg.loo` beside `az.loo`, and memory at full size.
+"""Seconds per million observations of `pg.loo` and `az.loo`, and memory at full size.
 
 The posterior is made up: sparse networks of neurons near 5 Hz, in 5 ms bins, B = 3, 20 lags, and
 draws around them in which a tenth of the other edges come and go.
@@ -21,7 +21,7 @@ warnings.filterwarnings("ignore", ".*Pareto.*")
 
 
 def posterior_of(n: int, n_bins: int, draws: int, chains: int = 4) -> xr.DataTree:
-    """Return a tree of a simulated recording and draws near what made it."""
+    """Return a tree with a simulated recording and draws near its true parameters."""
     rng = np.random.default_rng(1)
     basis = pg.basis.raised_cosine(3, window=0.1, bin_width=BIN_WIDTH)
     weights = 0.3 * rng.standard_normal((n, n, 3))
@@ -63,7 +63,7 @@ def posterior_of(n: int, n_bins: int, draws: int, chains: int = 4) -> xr.DataTre
 
 
 def seconds(function, *arguments, **options) -> tuple[float, object]:
-    """Return how long a call takes, and its result."""
+    """Return the seconds of a call, and its result."""
     start = time.perf_counter()
     result = function(*arguments, **options)
     return time.perf_counter() - start, result

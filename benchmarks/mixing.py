@@ -87,8 +87,10 @@ def build(case: Case, prior: str) -> pm.Model:
         weights = pg.GaussianWeights(0.0, 1.0, self_mean=0.0, self_cov=1.0)
         parts = {"edges": pg.BernoulliEdges(0.1, 0.9), "weights": weights}
     if case.n_trials > 1:
-        law = pg.Binomial(case.n_trials)
-        return pg.build_glm(case.data, case.basis, observation=law, bias_rate=300.0, **parts)
+        observation = pg.Binomial(case.n_trials)
+        return pg.build_glm(
+            case.data, case.basis, observation=observation, bias_rate=300.0, **parts
+        )
     return pg.build_glm(case.data, case.basis, **parts)
 
 
@@ -106,7 +108,7 @@ def steps_of(sampler: str, model: pm.Model, case: Case) -> list:
 
 
 def run_chain(job: Job) -> Chain:
-    """Sample one chain, in a process of its own."""
+    """Sample one chain, in a separate process."""
     case = load(job.case)
     model = build(case, job.prior)
     rng = np.random.default_rng([job.chain, 5])
@@ -149,12 +151,12 @@ def groups(chains: list[Chain], inclusion: np.ndarray) -> dict[str, np.ndarray]:
     """Return the draws of each group, (chain, draw, quantity)."""
     present = inclusion > 0.5
     uncertain = (inclusion > 0.05) & (inclusion < 0.95)
-    own = {
+    groups = {
         "bias": [chain.bias for chain in chains],
         "weights": [c.weights[:, present].reshape(len(c.bias), -1) for c in chains],
         "edges": [c.adjacency[:, uncertain].astype(float) for c in chains],
     }
-    return {name: np.array(values) for name, values in own.items()}
+    return {name: np.array(values) for name, values in groups.items()}
 
 
 def row(sampler: str, chains: list[Chain], inclusion: np.ndarray) -> str:

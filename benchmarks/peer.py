@@ -115,7 +115,7 @@ def sweep_posts(
     """Update some post neurons in place and return the time that it took."""
     total = np.zeros(5)
     for post in posts:
-        own = post_prior(prior, post)
+        post_terms = post_prior(prior, post)
         edges = adjacency[post]
         clock = [time.perf_counter()]
         psi = data.design @ coefficients[post]
@@ -124,11 +124,11 @@ def sweep_posts(
             data.n_trials, psi, method="devroye", disable_checks=True, random_state=rng
         )
         clock.append(time.perf_counter())
-        j = gram(data.design, omega) + own.precision
-        h = data.kappa_product[post] + own.information
+        j = gram(data.design, omega) + post_terms.precision
+        h = data.kappa_product[post] + post_terms.information
         clock.append(time.perf_counter())
         for pre in rng.permutation(edges.size):
-            odds = edge_log_odds(j, h, own, edges, pre, data.group_size)
+            odds = edge_log_odds(j, h, post_terms, edges, pre, data.group_size)
             edges[pre] = rng.random() < expit(odds)
         clock.append(time.perf_counter())
         active = active_columns(edges, data.group_size)

@@ -1,4 +1,4 @@
-"""Chains in processes of their own, two at a time, each kept to one core."""
+"""Chains in separate processes, two at a time, each on one core."""
 
 import os
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Seconds per Pólya-gamma sweep, beside this machine's floor and the published algorithm.
+"""Seconds per Pólya-gamma sweep, next to this machine's floor and the published algorithm.
 
     python benchmarks/run.py [--cases N4 N27 ...] [--repeats 5]
 
@@ -32,7 +32,7 @@ from pymc_glm.kernels.polya_gamma import SweepTimes, augment, sweep
 from pymc_glm.kernels.sparse_history import spike_history
 
 WARM_UP = 3  # sweeps before timing, from no edges but self-edges
-MOST_PEER_POSTS = 9  # the peer sweeps over so many post neurons; its time is scaled to all
+MOST_PEER_POSTS = 9  # post neurons of a sweep of the peer; its time is scaled to all
 LEAST_SECONDS = 0.2  # of sweeps in one timed repetition
 
 
@@ -46,7 +46,7 @@ class Timed(NamedTuple):
 
 
 class Runner:
-    """One case, ready to be timed; every sampler goes on from its own last state."""
+    """One case, ready to be timed; every sampler continues from its last state."""
 
     def __init__(self, case: Case):
         self.case = case

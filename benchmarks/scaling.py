@@ -3,8 +3,8 @@
     python benchmarks/scaling.py [--neurons 10 30 100 300] [--bins 10000 100000 1000000]
                                  [--sample 300 1000000]
 
-Simulated networks (rates log-normal around 4 Hz, three edges into a neuron and its own, 5 ms bins,
-three basis functions over 100 ms), each size in a process of its own, one thread. The default
+Simulated networks (rates log-normal around 4 Hz, three edges into a neuron and a self-edge, 5 ms
+bins, three basis functions over 100 ms), each size in a separate process, one thread. The default
 priors. Steps are put where a warm-up would leave them: averages at the true network, then the
 expansions and metrics that follow from them. Printed for each size: the stored values of the
 history, seconds of processor time to build model and steps and of an iteration by its parts

@@ -1,4 +1,4 @@
-"""Neuron-bins a second of `pg.simulate` on one core: 50 neurons at 5 Hz, B = 3, 20 lags."""
+"""Neuron-bins per second of `pg.simulate` on one core: 50 neurons at 5 Hz, B = 3, 20 lags."""
 
 import argparse
 import time
@@ -8,7 +8,7 @@ import numpy as np
 import pymc_glm as pg
 
 BIN_WIDTH, RATE, EDGES_IN = 0.005, 5.0, 3
-LAWS = {
+OBSERVATIONS = {
     "Bernoulli": pg.Bernoulli(),
     "binomial, 3 trials": pg.Binomial(3),
     "negative binomial, r = 2": pg.NegativeBinomial(2.0),
@@ -16,15 +16,15 @@ LAWS = {
 }
 
 
-def network(law, n: int) -> pg.NetworkParameters:
-    """Return a sparse network with refractory neurons, of mean rates near RATE."""
+def network(observation, n: int) -> pg.NetworkParameters:
+    """Return a sparse network of refractory neurons with mean rates near RATE."""
     rng = np.random.default_rng(1)
     basis = pg.basis.raised_cosine(3, window=0.1, bin_width=BIN_WIDTH)
     weights = 0.3 * rng.standard_normal((n, n, 3))
     weights *= rng.random((n, n, 1)) < EDGES_IN / n
     weights[np.arange(n), np.arange(n)] = -1.0
-    bias = law.activation(np.full(n, 1.2 * RATE), BIN_WIDTH)
-    return pg.NetworkParameters(bias, weights, basis, law)
+    bias = observation.activation(np.full(n, 1.2 * RATE), BIN_WIDTH)
+    return pg.NetworkParameters(bias, weights, basis, observation)
 
 
 def main() -> None:
@@ -37,9 +37,10 @@ def main() -> None:
     np.random.default_rng(1).random(options.neurons * options.bins)
     uniforms = options.neurons * options.bins / (time.perf_counter() - start) / 1e6
     print(f"uniforms alone: {uniforms:.0f} million a second")
-    print("| law | Hz | million neuron-bins a second: median (least..most) |\n|---|---|---|")
-    for name, law in LAWS.items():
-        parameters = network(law, options.neurons)
+    print("| observation model | Hz | million neuron-bins per second: median (least..most) |")
+    print("|---|---|---|")
+    for name, observation in OBSERVATIONS.items():
+        parameters = network(observation, options.neurons)
         pg.simulate(parameters, 100, random_seed=1)  # compiles
         speeds = []
         for seed in range(options.repeats):

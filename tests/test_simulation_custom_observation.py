@@ -14,7 +14,7 @@ from helpers.synthetic_tree import tree_of
 from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.replicates import one_step_counts
 from pymc_glm.simulation import running
-from test_simulation_laws import BASIS, N_LAGS, network, slow_activation
+from test_simulation_observations import BASIS, N_LAGS, network, slow_activation
 
 SILENT = np.zeros((3, 3, 2))
 

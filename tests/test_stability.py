@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 
 import pymc_glm as pg
-from pymc_glm.kernels.recursion import growth_factor
+from pymc_glm.kernels.spectral_radius import growth_factor
 
 LAG = pg.basis.identity(0.005, 0.005)  # one
 LAGS = pg.basis.identity(0.015, 0.005)  # three

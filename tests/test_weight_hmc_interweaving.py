@@ -9,7 +9,7 @@ import pymc_glm as pg
 from helpers import joint
 from helpers.uncompiled import UNCOMPILED
 from pymc_glm.kernels.fisher import empty_metric, fisher_information
-from pymc_glm.kernels.noncentred import mean_history, network_gradient, pulled_back
+from pymc_glm.kernels.network_gradient import mean_history, network_gradient, pulled_back
 from pymc_glm.steps.interweaving import Interweaving, InterweavingTuning
 
 THRESHOLD = 4.2

@@ -13,7 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.covariates.columns import Covariates, in_order
 from pymc_glm.distributions import CovariateWeights
-from pymc_glm.kernels.dependence import dependences
+from pymc_glm.kernels.linear_dependence import dependences
 from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 
 __all__ = ["CovariatePrior"]

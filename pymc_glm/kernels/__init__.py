@@ -1,1 +1,1 @@
-"""Numerical kernels: arrays in, arrays out. Nothing here knows PyMC or xarray."""
+"""Numerical kernels: arrays in, arrays out, independent of PyMC and xarray."""

@@ -1,11 +1,12 @@
-"""Proposals of the tables between blocks, for given sums over the pairs of each two blocks.
+"""Proposals of the tables between blocks, given sums over the pairs of neurons of two blocks.
 
-When a block is split or merged its row and column of the tables have to change with it. Given the
-labels, the tables' entries for two blocks (a cell) depend on nothing but the sums over the pairs of
-these blocks. Each cell's posterior is approximated by a multivariate t law around its mode; of
-many draws one is chosen by importance weights, and the weights' sums, unbiased estimates of the
-evidence, decide on the whole. That is exact: it is Metropolis-Hastings on the extended space of
-all draws (Andrieu, Doucet & Holenstein 2010, J. R. Stat. Soc. B 72:269, section 4.1).
+When a block is split or merged, its row and column of the tables must change with it. Given the
+labels, the entries of the tables for two blocks (a cell) depend only on the sums over the pairs of
+these blocks. The posterior of each cell is approximated by a multivariate t distribution around its
+mode. One of many draws from it is chosen by importance weights, and the sums of the weights, which
+are unbiased estimates of the evidence, enter the acceptance ratio. This is exact: it is
+Metropolis-Hastings on the extended space of all draws (Andrieu, Doucet & Holenstein 2010, J. R.
+Stat. Soc. B 72:269, section 4.1).
 """
 
 from collections.abc import Callable
@@ -16,33 +17,33 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.blocks import BlockTables, Floats, make_tables
 
-__all__ = ["CellLaw", "Exchange", "exchange", "fit_cells", "log_likelihood"]
+__all__ = ["CellPosterior", "Exchange", "exchange", "fit_cells", "log_likelihood"]
 
-FREEDOM = 8.0  # of the t law
+FREEDOM = 8.0  # degrees of freedom of the t distribution
 NEWTON_STEPS = 4
 LONGEST_STEP = 1.0
-FLATTEST = 0.05  # least curvature of a prior: flat ones become this wide, 1 / sqrt(0.05)
-DIFFERENCE = 1e-4
+FLATTEST = 0.05  # smallest curvature of a prior: flat ones get the scale 1 / sqrt(0.05)
+DIFFERENCE = 1e-4  # of finite differences
 
 # (P, K, K, D) -> parameters of the pairs by name, (P, K, K, ...), and log prior density (P, K, K)
 type CellFunction = Callable[[Floats], tuple[dict[str, Floats], Floats]]
 
 
-class CellLaw(NamedTuple):
-    """A multivariate t law for each cell."""
+class CellPosterior(NamedTuple):
+    """A multivariate t distribution for each cell, which approximates its posterior."""
 
     mode: Floats  # (..., K, K, D)
     factor: Floats  # (..., K, K, D, D): lower Cholesky factor of the precision
 
     def draw(self, size: int, rng: np.random.Generator) -> Floats:
-        """Return draws, (size, K, K, D)."""
+        """Draw cells, (size, K, K, D)."""
         shape = (size, *self.mode.shape)
         z = rng.standard_normal(shape)[..., None]
         normal = np.linalg.solve(np.swapaxes(self.factor, -1, -2), z)[..., 0]
         return self.mode + normal * np.sqrt(FREEDOM / rng.chisquare(FREEDOM, shape[:-1]))[..., None]
 
     def log_density(self, x: Floats) -> Floats:
-        """Return the log density up to a constant common to all laws of D variables."""
+        """Return the log density up to a constant that depends on D alone."""
         z = np.einsum("...ji,...j->...i", self.factor, x - self.mode)
         log_det = np.log(np.einsum("...ii->...i", self.factor)).sum(axis=-1)
         size = x.shape[-1]
@@ -50,14 +51,14 @@ class CellLaw(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """New cells, and what decides on them."""
+    """Proposed cells, with their term of the acceptance ratio."""
 
     x: Floats  # (K, K, D)
     log_evidence: float  # change of the estimated log evidence
 
 
 def log_likelihood(tables: BlockTables, sums: Floats) -> Floats:
-    """Return the log density of all pairs of two blocks, (..., K, K); an impossible none counts 0.
+    """Return the log density of all pairs of two blocks, (..., K, K); 0 log 0 is 0.
 
     Parameters
     ----------
@@ -72,10 +73,10 @@ def log_likelihood(tables: BlockTables, sums: Floats) -> Floats:
 
 
 def _information(parameters: dict[str, Floats], natural: Floats, sums: Floats, size: int) -> Floats:
-    """Return the Fisher information of each cell for the counts that there are, (M, K, K, D, D).
+    """Return the Fisher information of each cell for the observed counts, (M, K, K, D, D).
 
-    The product of the slopes of natural parameters and of expectations, apart for edges (of as
-    many pairs as there are) and slabs (of as many present edges).
+    This is the product of the slopes of natural parameters and expectations, times the number of
+    pairs for edges, and times the number of present edges for slabs.
     """
     parts = []
     if "probability" in parameters:
@@ -99,37 +100,37 @@ def _information(parameters: dict[str, Floats], natural: Floats, sums: Floats, s
 
 
 def _slope(values: Floats, size: int) -> Floats:
-    """Return central differences of values at the centre, above and below, (M, D, ...)."""
+    """Return central differences (M, D, ...) of values at the centre, then above, then below."""
     with np.errstate(invalid="ignore"):
         slope = (values[:, 1 : 1 + size] - values[:, 1 + size :]) / (2 * DIFFERENCE)
     return np.where(np.isfinite(slope), slope, 0.0)
 
 
-def fit_cells(evaluate: CellFunction, start: Floats, sums: Floats) -> CellLaw:
-    """Approximate the posterior of each cell around its mode, by Fisher scoring.
+def fit_cells(evaluate: CellFunction, start: Floats, sums: Floats) -> CellPosterior:
+    """Approximate the posterior of each cell around its mode, found by Fisher scoring.
 
     Parameters
     ----------
     evaluate : callable
-        From (P, K, K, D) cells to parameters of the pairs and log prior densities.
+        Takes cells (P, K, K, D); returns parameters of the pairs and log prior densities.
     start : array, shape (K, K, D)
-        Where the search begins; the same for all sums, so that the law depends on nothing else.
+        Start of the search; the same for all sums, so that the result depends on the sums alone.
     sums : array, shape (M, K, K, 2 + B + B (B + 1) / 2)
-        As for `log_likelihood`, M of them at once.
+        M sets of sums, each as for `log_likelihood`.
     """
-    n_laws, k = sums.shape[:2]
+    n_sums, k = sums.shape[:2]
     size = start.shape[-1]
-    x = np.broadcast_to(start, (n_laws, *start.shape)).copy()
+    x = np.broadcast_to(start, (n_sums, *start.shape)).copy()
     offsets = DIFFERENCE * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
     n_points = len(offsets)
     for iteration in range(NEWTON_STEPS + 1):
         points = x[:, None] + offsets[:, None, None, :]
-        parameters, log_prior = evaluate(points.reshape(n_laws * n_points, k, k, size))
+        parameters, log_prior = evaluate(points.reshape(n_sums * n_points, k, k, size))
         parameters = {
-            name: value.reshape(n_laws, n_points, *value.shape[1:])
+            name: value.reshape(n_sums, n_points, *value.shape[1:])
             for name, value in parameters.items()
         }
-        log_prior = log_prior.reshape(n_laws, n_points, k, k)
+        log_prior = log_prior.reshape(n_sums, n_points, k, k)
         tables = make_tables(**parameters)
         natural = np.concatenate([tables.absent[..., None], tables.present], axis=-1)
         slope = np.moveaxis((_slope(natural, size) * sums[:, None]).sum(axis=-1), 1, -1)
@@ -141,7 +142,7 @@ def fit_cells(evaluate: CellFunction, start: Floats, sums: Floats) -> CellLaw:
         if iteration < NEWTON_STEPS:
             step = np.linalg.solve(precision, slope[..., None])[..., 0]
             x += np.clip(step, -LONGEST_STEP, LONGEST_STEP)
-    return CellLaw(x, np.linalg.cholesky(precision))
+    return CellPosterior(x, np.linalg.cholesky(precision))
 
 
 def exchange(
@@ -153,24 +154,24 @@ def exchange(
     n_draws: int,
     rng: np.random.Generator,
 ) -> Exchange:
-    """Propose cells for changed sums.
+    """Propose new cells for changed sums.
 
     Parameters
     ----------
     evaluate, start
         As for `fit_cells`.
     x : array, shape (K, K, D)
-        The cells now.
+        The current cells.
     sums : array, shape (2, K, K, 2 + B + B (B + 1) / 2)
         Before and after, as for `log_likelihood`.
     changed : array of bool, shape (K, K)
-        The cells whose sums change; the others stay as they are.
+        The cells whose sums change; the others are left as they are.
     n_draws : int
-        Draws of each cell.
+        Number of draws of each cell.
     rng : numpy.random.Generator
     """
-    likelihood = fit_cells(evaluate, start, sums)
-    before, after = (CellLaw(likelihood.mode[i], likelihood.factor[i]) for i in range(2))
+    fitted = fit_cells(evaluate, start, sums)
+    before, after = (CellPosterior(fitted.mode[i], fitted.factor[i]) for i in range(2))
     points = np.concatenate([x[None], before.draw(n_draws - 1, rng), after.draw(n_draws, rng)])
     parameters, log_prior = evaluate(points)
     tables = make_tables(**parameters)

@@ -1,9 +1,10 @@
 """Gibbs sampling of block labels: one neuron at a time from its exact conditional.
 
-Given the tables between blocks, a pair of neurons belongs to an exponential family, so that all
-that a block's neurons say about neuron i are sums over its edges to and from them: how many there
-are, sum of w and sum of w w'. They are kept for every neuron and block. Looking at a neuron then
-costs O(K^2) products whatever the number of neurons, and moving it one pass over its own edges.
+Given the tables between blocks, the density of a pair of neurons is an exponential family. The
+conditional of a neuron's label therefore depends on its edges only through sums over those to and
+from each block: their number, the sum of w and the sum of w w'. These sums are kept for every
+neuron and block. Visiting a neuron then takes O(K^2) products for any number of neurons, and moving
+it takes one pass over its edges.
 """
 
 from typing import NamedTuple
@@ -20,8 +21,8 @@ __all__ = [
     "list_edges",
     "log_label_prior",
     "make_tables",
-    "own_log_density",
     "pair_sums",
+    "self_edge_log_density",
     "sweep_labels",
     "with_absent",
 ]
@@ -33,17 +34,18 @@ type Labels = NDArray[np.int64]
 class BlockTables(NamedTuple):
     """Log density of a pair of neurons by blocks [block of post, block of pre].
 
-    ``absent`` for an absent edge; ``present @ (1, w, (w w')[lower triangle])`` for a present one.
+    It is ``absent`` for an absent edge, ``present @ (1, w, (w w')[lower triangle])`` for a present
+    one.
     """
 
     absent: Floats  # (K, K)
-    present: Floats  # (K, K, 1 + B + B (B + 1) / 2); B = 0 if the weights know no blocks
+    present: Floats  # (K, K, 1 + B + B (B + 1) / 2); B = 0 if weights do not depend on blocks
 
 
 class EdgeList(NamedTuple):
-    """Each neuron's present edges from others, or to others; its own to itself left out."""
+    """The present edges of each neuron from others, or to others, without self-edges."""
 
-    start: NDArray[np.int64]  # (N + 1,): where each neuron's edges begin
+    start: NDArray[np.int64]  # (N + 1,): index of the first edge of each neuron
     other: NDArray[np.int64]  # (edges,): the neuron at the other end
     weights: Floats  # (edges, B)
 
@@ -53,15 +55,15 @@ def make_tables(
     mean: Floats | None = None,
     whitening: Floats | None = None,
 ) -> BlockTables:
-    """Bring probabilities and slabs between blocks into the form that the sums multiply.
+    """Convert probabilities and slabs between blocks to coefficients of the sums over edges.
 
     Parameters
     ----------
     probability : array, shape (..., K, K), optional
-        Edge probabilities, 0 and 1 among them; None if edges do not depend on these labels.
+        Edge probabilities, 0 and 1 included; None if edges do not depend on these labels.
     mean, whitening : arrays, shapes (..., K, K, B) and (..., K, K, B, B), optional
-        Slab means and lower triangular Q, covariance inv(Q'Q); None if the weights do not depend
-        on these labels.
+        Slab means and lower triangular Q with covariance inv(Q'Q); None if the weights do not
+        depend on these labels.
     """
     absent: Floats | float = 0.0
     present: Floats | float = 0.0
@@ -71,7 +73,7 @@ def make_tables(
         if mean is None:
             return BlockTables(absent, present[..., None])
     if mean is None or whitening is None:
-        raise ValueError("neither edge probabilities nor slabs are given.")
+        raise ValueError("probability, mean, whitening: got none; give probabilities or slabs.")
     precision = np.swapaxes(whitening, -1, -2) @ whitening
     linear = (precision @ mean[..., None])[..., 0]
     diagonal = np.einsum("...aa->...a", whitening)
@@ -115,24 +117,28 @@ def _list_edges(adjacency, weights):
                     weights_in[e, b] = weights[i, j, b]
                     weights_out[f, b] = weights[i, j, b]
                 e += 1
-    return (start_in, pre, weights_in), (start_out, post, weights_out)
+    return EdgeList(start_in, pre, weights_in), EdgeList(start_out, post, weights_out)
 
 
 def list_edges(
     adjacency: NDArray[np.integer], weights: Floats | None = None
 ) -> tuple[EdgeList, EdgeList]:
-    """List the present edges of distinct neurons: those from others, and those to others.
+    """List the present edges between distinct neurons, by post neuron and by pre neuron.
 
     Parameters
     ----------
     adjacency : array of int, shape (post, pre)
     weights : array, shape (post, pre, B), optional
         None if they do not depend on the labels.
+
+    Returns
+    -------
+    pair of EdgeList
+        Edges from other neurons, and edges to other neurons.
     """
     if weights is None:
         weights = np.empty((*adjacency.shape, 0))
-    incoming, outgoing = _list_edges(adjacency, weights)
-    return EdgeList(*incoming), EdgeList(*outgoing)
+    return _list_edges(adjacency, weights)
 
 
 @compiled
@@ -150,8 +156,8 @@ def _add(sums, i, k, weights, e):
 
 
 @compiled
-def _count(i, labels, edges, sums):
-    """Write the sums over neuron i's edges."""
+def _sum_edges(i, labels, edges, sums):
+    """Write the sums over the edges of neuron i."""
     start, other, weights = edges
     sums[i] = 0.0
     for e in range(start[i], start[i + 1]):
@@ -159,14 +165,6 @@ def _count(i, labels, edges, sums):
 
 
 @compiled
-def _block_sums(labels, edges, n_blocks):
-    n, size = labels.size, edges[2].shape[1]
-    sums = np.empty((n, n_blocks, 1 + size + size * (size + 1) // 2))
-    for i in range(n):
-        _count(i, labels, edges, sums)
-    return sums
-
-
 def block_sums(labels: Labels, edges: EdgeList, n_blocks: int) -> Floats:
     """Return the sums over each neuron's edges by the block of the neuron at the other end.
 
@@ -181,24 +179,28 @@ def block_sums(labels: Labels, edges: EdgeList, n_blocks: int) -> Floats:
     array, shape (N, K, 1 + B + B (B + 1) / 2)
         Sums of (1, w, (w w')[lower triangle]).
     """
-    return _block_sums(labels, tuple(edges), n_blocks)
+    n, size = labels.size, edges.weights.shape[1]
+    sums = np.empty((n, n_blocks, 1 + size + size * (size + 1) // 2))
+    for i in range(n):
+        _sum_edges(i, labels, edges, sums)
+    return sums
 
 
 def with_absent(present: Floats, labels: Labels) -> Floats:
-    """Put the number of absent edges of each two blocks before the sums over present ones."""
+    """Prepend the number of absent edges between blocks to the sums over present edges."""
     sizes = np.bincount(labels, minlength=len(present)).astype(float)
     n_pairs = np.outer(sizes, sizes) - np.diag(sizes)
     return np.concatenate([(n_pairs - present[..., 0])[..., None], present], axis=-1)
 
 
 def pair_sums(labels: Labels, incoming: EdgeList, n_blocks: int) -> Floats:
-    """Return the sums over all distinct pairs by blocks [block of post, block of pre].
+    """Return the sums over all pairs of distinct neurons by blocks [block of post, block of pre].
 
     Parameters
     ----------
     labels : array of int, shape (N,)
     incoming : EdgeList
-        Each neuron's edges from others.
+        Edges from other neurons, see `list_edges`.
     n_blocks : int
 
     Returns
@@ -213,8 +215,8 @@ def pair_sums(labels: Labels, incoming: EdgeList, n_blocks: int) -> Floats:
 
 
 @compiled
-def _move(i, old, new, edges, sums, kept):
-    """Move neuron i in the sums, where they are kept, of the others at the ends of its edges."""
+def move_neuron(i, old, new, edges, sums, kept):
+    """Move neuron i to another block in those sums of its neighbours that are kept."""
     start, other, weights = edges
     size = weights.shape[1]
     for e in range(start[i], start[i + 1]):
@@ -237,7 +239,7 @@ def _move(i, old, new, edges, sums, kept):
 
 @compiled
 def _pairs(absent, present, n_others, sums):
-    """Return the log density of a neuron's pairs with one block; an impossible none counts 0."""
+    """Return the log density of a neuron's pairs with a block; 0 log 0 is 0."""
     total = 0.0
     if n_others > sums[0]:
         total += (n_others - sums[0]) * absent
@@ -248,11 +250,11 @@ def _pairs(absent, present, n_others, sums):
 
 
 @compiled
-def _log_conditional(i, sizes, absent, present, log_prior, own, incoming, outgoing, out):
-    """Write neuron i's unnormalised log conditional to out; sizes are without it."""
-    n_blocks = sizes.size
+def _log_conditional(i, sizes, tables, log_prior, self_edges, incoming, outgoing, out):
+    """Write the unnormalised log conditional of neuron i's label; sizes exclude the neuron."""
+    n_blocks, (absent, present) = sizes.size, tables
     for k in range(n_blocks):
-        total = log_prior[k, sizes[k]] + own[i, k]
+        total = log_prior[k, sizes[k]] + self_edges[i, k]
         for j in range(n_blocks):
             if sizes[j] > 0:
                 total += _pairs(absent[k, j], present[k, j], sizes[j], incoming[i, j])
@@ -262,7 +264,7 @@ def _log_conditional(i, sizes, absent, present, log_prior, own, incoming, outgoi
 
 @compiled
 def _choose(log_p, uniform, current):
-    """Return a draw from unnormalised log probabilities; current if nothing is possible."""
+    """Draw from unnormalised log probabilities; return current if all are zero."""
     highest = log_p.max()
     if highest == -np.inf:
         return current
@@ -282,13 +284,11 @@ def _choose(log_p, uniform, current):
 
 
 @compiled
-def _sweep_labels(
-    labels, from_others, to_others, absent, present, log_prior, own, orders, uniforms
-):
-    n, n_blocks = labels.size, absent.shape[0]
-    incoming = np.empty((n, n_blocks, present.shape[2]))
-    outgoing = np.empty((n, n_blocks, present.shape[2]))
-    kept = np.zeros(n, np.bool_)  # whether a neuron's sums are there and will be looked at again
+def _sweep_labels(labels, from_others, to_others, tables, log_prior, self_edges, orders, uniforms):
+    n, n_blocks = labels.size, tables.absent.shape[0]
+    incoming = np.empty((n, n_blocks, tables.present.shape[2]))
+    outgoing = np.empty((n, n_blocks, tables.present.shape[2]))
+    kept = np.zeros(n, np.bool_)  # whether the sums of a neuron are up to date and needed again
     sizes = np.zeros(n_blocks, np.int64)
     for label in labels:
         sizes[label] += 1
@@ -298,24 +298,24 @@ def _sweep_labels(
         for visit in range(n):
             i = orders[sweep, visit]
             if not kept[i]:
-                _count(i, labels, from_others, incoming)
-                _count(i, labels, to_others, outgoing)
+                _sum_edges(i, labels, from_others, incoming)
+                _sum_edges(i, labels, to_others, outgoing)
             old = labels[i]
             sizes[old] -= 1
-            _log_conditional(i, sizes, absent, present, log_prior, own, incoming, outgoing, log_p)
+            _log_conditional(i, sizes, tables, log_prior, self_edges, incoming, outgoing, log_p)
             new = _choose(log_p, uniforms[sweep, visit], old)
             sizes[new] += 1
             if new != old:
                 labels[i] = new
                 moved += 1
-                _move(i, old, new, from_others, outgoing, kept)
-                _move(i, old, new, to_others, incoming, kept)
+                move_neuron(i, old, new, from_others, outgoing, kept)
+                move_neuron(i, old, new, to_others, incoming, kept)
             kept[i] = sweep < orders.shape[0] - 1
     return moved
 
 
 def log_label_prior(concentration: Floats, n_neurons: int) -> Floats:
-    """Return the log prior odds of joining each block by how many others it has, (K, N)."""
+    """Return the log prior odds of joining each block by its number of other neurons, (K, N)."""
     return np.log(concentration[:, None] + np.arange(n_neurons))
 
 
@@ -324,11 +324,11 @@ def sweep_labels(
     edges: tuple[EdgeList, EdgeList],
     tables: BlockTables,
     concentration: Floats,
-    own: Floats,
+    self_edges: Floats,
     rng: np.random.Generator,
     sweeps: int = 1,
 ) -> tuple[Labels, int]:
-    """Draw every label from its conditional given the others, in random order, several times.
+    """Draw every label from its conditional given all others, in random order.
 
     Parameters
     ----------
@@ -337,9 +337,9 @@ def sweep_labels(
         From `list_edges`.
     tables : BlockTables
     concentration : array, shape (K,)
-        Of the Dirichlet weights of the blocks, which are integrated out.
-    own : array, shape (N, K)
-        Log density of each neuron's edge to itself, were it in block k.
+        Of the Dirichlet prior of the block weights, which are integrated out.
+    self_edges : array, shape (N, K)
+        Log density of the self-edge of each neuron if it were in block k.
     rng : numpy.random.Generator
     sweeps : int
 
@@ -347,37 +347,36 @@ def sweep_labels(
     -------
     labels : array of int, shape (N,)
     moved : int
-        How often a label changed.
+        Number of changes of a label.
     """
     labels = np.array(labels, dtype=np.int64)
     n = labels.size
     orders = rng.permuted(np.tile(np.arange(n), (sweeps, 1)), axis=1)
     uniforms = rng.random((sweeps, n))
     log_prior = log_label_prior(concentration, n)
-    incoming, outgoing = map(tuple, edges)  # compiled code cached on disk knows no named tuples
-    moved = _sweep_labels(labels, incoming, outgoing, *tables, log_prior, own, orders, uniforms)
+    moved = _sweep_labels(labels, *edges, tables, log_prior, self_edges, orders, uniforms)
     return labels, moved
 
 
-def own_log_density(
+def self_edge_log_density(
     present: NDArray[np.bool_],
     probability: Floats | None,
     weights: Floats | None,
     mean: Floats | None,
     whitening: Floats | None,
 ) -> Floats | float:
-    """Return the log density of each neuron's edge to itself were it in each block, (N, K).
+    """Return the log density of the self-edge of each neuron if it were in each block, (N, K).
 
     Parameters
     ----------
     present : array of bool, shape (N, 1)
-        Whether the neuron has an edge to itself.
+        Whether the neuron has a self-edge.
     probability : array, shape (K,), optional
-        Of that edge, by block; None if it does not depend on the block.
+        Of the self-edge, by block; None if it does not depend on the block.
     weights : array, shape (N, 1, B), optional
-        None if they do not depend on the block.
+        Self-weights; None if they do not depend on the block.
     mean, whitening : arrays, shapes (N or 1, K or 1, B) and (N or 1, K or 1, B, B), optional
-        The slab of that edge, by neuron and block.
+        The slab of the self-weights, by neuron and block.
     """
     total: Floats | float = 0.0
     if probability is not None:

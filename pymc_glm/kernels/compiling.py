@@ -1,4 +1,4 @@
-"""How kernels are compiled: once for all processes, and without holding Python's lock."""
+"""The decorator of kernels: compiled code is cached on disk and releases the GIL."""
 
 import numba
 

@@ -1,4 +1,4 @@
-"""Products of counts at lags, within segments: spike by spike where spikes are rare."""
+"""Products of counts at lags, within segments; spike by spike if spikes are rare."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +14,17 @@ type Integers = NDArray[np.int64]
 
 
 def segment_first(bins: NDArray, starts: Integers) -> Integers:
-    """Return the first bin of the segment in which each of some bins lies."""
+    """Return the first bin of the segment that contains each of the given bins."""
     return starts[np.searchsorted(starts, bins, side="right") - 1]
 
 
 def lagged_products(earlier: NDArray, counts: NDArray, starts: Integers, n_lags: int) -> Floats:
     """Return ``out[l, a, b] = sum_t earlier[t, a] * counts[t + l, b]``, l = 0..n_lags.
 
-    Lag 0 is of the counts with themselves. Both bins lie in one segment.
+    At lag 0 ``earlier`` is replaced by the counts. Both bins are in the same segment.
 
-    Of whole numbers that are rare the work is one addition for each pair of spikes within
-    n_lags bins; else (time x neuron^2) a lag, by BLAS.
+    For sparse integer counts the cost is one addition for each pair of spikes within n_lags bins;
+    else it is (time x neuron^2) for each lag, by BLAS.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def lagged_products(earlier: NDArray, counts: NDArray, starts: Integers, n_lags:
 
 
 def padded(values: Floats, starts: Integers, n_lags: int) -> Floats:
-    """Return values (time, neuron) with n_lags rows of zeros between segments and at the end."""
+    """Return values (time, neuron) with n_lags rows of zeros after each segment."""
     bins = np.arange(len(values))
     place = bins + n_lags * (np.searchsorted(starts, bins, side="right") - 1)
     out = np.zeros((len(values) + n_lags * len(starts), values.shape[1]))
@@ -86,7 +86,7 @@ def _add_products(past_bins, past_who, past_counts, bins, who, counts, first, ou
 
 
 def edge_sums(values: NDArray, starts: Integers, n_lags: int) -> tuple[Floats, Floats, Integers]:
-    """Return what is summed where a bin has its partner at a lag in its own segment.
+    """Return sums of values over the bins with a partner at each lag in the same segment.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def edge_sums(values: NDArray, starts: Integers, n_lags: int) -> tuple[Floats, F
     Returns
     -------
     tuple of arrays
-        Sums over the bins t for which t + l is in the segment, shape (n_lags + 1, neuron); over
-        those for which t - l is; and the number of such bins, shape (n_lags + 1,).
+        Sums over the bins t with t + l in the same segment, shape (n_lags + 1, neuron); sums over
+        those with t - l in the same segment; and their number, shape (n_lags + 1,).
     """
     ends = np.append(starts[1:], len(values))
     bins = np.arange(len(values))

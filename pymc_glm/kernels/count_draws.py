@@ -1,10 +1,9 @@
 """Counts drawn by inversion, one uniform number each.
 
-The families are those of `kernels/likelihood.py`: a family is one branch in `mean_counts` and one
-in `draw_count`. Traces have their noise from a standard normal number; all laws of counts so far
-have probabilities with p(k + 1) / p(k) = scale (dispersion + step k)
-/ (k + 1), the class of Panjer (1981, ASTIN Bulletin 12:22-26): Poisson (step 0), binomial (step
--1), negative binomial (step 1).
+Each family of `kernels/likelihood.py` except CUSTOM has one branch in `mean_counts` and one in
+`draw_count`. The noise of a trace is a standard normal number. All distributions of counts satisfy
+p(k + 1) / p(k) = scale (start + step k) / (k + 1), the class of Panjer (1981, ASTIN Bulletin
+12:22-26): Poisson (step 0), binomial (step -1) and negative binomial (step 1).
 """
 
 import math
@@ -15,20 +14,21 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
-from pymc_glm.kernels.likelihood import GAUSSIAN, POISSON
+from pymc_glm.kernels.likelihood import GAUSSIAN, LOGISTIC, POISSON
 
 __all__ = ["draw_count", "mean_counts"]
 
 _LEAST = -46.0  # log probability of silence below which the sum starts at the mode
-_NOTHING = 1e-25  # of a probability: nothing beyond it that a double could tell
-_LARGE = 1e3  # argument from which Stirling's series is exact to double precision
+_NOTHING = 1e-25  # probability below which the rest of a tail is lost in rounding
+_LARGE = 1e3  # argument above which Stirling's series is exact to double precision
+_UNKNOWN = "family: it has no draws here; allowed are LOGISTIC, POISSON and GAUSSIAN."
 
 type Floats = NDArray[np.float64]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def mean_counts(family: int, slope: float, dispersion: Floats, psi: Floats, mean: Floats) -> None:
-    """Write mean counts of some neurons in one bin.
+    """Write the mean counts of some neurons in one bin.
 
     Parameters
     ----------
@@ -42,6 +42,8 @@ def mean_counts(family: int, slope: float, dispersion: Floats, psi: Floats, mean
             mean[i] = exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
     elif family == GAUSSIAN:
         mean[:] = psi
+    elif family != LOGISTIC:
+        raise ValueError(_UNKNOWN)
     elif slope == 0.0:
         for i in range(n):
             e = exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
@@ -53,7 +55,7 @@ def mean_counts(family: int, slope: float, dispersion: Floats, psi: Floats, mean
 
 @compiled
 def _log_rising(r: float, m: float) -> float:
-    """Return log(gamma(r + m) / gamma(r)), without the cancellation of two large logarithms."""
+    """Return log(gamma(r + m) / gamma(r)) without cancellation of two large logarithms."""
     if r < _LARGE:
         return math.lgamma(r + m) - math.lgamma(r)
     s = r + m
@@ -65,17 +67,18 @@ def _log_rising(r: float, m: float) -> float:
 def draw_count(family: int, slope: float, dispersion: float, psi: float, uniform: float) -> float:
     """Draw the count of a bin.
 
-    The probabilities of counts are subtracted from 1 - uniform, from silence upwards while that is
-    probable enough; else from the mode outwards in turns (Kemp 1981, Applied Statistics 30:249).
+    The probabilities of the counts are subtracted from 1 - uniform one by one: upwards from 0 if
+    silence is probable enough, else alternately above and below the mode (Kemp 1981, Applied
+    Statistics 30:249).
 
     Parameters
     ----------
     family, slope, dispersion
-        The law of a neuron, see `pymc_glm.kernels.likelihood.Likelihood`.
+        Observation model of a neuron, see `pymc_glm.kernels.likelihood.Likelihood`.
     psi : float
     uniform : float
-        In [0, 1). Large uniforms are few spikes where the sum starts at silence. Of a trace, a
-        standard normal number.
+        In [0, 1); if the sum starts at 0, large values give few spikes. For a trace, a standard
+        normal number.
     """
     if family == GAUSSIAN:
         return psi + uniform / math.sqrt(dispersion)
@@ -83,6 +86,8 @@ def draw_count(family: int, slope: float, dispersion: float, psi: float, uniform
     e = math.exp(psi)
     if family == POISSON:
         step, start, scale, silence, middle = 0.0, 1.0, e, -e, e
+    elif family != LOGISTIC:
+        raise ValueError(_UNKNOWN)
     elif slope == 0.0:
         step, start, scale = -1.0, dispersion, e
         silence = -dispersion * math.log1p(e)
@@ -109,7 +114,7 @@ def draw_count(family: int, slope: float, dispersion: float, psi: float, uniform
 def _chop_down(
     mode: float, top: float, scale: float, start: float, step: float, rest: float
 ) -> float:
-    """Return the count at which the probabilities, from the mode outwards, sum to rest."""
+    """Return the count at which the probabilities, summed outwards from the mode, reach rest."""
     rest -= top
     if rest <= 0.0:
         return mode
@@ -128,4 +133,4 @@ def _chop_down(
             if rest <= 0.0:
                 return low
         elif above <= _NOTHING:
-            return mode  # rounding left something over
+            return mode  # a remainder of rounding

@@ -1,4 +1,4 @@
-"""Log densities that users write, as functions that compiled kernels can call."""
+"""Log densities written by users, as functions that compiled kernels can call."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,13 +14,13 @@ _SIGNATURE = types.UniTuple(types.float64, 3)(types.float64, types.float64, type
 
 
 class CustomDensity(types.WrapperAddressProtocol):
-    """A function of count, psi and dispersion, compiled; pickled by its source.
+    """A compiled function of count, psi and dispersion; it is pickled uncompiled.
 
     Parameters
     ----------
     function : callable
-        Returns the log density up to terms of count and dispersion, its first derivative in psi and
-        minus the second. Numba has to be able to compile it.
+        Returns the log density up to terms without psi, its first derivative in psi and minus the
+        second. Numba must be able to compile it.
     """
 
     def __init__(self, function: Callable[[float, float, float], tuple[float, float, float]]):
@@ -31,11 +31,11 @@ class CustomDensity(types.WrapperAddressProtocol):
         return self._compiled._wrapper_address
 
     def signature(self) -> Any:
-        """Return the type that Numba sees."""
+        """Return the type of the function for Numba."""
         return _SIGNATURE
 
     def __reduce__(self) -> tuple:
-        """Travel as a Python function, compiled anew on arrival."""
+        """Pickle the Python function, which is compiled again when loaded."""
         return CustomDensity, (self.function,)
 
 
@@ -47,7 +47,7 @@ def _compiled(function: Callable) -> Any:
 def evaluate(
     density: CustomDensity | None, count: float, psi: float, dispersion: float
 ) -> tuple[float, float, float]:
-    """Return log density, slope and curvature; zeros where there is no density."""
+    """Return log density, slope and curvature; zeros if there is no density."""
     return (0.0, 0.0, 0.0) if density is None else density.function(count, psi, dispersion)
 
 

@@ -1,11 +1,11 @@
-r"""Moves of edges that a quadratic surrogate of the log likelihood proposes and the data decide.
+r"""Moves of edges, screened by a quadratic surrogate of the log likelihood and decided on all data.
 
-The log likelihood of a post neuron is expanded to second order once, in the tuning. Under that
-surrogate everything is normal: an edge's weights can be integrated out, and so can the bias, which
-moves along with them. Flips and swaps are first tried on the surrogate, at the cost of a few small
-products; only what passes is weighed on all bins, against the surrogate's own change (delayed
-acceptance; Christen & Fox 2005, J. Comput. Graph. Statist. 14:795). A poor surrogate costs
-acceptance, never exactness.
+The log likelihood of a post neuron is expanded to second order once, during tuning. Under this
+surrogate everything is normal: the weights of an edge can be integrated out, and so can the bias,
+which moves together with them. Flips and swaps are first tried on the surrogate, at the cost of a
+few small products. Those accepted there are then evaluated on all bins, relative to the change of
+the surrogate (delayed acceptance; Christen & Fox 2005, J. Comput. Graph. Statist. 14:795). A poor
+surrogate lowers the acceptance rate, but the sampler stays exact.
 
 With coefficients :math:`\beta` (bias, weights of present edges), surrogate
 :math:`s(\beta) = \ell' \beta - \beta' F \beta / 2` of the log likelihood :math:`l`, and a move
@@ -24,11 +24,11 @@ from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, write_psi
-from pymc_glm.kernels.triangular import cholesky, solve, solve_transposed
+from pymc_glm.kernels.triangular import cholesky, log_determinant, solve, solve_transposed
 
 __all__ = ["Expansion", "FlipDraws", "draw_flips", "expansion_at", "flip_edges"]
 
-_LEAST = 0.02  # probability with which a flip that the surrogate forbids is looked at all the same
+_LEAST = 0.02  # smallest probability that a flip passes the first stage
 
 type Floats = NDArray[np.float64]
 
@@ -36,46 +36,50 @@ type Floats = NDArray[np.float64]
 class Expansion(NamedTuple):
     """The log likelihood to second order: linear . beta - beta' joint beta / 2."""
 
-    metric: Metric  # of the pre neurons whose edges are moved here
+    metric: Metric  # its chosen pre neurons are those whose edges are moved here
     linear: Floats  # (post, 1 + C B), in the order of the joint matrix
 
 
 class FlipDraws(NamedTuple):
-    """All randomness of one sweep."""
+    """All random numbers of one sweep."""
 
     order: NDArray[np.int64]  # (post, pre)
     visited: NDArray[np.bool_]  # (post, pre)
-    uniforms: Floats  # (post, pre, 2): of each stage
+    uniforms: Floats  # (post, pre, 2): for each stage
     normals: Floats  # (post, pre, basis)
-    swap_uniforms: Floats  # (post, swaps, 4): edge out, edge in, of each stage
+    swap_uniforms: Floats  # (post, swaps, 4): for the edge removed, the edge added, each stage
     swap_normals: Floats  # (post, swaps, basis)
 
 
 class _Surrogate(NamedTuple):
-    """Surrogate likelihood and posterior of one post neuron; the latter with the bias along."""
+    """Surrogate likelihood and posterior of one post neuron."""
 
     pre: NDArray[np.int64]  # (C,)
     linear: Floats  # (D,), D = 1 + C B
     quadratic: Floats  # (D, D)
-    own: Floats  # (C, B, B): prior precisions
-    row: Floats  # (D,): of the bias in the posterior precision
-    information: Floats  # (D,)
-    shift: Floats  # (D,): how much of the bias a weight stands for
-    constant: Floats  # (C,): log prior odds and normalising constant of each slab
+    precision: Floats  # (C, B, B): of the slabs
+    row: Floats  # (D,): the row of the bias in the posterior precision
+    information: Floats  # (D,): of the posterior, with the bias integrated out
+    shift: Floats  # (D,): decrease of the bias per unit of each weight
+    constant: Floats  # (C,): log prior odds plus log normalising constant of each slab
 
 
 class _State(NamedTuple):
-    """Where a post neuron is."""
+    """The state of one post neuron, and a proposed change of it."""
 
     beta: Floats  # (D,)
     present: NDArray[np.int8]  # (C,)
-    change: Floats  # (D,): of beta, as proposed
-    factor: Floats  # (B, B)
-    residual: Floats  # (B,)
+    psi: Floats  # (time,)
+    log_likelihood: Floats  # (1,)
+    change: Floats  # (D,): of beta
+    factor: Floats  # (B, B): Cholesky factor of the precision of an edge's weights
+    mean: Floats  # (B,): of an edge's weights
+    proposal: Floats  # (time,): psi after the change
+    buffer: Floats  # (time,)
 
 
 def expansion_at(bias: Floats, weights: Floats, metric: Metric) -> Expansion:
-    """Return the expansion whose derivatives at bias and weights are those of the metric.
+    """Return the expansion with the derivatives of the metric at given bias and weights.
 
     Parameters
     ----------
@@ -93,12 +97,12 @@ def expansion_at(bias: Floats, weights: Floats, metric: Metric) -> Expansion:
 
 
 def draw_flips(visits: Floats, n_basis: int, n_swaps: int, rng: np.random.Generator) -> FlipDraws:
-    """Draw all that `flip_edges` needs for a sweep.
+    """Draw the random numbers of a sweep of `flip_edges`.
 
     Parameters
     ----------
     visits : array, shape (post, pre)
-        Probabilities to look at an edge.
+        Probability of visiting each edge.
     n_basis, n_swaps : int
     rng : numpy.random.Generator
     """
@@ -125,29 +129,46 @@ def _surrogate(n, prior, bias_prior, expansion):
         row[i], information[i] = quadratic[0, i], linear[i]
     row[0] += bias_prior.precision[n]
     information[0] += bias_prior.precision[n] * bias_prior.mean[n]
-    constant, own = np.empty(pre.size), np.empty((pre.size, size, size))
+    constant, precision = np.empty(pre.size), np.empty((pre.size, size, size))
     for j in range(pre.size):
         m, at = pre[j], 1 + j * size
         constant[j] = prior.log_odds[n, m] + 0.5 * prior.log_det[n, m]
         for b in range(size):
             for c in range(size):
-                p = own[j, b, c] = prior.precision[n, m, b, c]
+                p = precision[j, b, c] = prior.precision[n, m, b, c]
                 information[at + b] += p * prior.mean[n, m, c]
                 constant[j] -= 0.5 * prior.mean[n, m, b] * p * prior.mean[n, m, c]
     shift = row / row[0]
     information -= shift * information[0]
-    return _Surrogate(pre, linear, quadratic, own, row, information, shift, constant)
+    return _Surrogate(pre, linear, quadratic, precision, row, information, shift, constant)
+
+
+@compiled
+def _state(n_bins, size, n_pre):
+    """Allocate the state of a post neuron with n_pre edges of `size` weights."""
+    width = 1 + n_pre * size
+    return _State(
+        np.zeros(width),
+        np.zeros(n_pre, np.int8),
+        np.empty(n_bins),
+        np.empty(1),
+        np.zeros(width),
+        np.zeros((size, size)),
+        np.empty(size),
+        np.empty(n_bins),
+        np.empty(n_bins),
+    )
 
 
 @compiled
 def _log_odds(surrogate, state, j):
-    """Return the log odds of edge j by the surrogate, its weights and the bias integrated out.
+    """Return the log odds of edge j under the surrogate, with weights and bias integrated out.
 
-    Leaves the factor of the weights' precision and their mean in the state.
+    The mean of the weights and the factor of their precision are written to the state.
     """
-    quadratic, beta, size = surrogate.quadratic, state.beta, state.residual.size
+    quadratic, beta, size = surrogate.quadratic, state.beta, state.mean.size
     row, shift, at = surrogate.row, surrogate.shift, 1 + j * size
-    mean, factor = state.residual, state.factor
+    mean, factor = state.mean, state.factor
     for b in range(size):
         mean[b] = surrogate.information[at + b]
     for k in range(state.present.size):
@@ -159,32 +180,29 @@ def _log_odds(surrogate, state, j):
                     mean[b] -= cross * beta[other + c]
     for b in range(size):
         for c in range(size):
-            own = surrogate.own[j, b, c] + quadratic[at + b, at + c]
-            factor[b, c] = own - row[at + b] * shift[at + c]
+            total = surrogate.precision[j, b, c] + quadratic[at + b, at + c]
+            factor[b, c] = total - row[at + b] * shift[at + c]
     cholesky(factor, factor)
     squared = solve(factor, mean)
-    log_det = 0.0
-    for b in range(size):
-        log_det += 2.0 * math.log(factor[b, b])
-    return surrogate.constant[j] + 0.5 * (squared - log_det)
+    return surrogate.constant[j] + 0.5 * (squared - log_determinant(factor))
 
 
 @compiled
-def _put_in(surrogate, state, j, normals):
-    """Add edge j to the change, with weights drawn by what `_log_odds` left."""
-    size = state.residual.size
+def _add(surrogate, state, j, normals):
+    """Write a new edge j to the change, with weights drawn from the result of `_log_odds`."""
+    size = state.mean.size
     noise = normals.copy()
     solve_transposed(state.factor, noise)
     for b in range(size):
         at = 1 + j * size + b
-        state.change[at] = state.residual[b] + noise[b]
+        state.change[at] = state.mean[b] + noise[b]
         state.change[0] -= surrogate.shift[at] * state.change[at]
 
 
 @compiled
-def _take_out(surrogate, state, j):
-    """Add the end of edge j to the change."""
-    size = state.residual.size
+def _remove(surrogate, state, j):
+    """Write the removal of edge j to the change."""
+    size = state.mean.size
     for at in range(1 + j * size, 1 + (j + 1) * size):
         state.change[at] = -state.beta[at]
         state.change[0] += surrogate.shift[at] * state.beta[at]
@@ -205,29 +223,29 @@ def _surrogate_change(surrogate, state):
 
 
 @compiled
-def _weigh(history, likelihood, counts, surrogate, state, log_ratio, uniform, psi, room):
-    """Second stage: accept the change by all bins; psi holds the log likelihood in its end."""
-    proposal, buffer = room
-    n_bins, size = history.n_bins, state.residual.size
-    for t in range(n_bins):  # loops: Numba makes slower code of assignments to slices
+def _accept(history, likelihood, counts, surrogate, state, log_ratio, uniform):
+    """Accept or reject the change on all bins (the second stage); return whether accepted."""
+    psi, proposal, size = state.psi, state.proposal, state.mean.size
+    for t in range(psi.size):  # loops: Numba makes slower code of assignments to slices
         proposal[t] = psi[t] + state.change[0]
     for j in range(state.present.size):
-        own = state.change[1 + j * size : 1 + (j + 1) * size]
-        if np.any(own != 0.0):
-            add_edge(history, surrogate.pre[j], own, 1.0, proposal)
-    proposal[n_bins] = log_likelihood(likelihood, counts, proposal[:n_bins], buffer)
-    log_ratio += proposal[n_bins] - psi[n_bins] - _surrogate_change(surrogate, state)
+        weights = state.change[1 + j * size : 1 + (j + 1) * size]
+        if np.any(weights != 0.0):
+            add_edge(history, surrogate.pre[j], weights, 1.0, proposal)
+    proposed = log_likelihood(likelihood, counts, proposal, state.buffer)
+    log_ratio += proposed - state.log_likelihood[0] - _surrogate_change(surrogate, state)
     if not math.log(uniform) < log_ratio:
         return False
-    for t in range(n_bins + 1):
+    for t in range(psi.size):
         psi[t] = proposal[t]
+    state.log_likelihood[0] = proposed
     state.beta[:] += state.change
     return True
 
 
 @compiled
-def _flip(j, n, draws, history, likelihood, counts, surrogate, state, psi, room):
-    """Propose the other state of edge j; return 0 if the first stage ended it, 2 if accepted."""
+def _flip(j, n, draws, history, likelihood, counts, surrogate, state):
+    """Propose to flip edge j; return 0 if the first stage rejected it, 2 if it was accepted."""
     m = surrogate.pre[j]
     log_odds = _log_odds(surrogate, state, j)
     if abs(surrogate.constant[j]) == np.inf:
@@ -239,23 +257,23 @@ def _flip(j, n, draws, history, likelihood, counts, surrogate, state, psi, room)
         return 0
     state.change[:] = 0.0
     if state.present[j] == 1:
-        _take_out(surrogate, state, j)
+        _remove(surrogate, state, j)
     else:
-        _put_in(surrogate, state, j, draws.normals[n, m])
+        _add(surrogate, state, j, draws.normals[n, m])
     log_ratio = other + math.log(back) - math.log(forth)
     uniform = draws.uniforms[n, m, 1]
-    if not _weigh(history, likelihood, counts, surrogate, state, log_ratio, uniform, psi, room):
+    if not _accept(history, likelihood, counts, surrogate, state, log_ratio, uniform):
         return 1
     state.present[j] = 1 - state.present[j]
     if state.present[j] == 0:
-        size = state.residual.size
+        size = state.mean.size
         state.beta[1 + j * size : 1 + (j + 1) * size] = 0.0
     return 2
 
 
 @compiled
 def _choose_out(present, constant, uniform):
-    """Return one of the present edges that are not certain, -1 if there is none."""
+    """Return a random one of the present edges that are not certain, -1 if there is none."""
     number = 0
     for j in range(present.size):
         number += present[j] == 1 and abs(constant[j]) != np.inf
@@ -269,14 +287,14 @@ def _choose_out(present, constant, uniform):
 
 
 @compiled
-def _swap(s, n, draws, history, likelihood, counts, surrogate, state, psi, room):
-    """Propose an edge for another, in proportion to their odds; return whether it was accepted."""
-    uniforms, size = draws.swap_uniforms[n, s], state.residual.size
+def _swap(s, n, draws, history, likelihood, counts, surrogate, state):
+    """Propose to replace an edge by one drawn by its odds; return whether it was accepted."""
+    uniforms, size = draws.swap_uniforms[n, s], state.mean.size
     out = _choose_out(state.present, surrogate.constant, uniforms[0])
     if out < 0:
         return False
     state.change[:] = 0.0
-    _take_out(surrogate, state, out)
+    _remove(surrogate, state, out)
     state.present[out] = 0
     odds = np.full(state.present.size, -np.inf)
     for j in range(odds.size):
@@ -291,8 +309,8 @@ def _swap(s, n, draws, history, likelihood, counts, surrogate, state, psi, room)
             left -= odds[j]
     if into >= 0 and uniforms[2] * (odds.sum() - odds[into]) < total:
         _log_odds(surrogate, state, into)
-        _put_in(surrogate, state, into, draws.swap_normals[n, s])
-        if _weigh(history, likelihood, counts, surrogate, state, 0.0, uniforms[3], psi, room):
+        _add(surrogate, state, into, draws.swap_normals[n, s])
+        if _accept(history, likelihood, counts, surrogate, state, 0.0, uniforms[3]):
             state.present[into] = 1
             state.beta[1 + out * size : 1 + (out + 1) * size] = 0.0
             return True
@@ -313,7 +331,7 @@ def flip_edges(
     adjacency: NDArray[np.int8],
     weights: Floats,
 ) -> tuple[int, int, int]:
-    """Try to flip the visited edges that the expansion has of some post neurons, then swaps.
+    """Try to flip the visited edges of some post neurons within the expansion, then to swap edges.
 
     Parameters
     ----------
@@ -333,30 +351,21 @@ def flip_edges(
     Returns
     -------
     tuple of int
-        Flips that reached the second stage, how many were accepted, swaps accepted.
+        Flips that reached the second stage, accepted flips, accepted swaps.
     """
     n_bins, size = history.n_bins, weights.shape[2]
-    psi = np.empty(n_bins + 1)  # the last number is the log likelihood
-    room = (np.empty(n_bins + 1), np.empty(n_bins))
     proposed = accepted = swaps = 0
     for n in range(posts[0], posts[1]):
         surrogate = _surrogate(n, prior, bias_prior, expansion)
-        pre = surrogate.pre
-        state = _State(
-            np.zeros(1 + pre.size * size),
-            np.zeros(pre.size, np.int8),
-            np.zeros(1 + pre.size * size),
-            np.zeros((size, size)),
-            np.empty(size),
-        )
+        neuron, counts, pre = neuron_likelihood(likelihood, n), likelihood.counts[n], surrogate.pre
+        state = _state(n_bins, size, pre.size)
         state.beta[0] = bias[n]
         for j in range(pre.size):
             state.present[j] = adjacency[n, pre[j]]
             state.beta[1 + j * size : 1 + (j + 1) * size] = weights[n, pre[j]]
-        neuron, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
-        write_psi(history, bias[n], weights[n], psi[:n_bins])
-        psi[n_bins] = log_likelihood(neuron, counts, psi[:n_bins], room[1])
-        data = (history, neuron, counts, surrogate, state, psi, room)
+        write_psi(history, bias[n], weights[n], state.psi)
+        state.log_likelihood[0] = log_likelihood(neuron, counts, state.psi, state.buffer)
+        data = (history, neuron, counts, surrogate, state)
         for m in draws.order[n]:
             j = expansion.metric.place[n, m]
             if j >= 0 and draws.visited[n, m]:

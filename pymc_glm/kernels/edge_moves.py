@@ -1,11 +1,11 @@
 """Metropolis-Hastings moves of edges and their weights on the likelihood, without augmentation.
 
-For an edge the posterior of its weights, given all other coefficients of its post neuron, is close
-to normal. A few Newton steps on the bins in which its pre neuron has any history give a mode and a
-precision that do not depend on the edge's own state; the edge's presence and weights are proposed
-together from there and accepted by the ratio of posterior to proposal at the new and the old state
-(an independence sampler; Tierney 1994, Ann. Statist. 22:1701). A swap proposes in the same way to
-take one edge out and another in.
+The posterior of the weights of an edge, given all other coefficients of its post neuron, is close
+to normal. A few Newton steps, on the bins in which the pre neuron has history, give a mode and a
+precision that do not depend on the state of the edge. Presence and weights are proposed jointly
+from this approximation and accepted by the ratio of posterior to proposal at the new and the old
+state (an independence sampler; Tierney 1994, Ann. Statist. 22:1701). A swap proposes in the same
+way to remove one edge and add another.
 """
 
 import math
@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.edge_proposal import FREEDOM, draw_weights, find_mode, log_proposal, log_slab
-from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood, workspace
+from pymc_glm.kernels.likelihood import (
+    Likelihood,
+    Workspace,
+    log_likelihood,
+    neuron_likelihood,
+    workspace,
+)
 from pymc_glm.kernels.prior import EdgePrior
 from pymc_glm.kernels.sparse_history import (
     SparseHistory,
@@ -32,31 +38,42 @@ type Floats = NDArray[np.float64]
 
 
 class EdgePlan(NamedTuple):
-    """What proposals depend on beside the other coefficients; fixed after the tuning."""
+    """Settings of the proposals; fixed after tuning."""
 
-    visit: Floats  # (post, pre): probability to look at an edge
-    presence: Floats  # (post, pre): probability to propose its presence
-    start: Floats  # (post, pre, basis): where Newton steps begin
-    newton: int  # most Newton steps
+    visit: Floats  # (post, pre): probability of visiting an edge
+    presence: Floats  # (post, pre): probability of proposing its presence
+    start: Floats  # (post, pre, basis): start of the Newton steps
+    newton: int  # maximum number of Newton steps
     partner: Floats  # (pre, pre): cumulative symmetric weights of partners in a swap
 
 
 class EdgeDraws(NamedTuple):
-    """All randomness of one sweep."""
+    """All random numbers of one sweep."""
 
     order: NDArray[np.int64]  # (post, pre)
-    uniforms: Floats  # (post, pre, 3): of a visit, to make it, to propose, to accept
+    uniforms: Floats  # (post, pre, 3): for the choice to visit, the proposal, the acceptance
     normals: Floats  # (post, pre, basis)
     stretches: Floats  # (post, pre): sqrt(FREEDOM / chi squared)
-    swap_uniforms: Floats  # (post, swaps, 3): which edge, its partner, to accept
+    swap_uniforms: Floats  # (post, swaps, 3): for the edge, its partner, the acceptance
     swap_normals: Floats  # (post, swaps, basis)
     swap_stretches: Floats  # (post, swaps)
+
+
+class _Scratch(NamedTuple):
+    """Arrays for one edge: the bins with history of its pre neuron, and its proposal."""
+
+    base: Floats  # (longest history,): psi without the edge
+    counts: Floats  # (longest history,)
+    work: Workspace
+    weights: Floats  # (basis,): proposed
+    mode: Floats  # (basis,)
+    lower: Floats  # (basis, basis): Cholesky factor of the precision
 
 
 def draw_edges(
     n_post: int, n_pre: int, n_basis: int, n_swaps: int, rng: np.random.Generator
 ) -> EdgeDraws:
-    """Draw all that `move_edges` needs for a sweep."""
+    """Draw the random numbers of a sweep of `move_edges`."""
     order = np.broadcast_to(np.arange(n_pre), (n_post, n_pre))
     edges, swaps = (n_post, n_pre), (n_post, n_swaps)
     return EdgeDraws(
@@ -71,32 +88,37 @@ def draw_edges(
 
 
 @compiled
-def _gather(history, m, psi, counts, base, own):
-    """Copy psi and counts of the bins with history of m; return how many they are."""
-    first, n = history.start[m], history.start[m + 1] - history.start[m]
-    for i in range(n):
+def _propose(n, m, history, likelihood, counts, prior, plan, psi, scratch):
+    """Write the mode and precision of edge m's weights; return base and counts of its bins."""
+    first, n_bins = history.start[m], history.start[m + 1] - history.start[m]
+    base, counts_there = scratch.base[:n_bins], scratch.counts[:n_bins]
+    for i in range(n_bins):
         t = history.bins[first + i]
         base[i] = psi[t]
-        own[i] = counts[t]
-    return n
+        counts_there[i] = counts[t]
+    mode, lower = scratch.mode, scratch.lower
+    mode[:] = plan.start[n, m]
+    given = likelihood, base, counts_there, prior, n
+    find_mode(history, m, *given, plan.newton, scratch.work, mode, lower)
+    return base, counts_there
 
 
 @compiled
-def _log_target(history, m, likelihood, base, own, w, prior, n, work):
-    """Return log likelihood and prior of edge m's presence with weights w."""
-    value = pattern_values(history, m, w)
+def _log_target(history, m, likelihood, base, counts, weights, prior, n, work):
+    """Return log likelihood and log prior of edge m's presence with given weights."""
+    value = pattern_values(history, m, weights)
     first = history.start[m]
     for i in range(base.size):
         work.psi[i] = base[i] + value[history.pattern[first + i]]
-    likely = log_likelihood(likelihood, own, work.psi[: base.size], work.slope)
-    return likely + log_slab(w, prior, n, m)
+    log_density = log_likelihood(likelihood, counts, work.psi[: base.size], work.slope)
+    return log_density + log_slab(weights, prior, n, m)
 
 
 @compiled
 def _visit(
-    n, m, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, modes, room
+    n, m, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, modes, scratch
 ):
-    """Propose a new state of an edge; return 0 if there was nothing to do, 2 if it was accepted."""
+    """Propose a new state of an edge; return 0 if nothing was proposed, 2 if it was accepted."""
     uniforms, log_odds = draws.uniforms[n, m], prior.log_odds[n, m]
     presence = plan.presence[n, m]
     certain = log_odds == np.inf or log_odds == -np.inf
@@ -107,25 +129,22 @@ def _visit(
         return 0
     if present:
         add_edge(history, m, weights[n, m], -1.0, psi)
-    base, own, work, w, mode, lower = room
-    size = _gather(history, m, psi, counts, base, own)
-    base, own = base[:size], own[:size]
-    mode[:] = plan.start[n, m]
-    find_mode(history, m, likelihood, base, own, prior, n, plan.newton, work, mode, lower)
+    work, w, mode, lower = scratch.work, scratch.weights, scratch.mode, scratch.lower
+    base, near = _propose(n, m, history, likelihood, counts, prior, plan, psi, scratch)
     modes[n, m] = mode
     odds = 0.0 if certain else math.log(presence) - math.log(1.0 - presence)
     log_ratio = 0.0
     if new:
         draw_weights(draws.normals[n, m], draws.stretches[n, m], mode, lower, w)
-        log_ratio += _log_target(history, m, likelihood, base, own, w, prior, n, work)
+        log_ratio += _log_target(history, m, likelihood, base, near, w, prior, n, work)
         log_ratio -= log_proposal(w, mode, lower) + odds
     if present:
-        log_ratio -= _log_target(history, m, likelihood, base, own, weights[n, m], prior, n, work)
+        log_ratio -= _log_target(history, m, likelihood, base, near, weights[n, m], prior, n, work)
         log_ratio += log_proposal(weights[n, m], mode, lower) + odds
     if present != new:
-        absent = log_likelihood(likelihood, own, base, work.slope)
+        absent = log_likelihood(likelihood, near, base, work.slope)
         log_ratio += absent if present else -absent
-        if certain:  # a start that contradicts the prior is put right
+        if certain:  # corrects a start that contradicts the prior
             log_ratio = np.inf
     accepted = math.log(uniforms[2]) < log_ratio
     if accepted:
@@ -138,7 +157,7 @@ def _visit(
 
 @compiled
 def _choose_swap(n, uniforms, prior, plan, adjacency):
-    """Return an edge to take out and one to put in, (-1, -1) if there is none."""
+    """Return an edge to remove and one to add, (-1, -1) if there is no such pair."""
     n_pre = adjacency.shape[1]
     n_present, out = 0, -1
     for m in range(n_pre):
@@ -157,38 +176,22 @@ def _choose_swap(n, uniforms, prior, plan, adjacency):
 
 
 @compiled
-def _swap(n, s, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, room):
-    """Propose to take one edge out and another in; return whether it was accepted."""
+def _swap(n, s, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, scratch):
+    """Propose to remove one edge and add another; return whether it was accepted."""
     out, into = _choose_swap(n, draws.swap_uniforms[n, s], prior, plan, adjacency)
     if out < 0:
         return False
-    base, own, work, w, mode, lower = room
+    work, w, mode, lower = scratch.work, scratch.weights, scratch.mode, scratch.lower
     add_edge(history, out, weights[n, out], -1.0, psi)
-    # the weight of a pair is symmetric, what it is divided by is not
+    # the weights of pairs are symmetric, their sums over partners are not
     log_ratio = math.log(plan.partner[out, -1]) - math.log(plan.partner[into, -1])
     for m in (into, out):
-        size = _gather(history, m, psi, counts, base, own)
-        mode[:] = plan.start[n, m]
-        find_mode(
-            history,
-            m,
-            likelihood,
-            base[:size],
-            own[:size],
-            prior,
-            n,
-            plan.newton,
-            work,
-            mode,
-            lower,
-        )
+        base, near = _propose(n, m, history, likelihood, counts, prior, plan, psi, scratch)
         if m == into:
             draw_weights(draws.swap_normals[n, s], draws.swap_stretches[n, s], mode, lower, w)
         chosen = w if m == into else weights[n, out]
-        change = _log_target(
-            history, m, likelihood, base[:size], own[:size], chosen, prior, n, work
-        )
-        change -= log_likelihood(likelihood, own[:size], base[:size], work.slope)
+        change = _log_target(history, m, likelihood, base, near, chosen, prior, n, work)
+        change -= log_likelihood(likelihood, near, base, work.slope)
         change -= log_proposal(chosen, mode, lower)
         log_ratio += change if m == into else -change
     if math.log(draws.swap_uniforms[n, s, 2]) < log_ratio:
@@ -231,16 +234,16 @@ def move_edges(
     weights : array, shape (post, pre, basis)
         Changed in place.
     modes : array, shape (post, pre, basis)
-        Receives the modes found; others are left.
+        Receives the modes of the visited edges.
 
     Returns
     -------
     tuple of int
-        Proposals other than from absent to absent, how many were accepted, swaps accepted.
+        Proposals (except those of absence for an absent edge), accepted ones, accepted swaps.
     """
     n_bins, n_basis, most = history.n_bins, weights.shape[2], longest(history)
     psi = np.empty(n_bins)
-    room = (
+    scratch = _Scratch(
         np.empty(most),
         np.empty(most),
         workspace(most),
@@ -254,12 +257,12 @@ def move_edges(
         counts = likelihood.counts[n]
         write_psi(history, bias[n], weights[n], psi)
         for m in draws.order[n]:
-            visited = (adjacency, weights, modes, room)
+            visited = (adjacency, weights, modes, scratch)
             result = _visit(n, m, history, neuron, counts, prior, plan, draws, psi, *visited)
             proposed += result > 0
             accepted += result == 2
         for s in range(draws.swap_uniforms.shape[1]):
             swaps += _swap(
-                n, s, history, neuron, counts, prior, plan, draws, psi, adjacency, weights, room
+                n, s, history, neuron, counts, prior, plan, draws, psi, adjacency, weights, scratch
             )
     return proposed, accepted, swaps

@@ -1,4 +1,4 @@
-"""Proposals of an edge's weights: mode and precision of their conditional, a t law around it."""
+"""Proposals of an edge's weights from a t distribution around the mode of their conditional."""
 
 import math
 
@@ -9,7 +9,7 @@ from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.likelihood import NeuronLikelihood, Workspace, score
 from pymc_glm.kernels.prior import EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
-from pymc_glm.kernels.triangular import cholesky, solve, solve_transposed
+from pymc_glm.kernels.triangular import cholesky, log_determinant, solve, solve_transposed
 
 __all__ = [
     "FREEDOM",
@@ -19,23 +19,23 @@ __all__ = [
     "log_slab",
 ]
 
-FREEDOM = 8.0  # of the t law that weights are proposed from: its tails are above the posterior's
-_FARTHEST = 3.0  # a Newton step goes at most so many standard deviations
-_SETTLED = 0.02  # Newton stops after a step of less, squared, in standard deviations
+FREEDOM = 8.0  # degrees of freedom of the t distribution, whose tails are above the posterior's
+_FARTHEST = 3.0  # longest Newton step, in standard deviations
+_SETTLED = 0.02  # Newton's method stops after a step of this squared length, in the same unit
 
 type Floats = NDArray[np.float64]
 
 
 @compiled
 def log_slab(w: Floats, prior: EdgePrior, n: int, m: int) -> float:
-    """Return the log prior density of an edge's presence and weights, less that of its absence."""
+    """Return log prior density of an edge's presence and weights minus that of its absence."""
     quadratic = 0.0
     for i in range(w.size):
         for j in range(w.size):
             left, right = w[i] - prior.mean[n, m, i], w[j] - prior.mean[n, m, j]
             quadratic += left * prior.precision[n, m, i, j] * right
     log_odds = prior.log_odds[n, m]
-    if abs(log_odds) == np.inf:  # certain: the same either way
+    if abs(log_odds) == np.inf:  # certain: not part of any ratio
         log_odds = 0.0
     log_normal = 0.5 * (prior.log_det[n, m] - w.size * math.log(2.0 * math.pi))
     return log_odds + log_normal - 0.5 * quadratic
@@ -43,7 +43,7 @@ def log_slab(w: Floats, prior: EdgePrior, n: int, m: int) -> float:
 
 @compiled
 def draw_weights(normals: Floats, stretch: float, mode: Floats, lower: Floats, w: Floats) -> None:
-    """Write a draw of the t law around the mode, of precision lower lower'."""
+    """Write a draw from the t distribution around the mode with precision lower lower'."""
     for i in range(w.size):
         w[i] = stretch * normals[i]
     solve_transposed(lower, w)
@@ -54,17 +54,16 @@ def draw_weights(normals: Floats, stretch: float, mode: Floats, lower: Floats, w
 @compiled
 def log_proposal(w: Floats, mode: Floats, lower: Floats) -> float:
     """Return the log density of `draw_weights`."""
-    squared = log_det = 0.0
+    squared = 0.0
     for j in range(w.size):
         z = 0.0
         for i in range(j, w.size):
             z += lower[i, j] * (w[i] - mode[i])
         squared += z * z
-        log_det += math.log(lower[j, j])
     half = 0.5 * (FREEDOM + w.size)
     constant = math.lgamma(half) - math.lgamma(0.5 * FREEDOM)
     constant -= 0.5 * w.size * math.log(FREEDOM * math.pi)
-    return constant + log_det - half * math.log1p(squared / FREEDOM)
+    return constant + 0.5 * log_determinant(lower) - half * math.log1p(squared / FREEDOM)
 
 
 @compiled
@@ -73,7 +72,7 @@ def find_mode(
     m: int,
     likelihood: NeuronLikelihood,
     base: Floats,
-    own: Floats,
+    counts: Floats,
     prior: EdgePrior,
     n: int,
     most_steps: int,
@@ -81,25 +80,26 @@ def find_mode(
     mode: Floats,
     lower: Floats,
 ) -> None:
-    """Take Newton steps from mode (basis,) to the mode of edge m's weights, in place.
+    """Take at most `most_steps` Newton steps towards the mode of edge m's weights.
 
-    At most `most_steps`; lower (basis, basis) receives the Cholesky factor of the precision. Base
-    and own are psi without the edge, and counts, where its pre neuron has history.
+    The mode (basis,) holds the start and is changed in place; lower (basis, basis) receives the
+    Cholesky factor of the precision. Base is psi without the edge and counts are the counts, both
+    in the bins in which the pre neuron has history.
     """
     start, _, pattern, pattern_start, patterns, _ = history
-    first_row, size, count = start[m], mode.size, base.size
+    first_row, size, n_bins = start[m], mode.size, base.size
     first, n_patterns = pattern_start[m], pattern_start[m + 1] - pattern_start[m]
     slopes, curvatures = np.empty(n_patterns), np.empty(n_patterns)
     hessian, step = np.empty((size, size)), np.empty(size)
-    psi, slope, curvature = work.psi[:count], work.slope[:count], work.curvature[:count]
+    psi, slope, curvature = work.psi[:n_bins], work.slope[:n_bins], work.curvature[:n_bins]
     for _ in range(most_steps):
         value = pattern_values(history, m, mode)
-        for i in range(count):
+        for i in range(n_bins):
             psi[i] = base[i] + value[pattern[first_row + i]]
-        score(likelihood, own, psi, slope, curvature)
+        score(likelihood, counts, psi, slope, curvature)
         slopes[:] = 0.0
         curvatures[:] = 0.0
-        for i in range(count):
+        for i in range(n_bins):
             k = pattern[first_row + i]
             slopes[k] += slope[i]
             curvatures[k] += curvature[i]

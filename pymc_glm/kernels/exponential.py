@@ -1,11 +1,12 @@
 """An exponential that compilers turn into vector instructions.
 
-The C library's is called element by element from compiled loops, at several times the cost of all
-that surrounds it. Argument reduction to |r| <= log(2) / 2 and a Taylor polynomial of degree 11 give
-relative errors below 1e-14 (Muller 2016, Elementary Functions, 3rd edition, chapter 11).
+Compiled loops call the exponential of the C library element by element, which takes several times
+as long as the rest of the loop. Argument reduction to |r| <= log(2) / 2 and a Taylor polynomial of
+degree 11 give relative errors below 1e-14 (Muller 2016, Elementary Functions, 3rd edition, chapter
+11).
 
-It takes on the flags of its caller: "contract" and "reassoc" do no harm, "nsz" and with it
-fastmath=True undo the rounding to whole multiples.
+It is compiled with the fastmath flags of its caller: "contract" and "reassoc" are safe; "nsz", and
+therefore fastmath=True, removes the rounding to whole multiples.
 """
 
 import math
@@ -21,9 +22,11 @@ __all__ = ["EXPONENT_LIMIT", "exponential"]
 EXPONENT_LIMIT = 700.0  # of the magnitude of the argument
 
 _PER_LOG2 = 1.0 / math.log(2.0)
-_LOG2_HIGH = 6.93145751953125e-1  # the first bits, so that its multiples are exact
+_LOG2_HIGH = 6.93145751953125e-1  # the leading bits, so that its multiples are exact
 _LOG2_LOW = 1.42860682030941723212e-6
-_ROUNDING = 1.5 * 2.0**52  # added to a small number leaves its nearest integer in the lowest bits
+_ROUNDING = (
+    1.5 * 2.0**52
+)  # added to a small number, it leaves the nearest integer in the lowest bits
 _TAYLOR = [1.0 / math.factorial(k) for k in range(12)]
 
 

@@ -1,4 +1,4 @@
-"""Gradient and Fisher information of a post neuron's bias and weights, on sparse history."""
+"""Gradient and Fisher information of the bias and weights of a post neuron."""
 
 import math
 from typing import NamedTuple
@@ -12,22 +12,22 @@ from pymc_glm.kernels.sparse_history import SparseHistory, add_projection, patte
 
 __all__ = ["Metric", "empty_metric", "fisher_information"]
 
-_BLOCK = 4096  # bins whose regressors are dense at a time
+_BLOCK = 4096  # bins whose regressors are made dense at a time
 
 type Floats = NDArray[np.float64]
 
 
 class Metric(NamedTuple):
-    """Fisher information of bias and weights, cross terms only between chosen pre neurons."""
+    """Fisher information of bias and weights, with cross terms between chosen pre neurons only."""
 
-    place: NDArray[np.int64]  # (post, pre): which block of the joint matrix, or -1
+    place: NDArray[np.int64]  # (post, pre): index of the block in the joint matrix, or -1
     joint: Floats  # (post, 1 + C B, 1 + C B): of the bias and C chosen pre neurons
-    own: Floats  # (post, pre, B, B): of each edge alone
+    edge_information: Floats  # (post, pre, B, B): of the weights of each edge alone
     gradient: Floats  # (post, 1 + C B): of the log likelihood, in the order of the joint matrix
 
 
 def empty_metric(n_post: int, n_pre: int, n_basis: int, n_joint: int) -> Metric:
-    """Allocate, for at most n_joint chosen pre neurons of each post neuron."""
+    """Allocate a metric for at most n_joint chosen pre neurons of each post neuron."""
     width = 1 + n_joint * n_basis
     return Metric(
         np.full((n_post, n_pre), -1),
@@ -38,7 +38,7 @@ def empty_metric(n_post: int, n_pre: int, n_basis: int, n_joint: int) -> Metric:
 
 
 @compiled
-def _own_information(history, curvature, out):
+def _edge_information(history, curvature, out):
     patterns, size = history.patterns, history.patterns.shape[1]
     out[:] = 0.0
     for m in range(history.start.size - 1):
@@ -52,7 +52,7 @@ def _own_information(history, curvature, out):
 
 @compiled
 def _thin(curvature, most_bins):
-    """Leave only every k-th block of bins, for all of them; return k."""
+    """Keep every k-th block of bins, scaled up to represent all of them; return k."""
     n_bins = curvature.size
     every = max(1, -(-n_bins // max(most_bins, _BLOCK)))
     if every == 1:
@@ -118,7 +118,7 @@ def fisher_information(
     most_bins: int,
     metric: Metric,
 ) -> None:
-    """Write gradient and information of some post neurons at given coefficients.
+    """Write gradient and Fisher information of some post neurons at given coefficients.
 
     Parameters
     ----------
@@ -129,10 +129,10 @@ def fisher_information(
     bias : array, shape (post,)
     weights : array, shape (post, pre, basis)
     chosen : array of bool, shape (post, pre)
-        Pre neurons between which cross terms are kept, as many as the metric has room for.
+        Pre neurons between which cross terms are kept, at most as many as fit into the metric.
     most_bins : int
-        Of a recording with more, about so many bins, spread over it, stand for all in the
-        information; the gradient is of all bins.
+        If there are more bins than this, the information is estimated from about this many, spread
+        over the recording. The gradient is always from all bins.
     metric : Metric
         Changed in place.
     """
@@ -142,10 +142,10 @@ def fisher_information(
         write_psi(history, bias[n], weights[n], psi)
         score(neuron_likelihood(likelihood, n), likelihood.counts[n], psi, slope, curvature)
         every = _thin(curvature, most_bins)
-        own = np.flatnonzero(chosen[n])
+        pre = np.flatnonzero(chosen[n])
         metric.place[n] = -1
-        for j in range(own.size):
-            metric.place[n, own[j]] = j
-        _gradient(history, slope, own, metric.gradient[n])
-        _joint_information(history, curvature, every, own, metric.joint[n])
-        _own_information(history, curvature, metric.own[n])
+        for j in range(pre.size):
+            metric.place[n, pre[j]] = j
+        _gradient(history, slope, pre, metric.gradient[n])
+        _joint_information(history, curvature, every, pre, metric.joint[n])
+        _edge_information(history, curvature, metric.edge_information[n])

@@ -1,7 +1,7 @@
 """Spike history: counts convolved with basis functions, strictly causal.
 
-The work of every function here is proportional to the number of spikes, not to the number of bins.
-History ends with its segment (trial, epoch), the bins from one start to the next.
+The cost of every function here is proportional to the number of spikes, not the number of bins.
+History does not extend beyond a segment (trial, epoch), the bins from one start to the next.
 """
 
 import numpy as np
@@ -20,8 +20,8 @@ __all__ = [
 type Floats = NDArray[np.float64]
 
 
-def _whole(starts: NDArray | None) -> NDArray[np.int64]:
-    """Return starts of segments, by default one at the first bin."""
+def _as_starts(starts: NDArray | None) -> NDArray[np.int64]:
+    """Return the starts of the segments; by default, one segment starts at the first bin."""
     return np.zeros(1, np.int64) if starts is None else np.asarray(starts, np.int64)
 
 
@@ -60,12 +60,12 @@ def convolve_history(counts: NDArray, basis: Floats, starts: NDArray | None = No
     Returns
     -------
     array of float64, shape (time, pre, basis)
-        Bins before a segment count as silent.
+        Bins before the start of a segment are taken to be silent.
     """
     counts = np.ascontiguousarray(counts)
     basis = np.ascontiguousarray(basis, dtype=np.float64)
     out = np.zeros((*counts.shape, basis.shape[1]))
-    _add_history(counts, basis, _whole(starts), out)
+    _add_history(counts, basis, _as_starts(starts), out)
     return out
 
 
@@ -73,7 +73,7 @@ def convolve_history(counts: NDArray, basis: Floats, starts: NDArray | None = No
 def history_product_kernel(
     counts: NDArray, basis: Floats, weights: Floats, starts: NDArray[np.int64]
 ) -> Floats:
-    """Return what `history_product` does."""
+    """Compute `history_product`."""
     (n_bins, n_pre), (n_lags, n_basis), n_post = counts.shape, basis.shape, weights.shape[0]
     filters = np.zeros((n_pre, n_lags, n_post))  # coupling filters
     for n in range(n_post):
@@ -98,7 +98,7 @@ def history_product_kernel(
 def history_transpose_product_kernel(
     counts: NDArray, basis: Floats, values: Floats, starts: NDArray[np.int64]
 ) -> Floats:
-    """Return what `history_transpose_product` does."""
+    """Compute `history_transpose_product`."""
     (n_bins, n_pre), (n_lags, n_basis), n_post = counts.shape, basis.shape, values.shape[1]
     total = np.zeros((n_pre, n_lags, n_post))
     for segment in range(starts.size):
@@ -122,7 +122,7 @@ def history_transpose_product_kernel(
 def history_product(
     counts: NDArray, basis: Floats, weights: Floats, starts: NDArray | None = None
 ) -> Floats:
-    """Return the product of history and weights, (time, post), without the history.
+    """Return the product of history and weights, (time, post), without storing the history.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def history_product(
     starts : array of int, shape (segment,), optional
         First bins of the segments; by default one segment.
     """
-    return history_product_kernel(counts, basis, weights, _whole(starts))
+    return history_product_kernel(counts, basis, weights, _as_starts(starts))
 
 
 def history_transpose_product(
@@ -148,4 +148,4 @@ def history_transpose_product(
     starts : array of int, shape (segment,), optional
         First bins of the segments; by default one segment.
     """
-    return history_transpose_product_kernel(counts, basis, values, _whole(starts))
+    return history_transpose_product_kernel(counts, basis, values, _as_starts(starts))

@@ -1,11 +1,11 @@
-"""Hamiltonian Monte Carlo of the bias and the present weights of a post neuron, given its edges.
+"""Hamiltonian Monte Carlo of the bias and the weights of a post neuron, given its edges.
 
-The posterior of a generalised linear model's coefficients is log-concave and close to normal where
-data are many, so that one precision matrix serves as the metric everywhere: the Fisher information
-at a typical point (from the tuning, then fixed), restricted to the present edges, plus the prior
-precision. In coordinates in which that metric is the identity the posterior is nearly round, and a
-trajectory of a quarter period (length pi / 2) nearly independent of its start (Neal 2011, Handbook
-of Markov Chain Monte Carlo, section 5.3).
+The posterior of the coefficients of a generalised linear model is log-concave, and close to normal
+if there are many data. One precision matrix can therefore serve as the metric everywhere: the
+Fisher information at a typical point (found during tuning, then fixed), restricted to the present
+edges, plus the prior precision. In coordinates in which this metric is the identity the posterior
+is nearly spherical, and the end of a trajectory of a quarter period (length pi / 2) is nearly
+independent of its start (Neal 2011, Handbook of Markov Chain Monte Carlo, section 5.3).
 """
 
 import math
@@ -20,6 +20,7 @@ from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood, score
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, add_projection, write_psi
+from pymc_glm.kernels.triangular import solve_lower_reordered, solve_transposed_by_rows
 
 __all__ = ["Trajectories", "move_weights"]
 
@@ -27,10 +28,10 @@ type Floats = NDArray[np.float64]
 
 
 class Trajectories(NamedTuple):
-    """All randomness of one sweep, and how far to go."""
+    """All random numbers of one sweep, and the lengths of the trajectories."""
 
-    normals: Floats  # (post, 1 + pre basis): of the momenta, the first ones are used
-    uniforms: Floats  # (post,): to accept
+    normals: Floats  # (post, 1 + pre basis): momenta; a neuron uses as many as it has coefficients
+    uniforms: Floats  # (post,): for the acceptance
     step_size: Floats  # (post,): of leapfrog steps, in standard deviations
     n_steps: NDArray[np.int64]  # (post,)
 
@@ -40,7 +41,7 @@ class _Problem(NamedTuple):
 
     active: NDArray[np.int64]
     mean: Floats  # (1 + active basis,), of the prior
-    precision: Floats  # (1 + active basis, basis): rows of the blocks, the bias in the first
+    precision: Floats  # (1 + active basis, basis): of the prior; the bias, then rows of each edge
 
 
 @compiled
@@ -59,9 +60,9 @@ def _problem(n, prior, bias_prior, adjacency):
 
 @compiled
 def _mass(n, metric, problem):
-    """Return the precision of bias and active weights."""
+    """Return the metric of bias and active weights."""
     active, _, precision = problem
-    place, joint, own = metric.place[n], metric.joint[n], metric.own[n]
+    place, joint, edges = metric.place[n], metric.joint[n], metric.edge_information[n]
     size = precision.shape[1]
     mass = np.zeros((precision.shape[0], precision.shape[0]))
     mass[0, 0] = joint[0, 0] + precision[0, 0]
@@ -70,7 +71,7 @@ def _mass(n, metric, problem):
         for b in range(size):
             row = 1 + i * size + b
             for c in range(size):
-                mass[row, 1 + i * size + c] = own[m, b, c] + precision[row, c]
+                mass[row, 1 + i * size + c] = edges[m, b, c] + precision[row, c]
             if place[m] < 0:
                 continue
             there = 1 + place[m] * size + b
@@ -80,26 +81,6 @@ def _mass(n, metric, problem):
                     for c in range(size):
                         mass[row, 1 + j * size + c] = joint[there, 1 + place[active[j]] * size + c]
     return mass
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _forward(lower, vector):
-    """Solve lower x = vector in place."""
-    for i in range(vector.size):
-        total = 0.0
-        for k in range(i):
-            total += lower[i, k] * vector[k]
-        vector[i] = (vector[i] - total) / lower[i, i]
-
-
-@compiled
-def _backward(lower, vector, out):
-    """Write the solution of lower' x = vector."""
-    out[:] = vector
-    for i in range(vector.size - 1, -1, -1):
-        out[i] /= lower[i, i]
-        for k in range(i):
-            out[k] -= lower[i, k] * out[i]
 
 
 @compiled
@@ -140,7 +121,7 @@ def _gradient(history, likelihood, counts, problem, q, psi, slope, curvature, ou
 
 @compiled
 def _advance(history, active, change, psi):
-    """Move psi with the coefficients."""
+    """Add a change of the coefficients to psi."""
     size = history.patterns.shape[1]
     psi += change[0]
     for i in range(active.size):
@@ -158,11 +139,12 @@ def _travel(n, history, likelihood, counts, problem, lower, trajectories, q, psi
     energy -= log_likelihood(likelihood, counts, psi, slope)
     for step in range(trajectories.n_steps[n] + 1):
         if step > 0:
-            _backward(lower, epsilon * momentum, change)
+            change[:] = epsilon * momentum
+            solve_transposed_by_rows(lower, change)
             q += change
             _advance(history, problem.active, change, psi)
         _gradient(history, likelihood, counts, problem, q, psi, slope, curvature, gradient)
-        _forward(lower, gradient)
+        solve_lower_reordered(lower, gradient)
         end = step == 0 or step == trajectories.n_steps[n]
         momentum += (0.5 if end else 1.0) * epsilon * gradient
     energy -= 0.5 * np.sum(momentum**2) - _log_prior(problem, q)
@@ -201,7 +183,7 @@ def move_weights(
     weights : array, shape (post, pre, basis)
         Changed in place.
     acceptance : array, shape (post,)
-        Receives the probabilities of acceptance.
+        Receives the acceptance probabilities.
     """
     size = weights.shape[2]
     psi = np.empty(history.n_bins)

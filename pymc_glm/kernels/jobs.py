@@ -1,4 +1,4 @@
-"""Calls of a kernel for several runs of post neurons, on threads where there are any."""
+"""Calls of a kernel with several sets of arguments, on threads if there are any."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -7,7 +7,7 @@ __all__ = ["run_jobs"]
 
 
 def run_jobs(executor: Executor | None, function: Callable, jobs: Iterable[tuple]) -> list:
-    """Call a function with each tuple of arguments, on threads if given; results in order."""
+    """Call a function with each tuple of arguments; return the results in order."""
     if executor is None:
         return [function(*job) for job in jobs]
     return [future.result() for future in [executor.submit(function, *job) for job in jobs]]

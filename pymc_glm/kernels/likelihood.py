@@ -1,21 +1,21 @@
-"""Log density of counts in the activation psi, its gradient and curvature.
+"""Log density of counts given the activation psi, and its first two derivatives.
 
-A family of observation models is one branch in `score` and one in `log_likelihood`. The dispersion
-is the one number of a neuron, beside psi, that its observation model has:
+Each family of observation models has one branch in `log_density` (one count), one in
+`log_likelihood` (the sum over bins, arranged for speed) and one in `score` (the derivatives). The
+dispersion is the one number that the observation model of a neuron has in addition to psi:
 
-========== ============================================= =================================
+========== ============================================= =====================================
 family     log density in psi, up to a constant          dispersion
-========== ============================================= =================================
-LOGISTIC   a psi - b log(1 + exp psi), with a = y and    1 of Bernoulli counts, n_trials
-           b = dispersion + slope y                      of binomial ones (slope 0), r of
-                                                         negative binomial ones (slope 1)
+========== ============================================= =====================================
+LOGISTIC   y psi - (dispersion + slope y) log(1 + e^psi) Bernoulli: 1, binomial: n_trials (both
+                                                         slope 0), negative binomial: r (slope 1)
 POISSON    y psi - dispersion exp psi                    1
 GAUSSIAN   -dispersion (y - psi)^2 / 2                   precision of the noise
-CUSTOM     any function of count, psi and dispersion     whatever the function makes of it
-========== ============================================= =================================
+CUSTOM     any function of count, psi and dispersion     defined by that function
+========== ============================================= =====================================
 
-All but the last are closed under powers: the power beta of a density is of the same family, with
-counts (except those of traces) and dispersion times beta, see `tempered`.
+All families except CUSTOM are closed under powers: a density raised to the power beta belongs to
+the same family, with dispersion and counts (but not traces) multiplied by beta; see `tempered`.
 """
 
 import math
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.custom_density import CustomDensity, evaluate
-from pymc_glm.kernels.exponential import exponential
+from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
 
 __all__ = [
     "CUSTOM",
@@ -37,6 +37,7 @@ __all__ = [
     "Likelihood",
     "NeuronLikelihood",
     "Workspace",
+    "log_density",
     "log_likelihood",
     "neuron_likelihood",
     "score",
@@ -50,17 +51,17 @@ GAUSSIAN = 2
 CUSTOM = 3
 
 _STEEP = 40.0  # psi beyond which log(1 + exp psi) is psi to double precision
-_FLAT = -700.0
-_RUN = 16  # so many numbers of at most 1 + exp(_STEEP) can be multiplied without overflow
+_RUN = 16  # numbers of at most 1 + exp(_STEEP) whose product cannot overflow
+_UNKNOWN = "family: it is unknown; allowed are LOGISTIC, POISSON, GAUSSIAN and CUSTOM."
 
 type Floats = NDArray[np.float64]
 
 
 class Likelihood(NamedTuple):
-    """The observation model of the counts of every post neuron, and the counts."""
+    """The observation model of every post neuron, and the counts."""
 
     family: int
-    counts: NDArray  # (post, time), of the smallest integer type that holds them; or traces
+    counts: NDArray  # (post, time): integers of the smallest sufficient type, or traces
     dispersion: Floats  # (post,)
     slope: float
     density: CustomDensity | None = None
@@ -84,7 +85,7 @@ def neuron_likelihood(likelihood: Likelihood, n: int) -> NeuronLikelihood:
 
 
 def tempered(likelihood: Likelihood, power: float) -> Likelihood:
-    """Return the likelihood whose density in psi is a power of another's, up to a constant.
+    """Return a likelihood raised to a power, up to a constant in psi.
 
     Parameters
     ----------
@@ -94,10 +95,10 @@ def tempered(likelihood: Likelihood, power: float) -> Likelihood:
     Raises
     ------
     ValueError
-        The density is a user's own, of which nothing is known.
+        The observation model is a custom one, whose powers are unknown.
     """
     if likelihood.family == CUSTOM:
-        raise ValueError("powers of a custom observation model are not known")
+        raise ValueError("likelihood: powers of a custom observation model are unknown.")
     counts = likelihood.counts
     if likelihood.family != GAUSSIAN:
         counts = power * counts
@@ -105,7 +106,7 @@ def tempered(likelihood: Likelihood, power: float) -> Likelihood:
 
 
 class Workspace(NamedTuple):
-    """Arrays of one thread, of as many bins as are looked at together."""
+    """Scratch arrays of one thread, one element for each bin."""
 
     psi: Floats
     counts: Floats
@@ -115,8 +116,34 @@ class Workspace(NamedTuple):
 
 @compiled
 def workspace(n_bins: int) -> Workspace:
-    """Allocate."""
+    """Allocate scratch arrays."""
     return Workspace(np.empty(n_bins), np.empty(n_bins), np.empty(n_bins), np.empty(n_bins))
+
+
+@numba.njit(inline="always")
+def log_density(
+    family: int,
+    slope: float,
+    dispersion: float,
+    density: CustomDensity | None,
+    count: float,
+    psi: float,
+) -> float:
+    """Return the log density of one count given psi, up to terms without psi."""
+    if family == LOGISTIC:
+        e = exponential(min(max(psi, -EXPONENT_LIMIT), _STEEP))
+        softplus = math.log1p(e) + max(psi - _STEEP, 0.0)
+        value = count * psi - (dispersion + slope * count) * softplus
+    elif family == POISSON:
+        mean = exponential(min(max(psi, -EXPONENT_LIMIT), EXPONENT_LIMIT))
+        value = count * psi - dispersion * mean
+    elif family == GAUSSIAN:
+        value = -0.5 * dispersion * (count - psi) ** 2
+    elif family == CUSTOM:
+        value = evaluate(density, count, psi, dispersion)[0]
+    else:
+        raise ValueError(_UNKNOWN)
+    return value
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -135,52 +162,64 @@ def score(
     counts, psi, slope, curvature : arrays, shape (n,)
     """
     family, dispersion, steepness, density = likelihood
-    if family == POISSON:
+    if family == LOGISTIC:
         for i in range(psi.size):
-            mean = exponential(min(max(psi[i], _FLAT), -_FLAT))
+            e = exponential(min(max(psi[i], -_STEEP), _STEEP))
+            q = 1.0 / (1.0 + e)
+            mean = (dispersion + steepness * counts[i]) * e * q
+            slope[i] = counts[i] - mean
+            curvature[i] = mean * q
+    elif family == POISSON:
+        for i in range(psi.size):
+            mean = exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
             slope[i] = counts[i] - dispersion * mean
             curvature[i] = dispersion * mean
-        return
-    if family == GAUSSIAN:
+    elif family == GAUSSIAN:
         for i in range(psi.size):
             slope[i] = dispersion * (counts[i] - psi[i])
             curvature[i] = dispersion
-        return
-    if family == CUSTOM:
+    elif family == CUSTOM:
         for i in range(psi.size):
             _, slope[i], curvature[i] = evaluate(density, float(counts[i]), psi[i], dispersion)
-        return
-    for i in range(psi.size):
-        e = exponential(min(max(psi[i], -_STEEP), _STEEP))
-        q = 1.0 / (1.0 + e)
-        mean = (dispersion + steepness * counts[i]) * e * q
-        slope[i] = counts[i] - mean
-        curvature[i] = mean * q
+    else:
+        raise ValueError(_UNKNOWN)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def log_likelihood(
     likelihood: NeuronLikelihood, counts: NDArray, psi: Floats, buffer: Floats
 ) -> float:
-    """Return the log density of counts (n,) given psi (n,), up to terms without psi."""
+    """Return the log density of counts (n,) given psi (n,), up to terms without psi.
+
+    This is the sum of `log_density`; for the logistic family with one logarithm for 16 bins.
+    """
     family, dispersion, steepness, density = likelihood
-    linear, beyond, n = 0.0, 0.0, psi.size
+    if family == LOGISTIC:
+        return _logistic(dispersion, steepness, counts, psi, buffer)
+    total, n = 0.0, psi.size
     if family == POISSON:
         for i in range(n):
-            linear += counts[i] * psi[i] - dispersion * exponential(min(max(psi[i], _FLAT), -_FLAT))
-        return linear
-    if family == GAUSSIAN:
+            mean = exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
+            total += counts[i] * psi[i] - dispersion * mean
+    elif family == GAUSSIAN:
         for i in range(n):
-            linear += (counts[i] - psi[i]) ** 2
-        return -0.5 * dispersion * linear
-    if family == CUSTOM:
+            total += (counts[i] - psi[i]) ** 2
+        total *= -0.5 * dispersion
+    elif family == CUSTOM:
         for i in range(n):
-            linear += evaluate(density, float(counts[i]), psi[i], dispersion)[0]
-        return linear
+            total += evaluate(density, float(counts[i]), psi[i], dispersion)[0]
+    else:
+        raise ValueError(_UNKNOWN)
+    return total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def _logistic(dispersion, steepness, counts, psi, buffer):
+    linear, beyond, n = 0.0, 0.0, psi.size
     for i in range(n):
         linear += counts[i] * psi[i]
         beyond += max(psi[i] - _STEEP, 0.0)
-        buffer[i] = 1.0 + exponential(min(max(psi[i], _FLAT), _STEEP))
+        buffer[i] = 1.0 + exponential(min(max(psi[i], -EXPONENT_LIMIT), _STEEP))
     soft = beyond
     for first in range(0, n - n % _RUN, _RUN):
         product = 1.0

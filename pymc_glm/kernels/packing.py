@@ -1,10 +1,11 @@
 """Regressors stored in short blocks of bins, without the columns that are zero in a block.
 
-Spikes are rare: within a few dozen bins many pre neurons are silent, so their columns are exactly
-zero there. Each block keeps a dense (bins, active columns) matrix, on which BLAS runs at full
-speed; the products with the missing columns are exactly zero and never computed. Where everything
-is active a block is a plain row block of the dense design. Sums over bins do not care for their
-order: where it pays, bins with like patterns of active pre neurons are put beside one another.
+Spikes are rare: within a few dozen bins many pre neurons are silent, and their columns are exactly
+zero. Each block keeps a dense (bins, active columns) matrix, on which BLAS runs at full speed; the
+products with the missing columns are exactly zero and are not computed. If every pre neuron is
+active, a block is a plain row block of the dense design. Sums over bins do not depend on their
+order, so bins with similar patterns of active pre neurons are put next to each other if that saves
+time.
 """
 
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from pymc_glm.kernels.sparse_history import SparseHistory
 
 __all__ = ["PackedRows", "pack_rows", "project", "transpose_product", "weighted_grams"]
 
-# Registered by name, so that compiled code that calls it can be cached on disk.
+# Registered by name, so that compiled callers can be cached on disk.
 llvmlite.binding.add_symbol(
     "pymc_glm_dsyrk", get_cython_function_address("scipy.linalg.cython_blas", "dsyrk")
 )
@@ -28,19 +29,21 @@ _dsyrk: Any = types.ExternalFunction("pymc_glm_dsyrk", types.void(*[types.voidpt
 _UPLO_TRANS = np.frombuffer(b"UN", dtype=np.uint8)
 
 BLOCK_SIZES = (16, 32, 64, 128, 256, 512, 1024)
-_MAX_BLOCK_VALUES = 48_000  # doubles of one scaled block: stays in a core's second-level cache
+_MAX_BLOCK_VALUES = (
+    48_000  # doubles in one scaled block, which then fits in the second-level cache of a core
+)
 
 
 class PackedRows(NamedTuple):
     """A (rows, columns) matrix whose first column is constant one, in packed row blocks."""
 
-    values: NDArray[np.float64]  # (stored values,): the blocks' row-major matrices, one by one
-    value_start: NDArray[np.int64]  # (blocks + 1,): where each block's values begin
+    values: NDArray[np.float64]  # (stored values,): row-major matrices of the blocks
+    value_start: NDArray[np.int64]  # (blocks + 1,): index of the first value of each block
     row_start: NDArray[np.int64]  # (blocks + 1,): the first row of each block
     columns: NDArray[np.int64]  # (stored columns,): ascending column numbers of each block
-    column_start: NDArray[np.int64]  # (blocks + 1,): where each block's column numbers begin
-    n_columns: int  # D, the constant included
-    order: NDArray[np.int64]  # (rows,): which row of the design each packed row is
+    column_start: NDArray[np.int64]  # (blocks + 1,): index of the first column number of each block
+    n_columns: int  # D, including the constant
+    order: NDArray[np.int64]  # (rows,): row of the design for each packed row
 
     @property
     def n_rows(self) -> int:
@@ -49,13 +52,13 @@ class PackedRows(NamedTuple):
 
 
 def _active(nonzero: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
-    """Return which groups of columns are anywhere non-zero in each block, (blocks, groups)."""
+    """Return which groups of columns are not all zero in each block, (blocks, groups)."""
     starts = np.arange(0, nonzero.shape[0], size)
     return np.logical_or.reduceat(nonzero, starts, axis=0)
 
 
 def _cost(active: NDArray[np.bool_], size: int, n_basis: int) -> float:
-    """Return the modelled time of one Gram matrix in ns (flops, scaling, scatter, call)."""
+    """Return the estimated time of one Gram matrix in ns (flops, scaling, scatter, call)."""
     width = 1 + n_basis * active.sum(axis=1).astype(float)
     full = width == 1 + n_basis * active.shape[1]
     scatter = np.where(full, 0.0, 0.6 * width**2)
@@ -63,14 +66,14 @@ def _cost(active: NDArray[np.bool_], size: int, n_basis: int) -> float:
 
 
 def _by_pattern(nonzero: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the order of rows by their patterns of active groups, the rarest group first."""
+    """Return the rows sorted by their patterns of active groups, the rarest group first."""
     rarest_first = np.argsort(nonzero.sum(axis=0), kind="stable")
     bits = np.ascontiguousarray(np.packbits(nonzero[:, rarest_first], axis=1))
     return np.argsort(bits.view(f"S{bits.shape[1]}").ravel(), kind="stable")
 
 
 def _layout(nonzero: NDArray[np.bool_], group_size: int) -> tuple[NDArray[np.int64], int]:
-    """Return the order of rows and the block size of the smallest modelled cost."""
+    """Return the order of rows and the block size with the smallest estimated time."""
     n_rows, n_groups = nonzero.shape
     limit = max(_MAX_BLOCK_VALUES // (1 + n_groups * group_size), BLOCK_SIZES[0])
     sizes = [s for s in BLOCK_SIZES if s <= limit]
@@ -85,25 +88,25 @@ def _layout(nonzero: NDArray[np.bool_], group_size: int) -> tuple[NDArray[np.int
 
 
 def _pattern_table(history: SparseHistory) -> NDArray[np.int32]:
-    """Return which pattern, counted from 1, each bin holds, (pre, time); 0 where it is silent."""
+    """Return the pattern of each bin, counted from 1, (pre, time); 0 if there is no history."""
     table = np.zeros((history.n_pre, history.n_bins), dtype=np.int32)
     for m, row in enumerate(table):
-        own = slice(history.start[m], history.start[m + 1])
-        row[history.bins[own]] = 1 + history.pattern_start[m] + history.pattern[own]
+        stored = slice(history.start[m], history.start[m + 1])
+        row[history.bins[stored]] = 1 + history.pattern_start[m] + history.pattern[stored]
     return table
 
 
 def pack_rows(history: SparseHistory, block_size: int | None = None) -> PackedRows:
-    """Pack ``[1, x]``, dropping from each row block the groups of columns that are zero in it.
+    """Pack ``[1, x]``, leaving out of each row block the groups of columns that are zero in it.
 
     Parameters
     ----------
     history : SparseHistory
-        x (time, pre, basis): its groups of columns are pre neurons. Column ``1 + m * B + b`` of the
-        result is ``x[:, m, b]``; column 0 is the constant.
+        x (time, pre, basis), with a group of columns for each pre neuron. Column ``1 + m * B + b``
+        of the result is ``x[:, m, b]``; column 0 is the constant.
     block_size : int, optional
-        Rows in a block, in the order given. By default the size, and the order of rows, with the
-        smallest modelled cost.
+        Rows per block, in the given order. By default the block size and the order of rows with the
+        smallest estimated time.
 
     Returns
     -------
@@ -125,10 +128,10 @@ def pack_rows(history: SparseHistory, block_size: int | None = None) -> PackedRo
     patterns = np.concatenate([np.zeros((1, group_size)), history.patterns])
     for k, groups in enumerate(active):
         pre = np.flatnonzero(groups)
-        own = (pre[:, None] * group_size + np.arange(group_size)).ravel()
+        kept = 1 + (pre[:, None] * group_size + np.arange(group_size)).ravel()
         rows = order[row_start[k] : row_start[k + 1]]
-        columns[column_start[k] : column_start[k + 1]] = np.append(0, 1 + own)
-        block = values[value_start[k] : value_start[k + 1]].reshape(-1, 1 + own.size)
+        columns[column_start[k] : column_start[k + 1]] = np.append(0, kept)
+        block = values[value_start[k] : value_start[k + 1]].reshape(-1, 1 + kept.size)
         block[:, 0] = 1.0
         block[:, 1:] = patterns[which[pre][:, rows].T].reshape(len(rows), -1)
     width = n_groups * group_size + 1
@@ -147,13 +150,13 @@ def project(
     values, value_start, row_start, columns, column_start, _, _ = packed
     n_post = coefficients.shape[0]
     for k in range(first, last):
-        own = columns[column_start[k] : column_start[k + 1]]
+        kept = columns[column_start[k] : column_start[k + 1]]
         n_rows = row_start[k + 1] - row_start[k]
-        block = values[value_start[k] : value_start[k + 1]].reshape(n_rows, own.size)
-        gathered = np.empty((n_post, own.size))
+        block = values[value_start[k] : value_start[k + 1]].reshape(n_rows, kept.size)
+        gathered = np.empty((n_post, kept.size))
         for n in range(n_post):
-            for c in range(own.size):
-                gathered[n, c] = coefficients[n, own[c]]
+            for c in range(kept.size):
+                gathered[n, c] = coefficients[n, kept[c]]
         out[:, row_start[k] : row_start[k + 1]] = np.dot(gathered, block.T)
 
 
@@ -163,13 +166,13 @@ def transpose_product(packed: PackedRows, y: NDArray[np.float64]) -> NDArray[np.
     values, value_start, row_start, columns, column_start, n_columns, _ = packed
     out = np.zeros((y.shape[0], n_columns))
     for k in range(row_start.size - 1):
-        own = columns[column_start[k] : column_start[k + 1]]
+        kept = columns[column_start[k] : column_start[k + 1]]
         n_rows = row_start[k + 1] - row_start[k]
-        block = values[value_start[k] : value_start[k + 1]].reshape(n_rows, own.size)
+        block = values[value_start[k] : value_start[k + 1]].reshape(n_rows, kept.size)
         product = np.dot(np.ascontiguousarray(y[:, row_start[k] : row_start[k + 1]]), block)
         for n in range(y.shape[0]):
-            for c in range(own.size):
-                out[n, own[c]] += product[n, c]
+            for c in range(kept.size):
+                out[n, kept[c]] += product[n, c]
     return out
 
 
@@ -198,8 +201,8 @@ def weighted_grams(
 ) -> None:
     """Write the lower triangles of ``out[n] = [1, x]' diag(omega[n]) [1, x]``.
 
-    A block is read once and used for all the rows of omega (post, rows) given, which is in packed
-    order; out has shape (post, columns, columns).
+    Each block is read once for all rows of omega (post, rows), which is in packed order; out has
+    the shape (post, columns, columns).
     """
     values, value_start, row_start, columns, column_start, n_columns, _ = packed
     n_post = omega.shape[0]
@@ -212,8 +215,8 @@ def weighted_grams(
     for k in range(row_start.size - 1):
         first = row_start[k]
         n_rows = row_start[k + 1] - first
-        own = columns[column_start[k] : column_start[k + 1]]
-        width = own.size
+        kept = columns[column_start[k] : column_start[k + 1]]
+        width = kept.size
         block = values[value_start[k] : value_start[k + 1]].reshape(n_rows, width)
         scaled = buffer[: n_rows * width].reshape(n_rows, width)
         for n in range(n_post):
@@ -227,6 +230,6 @@ def weighted_grams(
             gram = local[: width * width].reshape(width, width)
             _syrk(scaled, gram, 0.0)
             for i in range(width):
-                row = own[i]
+                row = kept[i]
                 for j in range(i + 1):
-                    out[n, row, own[j]] += gram[i, j]
+                    out[n, row, kept[j]] += gram[i, j]

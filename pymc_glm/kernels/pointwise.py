@@ -1,11 +1,10 @@
 """Log densities of the counts of one post neuron in each draw, bin by bin.
 
-Nothing is kept that grows with bins times draws. In each bin the spikes within the window are
-gathered, which are few, and each pre neuron among them adds its weights to psi: in all draws where
-its edge is present in many, else in the draws that have it.
+Memory does not grow with bins times draws. For each bin the few spikes within the history window
+are collected, and each of their pre neurons adds its history times its weights to psi: in every
+draw if its edge is present in many draws, else only in the draws with the edge.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numba
@@ -13,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
-from pymc_glm.kernels.custom_density import CustomDensity, evaluate
-from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
-from pymc_glm.kernels.likelihood import CUSTOM, GAUSSIAN, LOGISTIC, POISSON
+from pymc_glm.kernels.custom_density import CustomDensity
+from pymc_glm.kernels.exponential import exponential
+from pymc_glm.kernels.likelihood import log_density
 from pymc_glm.kernels.psis import loo_of_logs, loo_of_ratios, smoother
 
 __all__ = [
@@ -31,50 +30,49 @@ __all__ = [
 
 type Floats = NDArray[np.float64]
 
-_STEEP = 40.0  # psi beyond which log(1 + exp psi) is psi to double precision
-_COMMON = 0.25  # an edge in this share of the draws or more is added in all of them
-_FAR = 600.0  # psi beyond which the ratios of Bernoulli counts are those at it
+_COMMON = 0.25  # share of draws from which on an edge is added in all of them
+_FAR = 600.0  # limit of psi in the ratios of Bernoulli counts
 
 
 class Events(NamedTuple):
-    """Counts where they are not zero, bin after bin, and where history begins."""
+    """Non-zero counts, bin after bin, with the segments and the basis of their history."""
 
-    start: NDArray[np.int64]  # (time + 1,): where each bin's events begin
+    start: NDArray[np.int64]  # (time + 1,): index of the first event of each bin
     pre: NDArray[np.int32]  # (event,)
     value: Floats  # (event,): the counts
-    first: NDArray[np.int64]  # (time,): first bin of each bin's segment
+    first: NDArray[np.int64]  # (time,): first bin of the segment of each bin
     basis: Floats  # (lag, basis)
     n_pre: int
 
 
 class Coupling(NamedTuple):
-    """Draws of what makes psi of one post neuron."""
+    """Draws of the bias and weights of one post neuron."""
 
     bias: Floats  # (draw,)
-    place: NDArray[np.int64]  # (pre,): in `common`; -1 where edges are rare, -2 without any
+    place: NDArray[np.int64]  # (pre,): index in `common`; -1: edge is rare, -2: never present
     common: Floats  # (common pre, basis, draw)
-    start: NDArray[np.int64]  # (pre + 1,): where the draws of each rare edge begin
+    start: NDArray[np.int64]  # (pre + 1,): index of the first stored draw of each rare edge
     draw: NDArray[np.int32]  # (stored,)
     value: Floats  # (stored, basis)
     covariate_weights: Floats  # (covariate, draw)
 
 
 class DrawnLikelihood(NamedTuple):
-    """The law of the counts of one post neuron in each draw."""
+    """The observation model of one post neuron in each draw."""
 
     family: int
     dispersion: Floats  # (draw,)
     slope: float
     density: CustomDensity | None
-    values: Floats  # (value,): ascending; the constants are the same for all where empty
+    values: Floats  # (value,): distinct counts, ascending; empty: one constant for all counts
     constant: Floats  # (value or 1, draw or 1): terms of the log density without psi
 
 
 class Groups(NamedTuple):
-    """Bins whose log densities are summed."""
+    """Groups of bins; the log densities of each group are summed."""
 
     bins: NDArray[np.int64]  # (bin,)
-    start: NDArray[np.int64]  # (group + 1,): where each group's bins begin
+    start: NDArray[np.int64]  # (group + 1,): index of the first bin of each group
 
     @property
     def n_groups(self) -> int:
@@ -82,7 +80,7 @@ class Groups(NamedTuple):
         return self.start.size - 1
 
 
-class _Room(NamedTuple):
+class _Scratch(NamedTuple):
     history: Floats  # (pre, basis)
     active: NDArray[np.int64]  # (pre,)
     seen: NDArray[np.bool_]  # (pre,)
@@ -91,7 +89,7 @@ class _Room(NamedTuple):
 
 
 def events_of(counts: NDArray, basis: Floats, starts: NDArray[np.int64]) -> Events:
-    """Store counts (time, pre) where they are not zero.
+    """Store the non-zero ones of counts (time, pre).
 
     Parameters
     ----------
@@ -109,7 +107,7 @@ def events_of(counts: NDArray, basis: Floats, starts: NDArray[np.int64]) -> Even
 
 
 def coupling_of(bias: Floats, weights: Floats, covariate_weights: Floats | None) -> Coupling:
-    """Store weights where they are not zero.
+    """Store the non-zero weights.
 
     Parameters
     ----------
@@ -124,7 +122,8 @@ def coupling_of(bias: Floats, weights: Floats, covariate_weights: Floats | None)
     place[share >= _COMMON] = np.arange((share >= _COMMON).sum())
     rare = present & (place == -1)[:, None]
     pre, draw = np.nonzero(rare)
-    own = np.zeros((n_draws, 0)) if covariate_weights is None else covariate_weights
+    if covariate_weights is None:
+        covariate_weights = np.zeros((n_draws, 0))
     return Coupling(
         bias,
         place,
@@ -132,14 +131,14 @@ def coupling_of(bias: Floats, weights: Floats, covariate_weights: Floats | None)
         np.append(0, np.cumsum(rare.sum(axis=1))),
         draw.astype(np.int32),
         np.ascontiguousarray(weights[draw, pre]),
-        np.ascontiguousarray(own.T),
+        np.ascontiguousarray(covariate_weights.T),
     )
 
 
 @compiled
-def _room_for(events, coupling):
+def _scratch(events, coupling):
     n_draws, n_pre = coupling.bias.size, events.n_pre
-    return _Room(
+    return _Scratch(
         np.zeros((n_pre, events.basis.shape[1])),
         np.empty(n_pre, np.int64),
         np.zeros(n_pre, np.bool_),
@@ -149,81 +148,69 @@ def _room_for(events, coupling):
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _write_psi(events, coupling, covariates, t, room):
-    """Write psi (draw,) in bin t; return whether anything but the bias makes it."""
-    n_active, basis, psi = 0, events.basis, room.psi
+def _write_psi(events, coupling, covariates, t, scratch):
+    """Write psi (draw,) in bin t; return whether anything is added to the bias."""
+    n_active, basis, psi = 0, events.basis, scratch.psi
     psi[:] = coupling.bias
     for lag in range(min(basis.shape[0], t - events.first[t])):
         for event in range(events.start[t - lag - 1], events.start[t - lag]):
             m = events.pre[event]
             if coupling.place[m] == -2:
                 continue
-            if not room.seen[m]:
-                room.seen[m] = True
-                room.active[n_active] = m
+            if not scratch.seen[m]:
+                scratch.seen[m] = True
+                scratch.active[n_active] = m
                 n_active += 1
             for b in range(basis.shape[1]):
-                room.history[m, b] += events.value[event] * basis[lag, b]
+                scratch.history[m, b] += events.value[event] * basis[lag, b]
     for a in range(n_active):
-        m = room.active[a]
-        told = room.history[m]
+        m = scratch.active[a]
+        history = scratch.history[m]
         if coupling.place[m] >= 0:
-            for b in range(told.size):
+            for b in range(history.size):
                 weight = coupling.common[coupling.place[m], b]
                 for s in range(psi.size):
-                    psi[s] += told[b] * weight[s]
+                    psi[s] += history[b] * weight[s]
         else:
             for i in range(coupling.start[m], coupling.start[m + 1]):
                 added = 0.0
-                for b in range(told.size):
-                    added += told[b] * coupling.value[i, b]
+                for b in range(history.size):
+                    added += history[b] * coupling.value[i, b]
                 psi[coupling.draw[i]] += added
-        told[:] = 0.0
-        room.seen[m] = False
+        history[:] = 0.0
+        scratch.seen[m] = False
     for c in range(coupling.covariate_weights.shape[0]):
-        weight, told = coupling.covariate_weights[c], covariates[t, c]
+        weight, covariate = coupling.covariate_weights[c], covariates[t, c]
         for s in range(psi.size):
-            psi[s] += told * weight[s]
+            psi[s] += covariate * weight[s]
     return n_active > 0 or coupling.covariate_weights.shape[0] > 0
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _add_log_density(likelihood, which, count, psi, total):
-    """Add the log density of a count, the one of `values` that it is, to total (draw,)."""
-    n, dispersion, constant = psi.size, likelihood.dispersion, likelihood.constant[which]
-    for s in range(n):
+    """Add the log density of a count, `values[which]`, to total (draw,)."""
+    dispersion, constant = likelihood.dispersion, likelihood.constant[which]
+    family, slope, density = likelihood.family, likelihood.slope, likelihood.density
+    for s in range(psi.size):
         total[s] += constant[s if constant.size > 1 else 0]
-    if likelihood.family == POISSON:
-        for s in range(n):
-            mean = exponential(min(max(psi[s], -EXPONENT_LIMIT), EXPONENT_LIMIT))
-            total[s] += count * psi[s] - mean
-    elif likelihood.family == GAUSSIAN:
-        for s in range(n):
-            total[s] -= 0.5 * dispersion[s] * (count - psi[s]) ** 2
-    elif likelihood.family == CUSTOM:
-        for s in range(n):
-            total[s] += evaluate(likelihood.density, count, psi[s], dispersion[s])[0]
-    elif likelihood.family == LOGISTIC:
-        for s in range(n):
-            e = exponential(min(max(psi[s], -EXPONENT_LIMIT), _STEEP))
-            soft = math.log1p(e) + max(psi[s] - _STEEP, 0.0)
-            total[s] += count * psi[s] - (dispersion[s] + likelihood.slope * count) * soft
+    for s in range(psi.size):
+        total[s] += log_density(family, slope, dispersion[s], density, count, psi[s])
 
 
 @compiled
 def _which(likelihood, count):
-    """Return the row of the constants of a count."""
+    """Return the index of a count in `values`, and so of its constants."""
     return np.searchsorted(likelihood.values, count) if likelihood.values.size > 0 else 0
 
 
 @compiled
-def _sum_group(events, coupling, likelihood, counts, covariates, bins, room):
-    """Write the sum of the log densities of some bins to room.total."""
-    room.total[:] = 0.0
+def _sum_group(events, coupling, likelihood, counts, covariates, bins, scratch):
+    """Write the summed log densities of some bins to scratch.total."""
+    scratch.total[:] = 0.0
     for i in range(bins.size):
         count = float(counts[bins[i]])
-        _write_psi(events, coupling, covariates, bins[i], room)
-        _add_log_density(likelihood, _which(likelihood, count), count, room.psi, room.total)
+        _write_psi(events, coupling, covariates, bins[i], scratch)
+        _add_log_density(likelihood, _which(likelihood, count), count, scratch.psi, scratch.total)
 
 
 @compiled
@@ -241,20 +228,22 @@ def write_log_densities(
 
     Parameters
     ----------
-    events, coupling, law
+    events : Events
+    coupling : Coupling
+    likelihood : DrawnLikelihood
     counts : array, shape (time,)
         Of the post neuron.
     covariates : array, shape (time, covariate)
     groups : Groups
     run : tuple of int
-        First group and the one after the last.
+        The first group and the one after the last.
     out : array, shape (group, draw)
     """
-    room = _room_for(events, coupling)
+    scratch = _scratch(events, coupling)
     for g in range(run[0], run[1]):
         bins = groups.bins[groups.start[g] : groups.start[g + 1]]
-        _sum_group(events, coupling, likelihood, counts, covariates, bins, room)
-        out[g] = room.total
+        _sum_group(events, coupling, likelihood, counts, covariates, bins, scratch)
+        out[g] = scratch.total
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -278,42 +267,43 @@ def write_loo(
     bernoulli: bool,
     out: Floats,
 ) -> None:
-    """Write elpd, Pareto k and log predictive density of each group of bins when it is left out.
+    """Write elpd, Pareto k and log predictive density of each group of bins, leaving it out.
 
-    Bins of one count with silence in the window are alike; they are looked at once.
+    Bins with the same count and no spike in their history window have the same result, which is
+    computed once.
 
     Parameters
     ----------
-    events, coupling, law, counts, covariates, groups, run
+    events, coupling, likelihood, counts, covariates, groups, run
         See `write_log_densities`.
     n_tail : int
-        Ratios that are smoothed.
+        Number of ratios that are smoothed.
     bernoulli : bool
-        Whether counts are Bernoulli ones, which is faster.
+        Whether counts are Bernoulli, for which there is a faster way.
     out : array, shape (group, 3)
     """
-    room, tails = _room_for(events, coupling), smoother(coupling.bias.size, n_tail)
-    known = np.zeros(likelihood.values.size, np.bool_)
+    scratch, tails = _scratch(events, coupling), smoother(coupling.bias.size, n_tail)
+    known = np.zeros(likelihood.values.size, np.bool_)  # whether `silent` holds a count's result
     silent = np.empty((likelihood.values.size, 3))
     for g in range(run[0], run[1]):
         bins = groups.bins[groups.start[g] : groups.start[g + 1]]
         if bins.size > 1:
-            _sum_group(events, coupling, likelihood, counts, covariates, bins, room)
-            out[g, 0], out[g, 1], out[g, 2] = loo_of_logs(room.total, tails)
+            _sum_group(events, coupling, likelihood, counts, covariates, bins, scratch)
+            out[g, 0], out[g, 1], out[g, 2] = loo_of_logs(scratch.total, tails)
             continue
         count = float(counts[bins[0]])
         which = _which(likelihood, count)
-        alike = not _write_psi(events, coupling, covariates, bins[0], room) and known.size > 0
+        alike = not _write_psi(events, coupling, covariates, bins[0], scratch) and known.size > 0
         if alike and known[which]:
             out[g] = silent[which]
             continue
         if bernoulli:
-            _write_ratios(count, room.psi, room.total)
-            out[g, 0], out[g, 1], out[g, 2] = loo_of_ratios(room.total, tails)
+            _write_ratios(count, scratch.psi, scratch.total)
+            out[g, 0], out[g, 1], out[g, 2] = loo_of_ratios(scratch.total, tails)
         else:
-            room.total[:] = 0.0
-            _add_log_density(likelihood, which, count, room.psi, room.total)
-            out[g, 0], out[g, 1], out[g, 2] = loo_of_logs(room.total, tails)
+            scratch.total[:] = 0.0
+            _add_log_density(likelihood, which, count, scratch.psi, scratch.total)
+            out[g, 0], out[g, 1], out[g, 2] = loo_of_logs(scratch.total, tails)
         if alike:
             known[which] = True
             silent[which] = out[g]

@@ -1,9 +1,9 @@
 """One Pólya-gamma Gibbs sweep over post neurons: edges, weights and biases given the network prior.
 
-Polson, Scott & Windle (2013, JASA 108:1339) for the augmentation; Linderman, Adams & Pillow (2016,
-NeurIPS, arXiv:1610.08465) for the model. Post neurons are independent given the network prior, so
-they are shared out over threads; every neuron has a random stream of its own, so the draws do not
-depend on the number of threads.
+For the augmentation see Polson, Scott & Windle (2013, JASA 108:1339), for the model Linderman,
+Adams & Pillow (2016, NeurIPS, arXiv:1610.08465). Post neurons are independent given the network
+prior and are distributed over threads. Each has a random generator, so that the draws do not depend
+on the number of threads.
 """
 
 import time
@@ -29,38 +29,38 @@ __all__ = [
     "sweep",
 ]
 
-_TERMS = 200  # of the infinite sum that polyagamma takes
-FUSED_POSTS = 4  # post neurons that share one reading of the design
+_TERMS = 200  # number of terms of the infinite sum that polyagamma adds up
+FUSED_POSTS = 4  # post neurons for which the design is read once
 
 
 class AugmentedData(NamedTuple):
-    """What a sweep needs of the data, p(y | psi) proportional to exp(y psi) / (1 + exp psi)^b.
+    """Data of a sweep, with p(y | psi) proportional to exp(y psi) / (1 + exp psi)^b.
 
-    With b = dispersion + slope y, and kappa = y - b / 2 (Polson, Scott & Windle 2013, theorem 1).
+    Here b = dispersion + slope y and kappa = y - b / 2 (Polson, Scott & Windle 2013, theorem 1).
     For Gaussian traces omega = dispersion and kappa = dispersion y.
     """
 
     rows: PackedRows  # [1, history], (time, D)
     counts_product: NDArray[np.float64]  # (post, D): [1, history]' y
     total: NDArray[np.float64]  # (D,): [1, history]' 1
-    counts: NDArray[np.float64] | None  # (post, packed row), None where the slope is zero
+    counts: NDArray[np.float64] | None  # (post, packed row), None if the slope is zero
     dispersion: NDArray[np.float64]  # (post,)
     slope: float
     group_size: int  # B, basis functions of an edge
     gaussian: bool = False
 
     def with_dispersion(self, dispersion: NDArray[np.float64]) -> Self:
-        """Return the data under another dispersion."""
+        """Return the data with another dispersion."""
         return self._replace(dispersion=dispersion)
 
     def polya_gamma_shape(self, n: int) -> NDArray[np.float64] | float:
-        """Return b of post neuron n, (packed row,) or one number."""
+        """Return b of post neuron n, (packed row,), or one number for all rows."""
         if self.counts is None:
             return float(self.dispersion[n])
         return self.dispersion[n] + self.slope * self.counts[n]
 
     def draw_omega(self, n: int, psi: NDArray[np.float64], rng: np.random.Generator) -> None:
-        """Replace psi of post neuron n, (packed row,), by omega."""
+        """Replace psi of post neuron n, (packed row,), by draws of omega."""
         if self.gaussian:
             psi[:] = self.dispersion[n]
         else:
@@ -70,12 +70,12 @@ class AugmentedData(NamedTuple):
         """Return [1, history]' kappa of post neuron n, (D,)."""
         if self.gaussian:
             return self.dispersion[n] * self.counts_product[n]
-        own = (1.0 - self.slope / 2.0) * self.counts_product[n]
-        return own - self.dispersion[n] / 2.0 * self.total
+        product = (1.0 - self.slope / 2.0) * self.counts_product[n]
+        return product - self.dispersion[n] / 2.0 * self.total
 
 
 class SweepTimes(NamedTuple):
-    """Seconds spent in each part, summed over threads."""
+    """Seconds spent in each part of a sweep, summed over threads."""
 
     psi: float
     polya_gamma: float
@@ -89,12 +89,12 @@ class SweepResult(NamedTuple):
 
     adjacency: NDArray[np.int8]  # (post, pre)
     coefficients: NDArray[np.float64]  # (post, D): bias, then weights by pre neuron and basis
-    flips: int  # edges that changed
+    flips: int  # number of edges that changed
     times: SweepTimes
 
 
 class _PriorTerms(NamedTuple):
-    """Per post neuron: what the slabs add to J and h, and to the Bayes factors."""
+    """Terms of the prior in J, h and the Bayes factors of each post neuron."""
 
     precision: NDArray[np.float64]  # (post, pre, basis, basis)
     information: NDArray[np.float64]  # (post, D): prior precision times prior mean
@@ -113,7 +113,7 @@ def augment(rows: PackedRows, likelihood: Likelihood, group_size: int) -> Augmen
     likelihood : Likelihood
         Of the logistic or the Gaussian family.
     group_size : int
-        Basis functions of an edge.
+        Number of basis functions of an edge.
     """
     counts = likelihood.counts[:, rows.order].astype(np.float64)
     total = transpose_product(rows, np.ones((1, rows.n_rows)))[0]
@@ -138,9 +138,9 @@ def draw_omega(
         \frac{g_k}{(k - 1/2)^2 + \psi^2 / (4 \pi^2)}, \qquad g_k \sim \mathrm{Gamma}(b, 1)
 
     (Polson, Scott & Windle 2013, definition 1), and PG(b + c) is the sum of PG(b) and PG(c). The
-    whole part of the shape is drawn by Devroye's method. For the rest polyagamma sums the first 200
-    terms; what it leaves out is replaced by its mean (its standard deviation is below 2e-5). Its
-    other methods have errors of one in a hundred where the shape is not whole.
+    integer part of the shape is drawn by Devroye's method. For the fractional part polyagamma sums
+    the first 200 terms; the rest of the sum is replaced by its mean (its standard deviation is
+    below 2e-5). The other methods of polyagamma have errors of 1% for fractional shapes.
 
     Parameters
     ----------
@@ -191,12 +191,12 @@ def _add_prior(gram: NDArray, terms: _PriorTerms, post: int) -> None:
 
 
 def _active_columns(adjacency: NDArray[np.int8], group_size: int) -> NDArray[np.int64]:
-    own = np.flatnonzero(adjacency)[:, None] * group_size + np.arange(group_size)
-    return np.append(0, 1 + own.ravel())
+    weights = np.flatnonzero(adjacency)[:, None] * group_size + np.arange(group_size)
+    return np.append(0, 1 + weights.ravel())
 
 
 def _update_posts(posts, data, prior, terms, omega, adjacency, coefficients, seeds):
-    """Update some post neurons in place; omega (post, time) holds psi on entry."""
+    """Update some post neurons in place; omega (post, packed row) holds psi on entry."""
     clock = [time.perf_counter()]
     generators = [np.random.Generator(np.random.SFC64(seeds[n])) for n in posts]
     for n, rng in zip(posts, generators, strict=True):
@@ -260,7 +260,7 @@ def sweep(
     executor: Executor | None = None,
     n_threads: int = 1,
 ) -> SweepResult:
-    """Draw omega, then every edge with its weights integrated out, then bias and weights jointly.
+    """Draw omega, then each edge with its weights integrated out, then bias and weights jointly.
 
     Parameters
     ----------
@@ -270,16 +270,16 @@ def sweep(
     coefficients : array, shape (post, D)
         Bias, then weights; exactly 0 where there is no edge.
     rng : numpy.random.Generator
-        Advanced by the same amount whatever the number of threads.
+        Advanced by the same amount for any number of threads.
     executor : concurrent.futures.Executor, optional
-        Threads to share the post neurons out to.
+        Threads over which the post neurons are distributed.
     n_threads : int
-        How many there are.
+        Number of threads.
 
     Returns
     -------
     SweepResult
-        New arrays; the arguments are left as they were.
+        New arrays; the arguments are not changed.
     """
     adjacency = adjacency.copy()
     coefficients = np.ascontiguousarray(coefficients).copy()

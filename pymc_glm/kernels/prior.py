@@ -1,13 +1,12 @@
 """The prior of a network's edges, weights and biases, as arrays."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
-from pymc_glm.kernels.triangular import cholesky
+from pymc_glm.kernels.triangular import cholesky, log_determinant
 
 __all__ = ["BiasPrior", "EdgePrior", "NetworkPrior", "edge_prior"]
 
@@ -17,15 +16,15 @@ type Floats = NDArray[np.float64]
 class NetworkPrior(NamedTuple):
     """The network prior at the current hyperparameters."""
 
-    log_odds: NDArray[np.float64] | None  # (post, pre); None: every edge is present
-    mean: NDArray[np.float64]  # (post, pre, basis): slab means
-    precision: NDArray[np.float64]  # (post, pre, basis, basis): slab precisions
-    bias_mean: NDArray[np.float64]  # (post,)
-    bias_precision: NDArray[np.float64]  # (post,)
+    log_odds: Floats | None  # (post, pre); None: every edge is present
+    mean: Floats  # (post, pre, basis): slab means
+    precision: Floats  # (post, pre, basis, basis): slab precisions
+    bias_mean: Floats  # (post,)
+    bias_precision: Floats  # (post,)
 
 
 class EdgePrior(NamedTuple):
-    """The prior of edges and weights."""
+    """The prior of edges and weights, with the determinants of the slabs."""
 
     log_odds: Floats  # (post, pre)
     mean: Floats  # (post, pre, basis)
@@ -34,7 +33,7 @@ class EdgePrior(NamedTuple):
 
 
 def edge_prior(prior: NetworkPrior) -> EdgePrior:
-    """Return what of the network prior concerns edges."""
+    """Return the prior of the edges and weights alone."""
     log_odds, mean, precision, *_ = prior
     if log_odds is None:
         log_odds = np.full(mean.shape[:2], np.inf)
@@ -53,8 +52,7 @@ def _log_determinants(precision):
     for n in range(n_post):
         for m in range(n_pre):
             cholesky(precision[n, m], lower)
-            for i in range(size):
-                out[n, m] += 2.0 * math.log(lower[i, i])
+            out[n, m] = log_determinant(lower)
     return out
 
 

@@ -1,9 +1,9 @@
 """Pareto smoothed importance sampling (Vehtari, Simpson, Gelman, Yao & Gabry 2024).
 
-The largest importance ratios are replaced by quantiles of a generalised Pareto distribution fitted
-to them by the empirical Bayes estimate of Zhang & Stephens (2009, Technometrics 51: 316-325), whose
-shape k says how heavy their tail is. A proposal from the posterior and a target that leaves an
-observation out have the ratios 1 / p(y | draw).
+The largest importance ratios are replaced by quantiles of a generalised Pareto distribution, which
+is fitted to them by the empirical Bayes estimate of Zhang & Stephens (2009, Technometrics 51:
+316-325). Its shape k measures how heavy their tail is. If draws from the posterior stand for the
+posterior without one observation y, the ratios are 1 / p(y | draw).
 """
 
 import math
@@ -28,23 +28,23 @@ __all__ = [
     "tail_length",
 ]
 
-FEWEST_DRAWS = 25  # a tail of a fifth of them has the five values that a fit takes
+FEWEST_DRAWS = 25  # the tail, a fifth of them, then has the five values that a fit needs
 
 _PRIOR_DRAWS, _PRIOR_SHAPE = 10.0, 0.5  # weakly informative prior of k (Vehtari et al. 2024)
 _PRIOR_SCALE = 3.0
 _NEGLIGIBLE = 10 * np.finfo(float).eps
-_RUN = 16  # so many factors are multiplied before the logarithm is taken,
-_SPREAD = 1e12  # unless some could be as large as this
-_SAMPLE, _SPARE = 100, 6  # ratios by which the tail is guessed, and how many more of them
+_RUN = 16  # number of factors that are multiplied before the logarithm is taken,
+_SPREAD = 1e12  # unless some of them may be this large
+_SAMPLE, _SPARE = 100, 6  # ratios from which the cutoff is estimated, and a margin in their rank
 
 type Floats = NDArray[np.float64]
 
 
 class Smoother(NamedTuple):
-    """What the tails of one length have in common, and room for one of them."""
+    """Constants for tails of one length, and scratch arrays for one tail."""
 
     log_above: Floats  # (tail,): log(1 - p) at the probabilities of the quantiles
-    grid: Floats  # (point,): of the scale, before it is put in units of the tail
+    grid: Floats  # (point,): of the scale, before conversion to units of the tail
     scale: Floats  # (point,)
     product: Floats  # (point,)
     shape: Floats  # (point,)
@@ -56,13 +56,13 @@ class Smoother(NamedTuple):
 
 
 def tail_length(n_draws: int, relative_efficiency: float) -> int:
-    """Return how many of the largest ratios are smoothed (Vehtari et al. 2024, section 6).
+    """Return the number of ratios that are smoothed (Vehtari et al. 2024, section 6).
 
     Parameters
     ----------
     n_draws : int
     relative_efficiency : float
-        Effective number of draws over their number.
+        Effective number of draws divided by their number.
     """
     if n_draws * relative_efficiency > 225:
         return int(3 * math.sqrt(n_draws / relative_efficiency))
@@ -71,16 +71,25 @@ def tail_length(n_draws: int, relative_efficiency: float) -> int:
 
 @compiled
 def smoother(n_draws: int, n_tail: int) -> Smoother:
-    """Return room for tails of n_tail among n_draws."""
+    """Return constants and scratch arrays for tails of n_tail among n_draws."""
     n_points = 30 + int(n_tail**0.5)
     log_above, grid = np.empty(n_tail), np.empty(n_points)
     for i in range(n_tail):
         log_above[i] = math.log1p(-(i + 0.5) / n_tail)
     for j in range(n_points):
         grid[j] = (1.0 - math.sqrt(n_points / (j + 0.5))) / _PRIOR_SCALE
-    room = (np.empty(n_points), np.empty(n_points), np.empty(n_points))
-    tail = (np.empty(n_tail), np.empty(n_tail), np.empty(n_draws))
-    return Smoother(log_above, grid, *room, *tail, np.empty(n_draws + 1), np.empty(_SAMPLE))
+    return Smoother(
+        log_above,
+        grid,
+        np.empty(n_points),
+        np.empty(n_points),
+        np.empty(n_points),
+        np.empty(n_tail),
+        np.empty(n_tail),
+        np.empty(n_draws),
+        np.empty(n_draws + 1),
+        np.empty(_SAMPLE),
+    )
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -106,27 +115,27 @@ def _mean_logs(x, scale, product, out):
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def fit_pareto(x: Floats, room: Smoother) -> tuple[float, float]:
+def fit_pareto(x: Floats, scratch: Smoother) -> tuple[float, float]:
     """Return shape and scale of a generalised Pareto distribution.
 
     Parameters
     ----------
     x : array, shape (n,)
         Ascending, above 0.
-    room : Smoother
+    scratch : Smoother
 
     Returns
     -------
     tuple of float
-        NaN where the values are far from such a distribution: a quarter of them equal.
+        NaN if the values are far from such a distribution, as when a quarter of them are equal.
     """
-    n, (scale, shape) = x.size, (room.scale, room.shape)
+    n, (scale, shape) = x.size, (scratch.scale, scratch.shape)
     quartile = x[int(n / 4 + 0.5) - 1]
     if quartile <= x[0]:
         return np.nan, np.nan
     for j in range(scale.size):
-        scale[j] = room.grid[j] / quartile + 1.0 / x[-1]
-    _mean_logs(x, scale, room.product, shape)
+        scale[j] = scratch.grid[j] / quartile + 1.0 / x[-1]
+    _mean_logs(x, scale, scratch.product, shape)
     best = -np.inf
     for j in range(scale.size):
         shape[j] = n * (math.log(-scale[j] / shape[j]) - shape[j] - 1.0)
@@ -151,40 +160,40 @@ def fit_pareto(x: Floats, room: Smoother) -> tuple[float, float]:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def smooth_tail(tail: Floats, cutoff: float, room: Smoother) -> float:
-    """Replace the largest ratios by quantiles of what is fitted to them; return its shape.
+def smooth_tail(tail: Floats, cutoff: float, scratch: Smoother) -> float:
+    """Replace the largest ratios by quantiles of the fitted distribution; return its shape.
 
     Parameters
     ----------
     tail : array, shape (tail,)
-        Ascending; no smoothed value is above the last of them.
+        Ascending; no smoothed value exceeds the last of them.
     cutoff : float
-        The largest ratio that is not in the tail.
-    room : Smoother
+        The largest ratio outside the tail.
+    scratch : Smoother
 
     Returns
     -------
     float
-        NaN or infinite where nothing could be fitted; the tail stays as it is.
+        NaN or infinite if the fit failed; the tail is then not changed.
     """
     n, top = tail.size, tail[-1]
     if not top > tail[0]:
         return np.nan
     for i in range(n):
-        room.excess[i] = tail[i] - cutoff
-    k, sigma = fit_pareto(room.excess, room)
+        scratch.excess[i] = tail[i] - cutoff
+    k, sigma = fit_pareto(scratch.excess, scratch)
     if math.isfinite(k) and sigma > 0:
         for i in range(n):
             if k == 0.0:
-                tail[i] = cutoff - sigma * room.log_above[i]
+                tail[i] = cutoff - sigma * scratch.log_above[i]
             else:
-                tail[i] = cutoff + sigma * math.expm1(-k * room.log_above[i]) / k
+                tail[i] = cutoff + sigma * math.expm1(-k * scratch.log_above[i]) / k
             tail[i] = min(tail[i], top)
     return k
 
 
 def smooth_weights(log_ratios: Floats, n_tail: int) -> tuple[Floats, float]:
-    """Return smoothed importance weights (draw,), of sum 1, and the shape of their tail.
+    """Return smoothed importance weights (draw,), with sum 1, and the shape of their tail.
 
     Parameters
     ----------
@@ -197,7 +206,7 @@ def smooth_weights(log_ratios: Floats, n_tail: int) -> tuple[Floats, float]:
     -------
     weights : array, shape (draw,)
     k : float
-        NaN where all ratios of the tail are equal.
+        NaN if all ratios in the tail are equal.
     """
     weights = np.exp(log_ratios - log_ratios.max())
     order = np.argsort(weights)
@@ -209,7 +218,7 @@ def smooth_weights(log_ratios: Floats, n_tail: int) -> tuple[Floats, float]:
 
 @compiled
 def _split(x, n_low):
-    """Reorder x so that none of the first n_low is above any of the others (quickselect)."""
+    """Move the n_low smallest values of x to its start (quickselect)."""
     low, high = 0, x.size - 1
     while low < high:
         middle = (low + high) // 2
@@ -234,10 +243,10 @@ def _split(x, n_low):
 
 
 @compiled
-def _likely_cutoff(x, room):
-    """Return a number with more of x above it than the tail takes, and few more, most likely."""
-    sample, n = room.sample, x.size
-    rank = min(int(_SAMPLE * room.tail.size / n) + _SPARE, _SAMPLE - 1)
+def _likely_cutoff(x, scratch):
+    """Return a value that, most likely, slightly more values of x exceed than fit in the tail."""
+    sample, n = scratch.sample, x.size
+    rank = min(int(_SAMPLE * scratch.tail.size / n) + _SPARE, _SAMPLE - 1)
     n_sample = min(_SAMPLE, n)
     sample[: rank + 1] = -np.inf
     for i in range(n_sample):
@@ -252,12 +261,12 @@ def _likely_cutoff(x, room):
 
 
 @compiled
-def _take_tail(room):
-    """Sort the tail of the ratios to their end, copy it and return the largest one below it."""
-    x, high = room.ratios, room.high
-    n_low = x.size - room.tail.size
-    cutoff, low, above = _likely_cutoff(x, room), 0, 0
-    for s in range(x.size):  # without a branch, which could not be foretold
+def _take_tail(scratch):
+    """Sort the tail to the end of the ratios, copy it and return the largest ratio below it."""
+    x, high = scratch.ratios, scratch.high
+    n_low = x.size - scratch.tail.size
+    cutoff, low, above = _likely_cutoff(x, scratch), 0, 0
+    for s in range(x.size):  # without a branch, which could not be predicted
         value = x[s]
         x[low] = value
         high[above] = value
@@ -269,26 +278,26 @@ def _take_tail(room):
         _split(x, n_low)
         low = n_low
     x[low:].sort()
-    room.tail[:] = x[n_low:]
+    scratch.tail[:] = x[n_low:]
     return x[n_low - 1] if low < n_low else x[:n_low].max()
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def loo_of_ratios(ratio: Floats, room: Smoother) -> tuple[float, float, float]:
+def loo_of_ratios(ratio: Floats, scratch: Smoother) -> tuple[float, float, float]:
     """Return elpd, k and log predictive density of one observation from its 1 / p, (draw,).
 
     Parameters
     ----------
     ratio : array, shape (draw,)
         Within 1e-290 to 1e290.
-    room : Smoother
+    scratch : Smoother
 
     Returns
     -------
     elpd : float
         Log density of the observation given the others (Vehtari, Gelman & Gabry 2017, equation 10).
     k : float
-        Shape of the tail; NaN where it cannot be told, as if all draws were alike.
+        Shape of the tail; NaN if it cannot be estimated, as when all draws are equal.
     lpd : float
         Log density of the observation given all.
     """
@@ -297,46 +306,46 @@ def loo_of_ratios(ratio: Floats, room: Smoother) -> tuple[float, float, float]:
         top = max(top, ratio[s])
     inverse = 1.0 / top
     for s in range(n):
-        room.ratios[s] = ratio[s] * inverse
+        scratch.ratios[s] = ratio[s] * inverse
         density += 1.0 / ratio[s]
-    cutoff = _take_tail(room)
-    n_low = n - room.tail.size
-    k = smooth_tail(room.tail, cutoff, room)
+    cutoff = _take_tail(scratch)
+    n_low = n - scratch.tail.size
+    k = smooth_tail(scratch.tail, cutoff, scratch)
     weight, weighted = 0.0, float(n_low)  # every draw that is not smoothed adds w p = 1
     for s in range(n_low):
-        weight += room.ratios[s]
-    for i in range(room.tail.size):
-        weight += room.tail[i]
-        weighted += room.tail[i] / room.ratios[n_low + i]
+        weight += scratch.ratios[s]
+    for i in range(scratch.tail.size):
+        weight += scratch.tail[i]
+        weighted += scratch.tail[i] / scratch.ratios[n_low + i]
     return math.log(weighted / weight) - math.log(top), k, math.log(density / n)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def loo_of_logs(log_density: Floats, room: Smoother) -> tuple[float, float, float]:
-    """Return what `loo_of_ratios` does, from log p (draw,), whatever its range."""
-    n, ratios, tail = log_density.size, room.ratios, room.tail
+def loo_of_logs(log_density: Floats, scratch: Smoother) -> tuple[float, float, float]:
+    """Return the results of `loo_of_ratios` from log p (draw,), which may have any range."""
+    n, ratios, tail = log_density.size, scratch.ratios, scratch.tail
     low, high, density = log_density.min(), log_density.max(), 0.0
     if not (math.isfinite(low) and math.isfinite(high)):
         return -np.inf, np.inf, -np.inf
     for s in range(n):
         density += exponential(max(log_density[s] - high, -EXPONENT_LIMIT))
         ratios[s] = low - log_density[s]
-    cutoff = math.exp(_take_tail(room))
+    cutoff = math.exp(_take_tail(scratch))
     n_low = n - tail.size
     for i in range(tail.size):
         tail[i] = math.exp(tail[i])
-    k = smooth_tail(tail, cutoff, room)
+    k = smooth_tail(tail, cutoff, scratch)
     if math.isnan(k) and ratios[n_low + tail.size // 4] < -EXPONENT_LIMIT:
-        k = np.inf  # a few draws have all the weight
+        k = np.inf  # a few draws carry all the weight
     weight, most = 0.0, 0.0
     for s in range(n_low):
         weight += exponential(max(ratios[s], -EXPONENT_LIMIT))
     for i in range(tail.size):
         weight += tail[i]
-        room.excess[i] = math.log(tail[i]) - ratios[n_low + i] if tail[i] > 0 else 0.0
-        most = max(most, room.excess[i])
+        scratch.excess[i] = math.log(tail[i]) - ratios[n_low + i] if tail[i] > 0 else 0.0
+        most = max(most, scratch.excess[i])
     weighted = n_low * math.exp(-most)
     for i in range(tail.size):
-        weighted += math.exp(room.excess[i] - most)
+        weighted += math.exp(scratch.excess[i] - most)
     elpd = low + most + math.log(weighted) - math.log(weight)
     return elpd, k, high + math.log(density / n)

@@ -1,11 +1,11 @@
-"""Spikes in the time in which they come at rate one: intervals rescaled by the compensator.
+"""Interspike intervals rescaled to unit rate by the compensator.
 
-The law of a bin's count is that of a birth process inside the bin, with the rate
-(dispersion + step k) c after k spikes: step -1 for binomial counts, 0 for Poisson, 1 for negative
-binomial ones, the class of Panjer (1981). Given their number, spikes lie in the bin independently,
-with density proportional to exp(step c x). Placed there at random, they make intervals that are
-exactly exponential under the model, whatever the width of the bins. For Bernoulli counts that is
-the correction of Haslinger, Pipa & Brown (2010, Neural Computation 22:2477, section 3).
+The count of a bin is distributed like that of a birth process inside the bin, with the rate
+(dispersion + step k) c after k spikes: step -1 for binomial, 0 for Poisson and 1 for negative
+binomial counts, the class of Panjer (1981). Given their number, the times x of the spikes within
+the bin are independent with density proportional to exp(step c x). With times drawn from it the
+rescaled intervals are exactly exponential under the model for any bin width. For Bernoulli counts
+this is the correction of Haslinger, Pipa & Brown (2010, Neural Computation 22:2477, section 3).
 """
 
 import math
@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.likelihood import POISSON
+from pymc_glm.kernels.likelihood import LOGISTIC, POISSON
 
 __all__ = ["rescaled_intervals"]
 
@@ -27,7 +27,7 @@ type Floats = NDArray[np.float64]
 def rescaled_intervals(
     family: int, slope: float, dispersion: float, psi: Floats, counts: NDArray, uniforms: Floats
 ) -> Floats:
-    """Return the rescaled interval that ends with each spike.
+    """Return the rescaled interval that ends at each spike.
 
     Parameters
     ----------
@@ -35,13 +35,15 @@ def rescaled_intervals(
         See `pymc_glm.kernels.likelihood`; the family is LOGISTIC or POISSON.
     psi, counts : arrays, shape (time,)
     uniforms : array, shape (spike,)
-        In [0, 1): where in its bin a spike lies.
+        In [0, 1): from which the times of the spikes within their bins are drawn.
 
     Returns
     -------
     array, shape (spike,)
-        Exponential with mean 1, and independent, under the model. The first begins with bin 0.
+        Independent and exponential with mean 1 under the model. The first one starts with bin 0.
     """
+    if family != LOGISTIC and family != POISSON:
+        raise ValueError("family: it has no intervals; allowed are LOGISTIC and POISSON.")
     intervals = np.empty(uniforms.size)
     step = 0.0 if family == POISSON else (-1.0 if slope == 0.0 else 1.0)
     passed, spike = 0.0, 0

@@ -1,4 +1,4 @@
-"""Running a network of neurons freely, bin by bin."""
+"""Simulation of a network of neurons, bin by bin."""
 
 from typing import NamedTuple
 
@@ -11,29 +11,29 @@ from pymc_glm.kernels.likelihood import GAUSSIAN
 
 __all__ = ["MOST_SPIKES", "Process", "State", "draw_given", "run", "state_after"]
 
-MOST_SPIKES = 1e6  # mean count of a bin beyond which nothing is drawn any more
+MOST_SPIKES = 1e6  # mean count of a bin beyond which a simulation stops
 
 type Floats = NDArray[np.float64]
 
 
 class Process(NamedTuple):
-    """A network whose parameters are known."""
+    """A network with known parameters."""
 
-    family: int  # of the law, see kernels/likelihood.py
+    family: int  # of the observation model, see kernels/likelihood.py
     slope: float
     dispersion: Floats  # (post,)
     bias: Floats  # (post,)
     filters: Floats  # (pre, lag, post); lag 0 is the next bin
     covariate_weights: Floats  # (covariate, post)
-    window: int  # bins in which spikes are counted to find a run-away
-    limit: float  # spikes; a neuron with more than this in a window has run away
+    window: int  # bins in which spikes are counted to detect a run-away
+    limit: float  # number of spikes in a window above which a neuron has run away
 
 
 class State(NamedTuple):
-    """What the past leaves behind; changed in place."""
+    """The effect of the past on coming bins; changed in place."""
 
-    ring: Floats  # (lag, post): coupling of coming bins, that of bin t in row t % lag
-    recent: Floats  # (post,): spikes since the window began; infinite: too many for one bin
+    ring: Floats  # (lag, post): coupling in the coming bins, that of bin t in row t % lag
+    recent: Floats  # (post,): spikes since the start of the window; infinite: too many in one bin
 
 
 def state_after(filters: Floats, initial: NDArray) -> State:
@@ -43,7 +43,7 @@ def state_after(filters: Floats, initial: NDArray) -> State:
     ----------
     filters : array, shape (pre, lag, post)
     initial : array, shape (lag, pre)
-        Counts of the bins before the first, the last row just before it.
+        Counts of the bins before bin 0, the latest in the last row.
     """
     n_lags = len(initial)
     ring = np.zeros((n_lags, filters.shape[2]))
@@ -63,28 +63,28 @@ def run(
 ) -> int:
     """Draw counts of some bins.
 
-    A spike adds its filters to a ring of coming activations, so that the work is an exponential a
-    bin and neuron, plus (lags x post) additions a spike. No count is above 0 with a probability
-    above its mean, so that most bins need no more than the mean.
+    A spike adds its filters to a ring buffer of coming activations, so the cost is one exponential
+    per bin and neuron plus (lags x post) additions per spike. The probability of a count above 0 is
+    at most its mean, so for most bins only the mean is needed.
 
     Parameters
     ----------
     process : Process
     state : State
-        As earlier bins left it; changed.
+        After the earlier bins; changed in place.
     first : int
         Number of bins before these.
     uniforms : array, shape (time, post)
         In [0, 1); for traces, standard normal numbers.
     covariates : array, shape (time, covariate)
     counts : array, shape (time, post)
-        Written.
+        Receives the counts.
 
     Returns
     -------
     int
-        -1, or the bin of these in which some neuron ran away: `state.recent` is above the limit,
-        or infinite. The bins after it are not written.
+        -1, or the index of the bin in which a neuron ran away: its `state.recent` is above the
+        limit, or infinite. Later bins are not written.
     """
     n_bins, n = uniforms.shape
     n_lags = state.ring.shape[0]
@@ -127,21 +127,21 @@ def run(
 def draw_given(
     family: int, slope: float, dispersion: Floats, psi: Floats, uniforms: Floats, counts: NDArray
 ) -> bool:
-    """Draw counts of bins whose activations are known.
+    """Draw counts of bins with known activations.
 
     Parameters
     ----------
     family, slope, dispersion
-        NeuronLikelihood of the counts, see `pymc_glm.kernels.likelihood.Likelihood`.
+        Observation model, see `pymc_glm.kernels.likelihood.Likelihood`.
     psi, uniforms : arrays, shape (time, post)
         Uniforms in [0, 1); for traces, standard normal numbers.
     counts : array, shape (time, post)
-        Written.
+        Receives the counts.
 
     Returns
     -------
     bool
-        Whether all could be drawn: no mean is above `MOST_SPIKES`.
+        Whether all counts were drawn, as no mean is above `MOST_SPIKES`.
     """
     n_bins, n = psi.shape
     mean = np.empty(n)

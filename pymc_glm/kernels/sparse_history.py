@@ -1,9 +1,9 @@
-"""Spike history stored where it is not zero, each pre neuron's apart.
+"""Spike history stored where it is not zero, separately for each pre neuron.
 
-Spikes are rare, so that a pre neuron's history is zero in most bins. Where it is not, its values
-repeat: after a lone spike they are the basis, bin by bin. So each pre neuron keeps the bins with
-history, and for each of them which of its few different rows of B values ("patterns") it holds.
-Sums over bins then are sums over bins of one pattern first, which cost the same for any B.
+Spikes are rare, so the history of a pre neuron is zero in most bins. In the others its values
+repeat: after an isolated spike they are the basis, bin by bin. For each pre neuron the bins with
+history are stored, each with the index of one of the few distinct rows of B values ("patterns").
+Sums over bins are first taken over the bins of each pattern, at a cost that does not depend on B.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,12 +33,12 @@ type Floats = NDArray[np.float64]
 
 
 class SparseHistory(NamedTuple):
-    """The bins in which each pre neuron has any history, one pre neuron after the other."""
+    """The bins with non-zero history, one pre neuron after the other."""
 
-    start: NDArray[np.int64]  # (pre + 1,): where each pre neuron's bins begin
+    start: NDArray[np.int64]  # (pre + 1,): index of the first stored bin of each pre neuron
     bins: NDArray[np.int32]  # (stored,): ascending for each pre neuron
-    pattern: NDArray[np.int32]  # (stored,): which of the neuron's patterns
-    pattern_start: NDArray[np.int64]  # (pre + 1,): where each pre neuron's patterns begin
+    pattern: NDArray[np.int32]  # (stored,): index among the patterns of the pre neuron
+    pattern_start: NDArray[np.int64]  # (pre + 1,): index of the first pattern of each pre neuron
     patterns: Floats  # (patterns, basis)
     n_bins: int
 
@@ -54,12 +54,14 @@ class SparseHistory(NamedTuple):
 
 
 def _patterns(rows: Floats) -> tuple[Floats, NDArray[np.int32]]:
-    """Return the different rows (patterns, basis), and which of them each row is."""
+    """Return the distinct rows (patterns, basis), and the index of each row among them."""
     key = np.zeros(len(rows))
     factors = np.random.default_rng(0).random(rows.shape[1:])
-    for b in range(factors.size):  # in this order in every row, so that equal rows have equal keys
+    for b in range(
+        factors.size
+    ):  # in the same order in every row, so that equal rows have equal keys
         key += factors[b] * rows[:, b]
-    for keys, axis in ((key, None), (rows, 0)):  # different rows with one key: look at them whole
+    for keys, axis in ((key, None), (rows, 0)):  # if distinct rows share a key, compare whole rows
         _, first, which = np.unique(keys, axis=axis, return_index=True, return_inverse=True)
         if np.array_equal(rows[first][which], rows):
             break
@@ -67,7 +69,7 @@ def _patterns(rows: Floats) -> tuple[Floats, NDArray[np.int32]]:
 
 
 def sparse_history(columns: Iterable[Floats]) -> SparseHistory:
-    """Store the history of one pre neuron after the other.
+    """Store the history of pre neurons given one after the other.
 
     Parameters
     ----------
@@ -75,11 +77,11 @@ def sparse_history(columns: Iterable[Floats]) -> SparseHistory:
     """
     bins, pattern, patterns = [], [], []
     for column in columns:
-        told = np.flatnonzero(column.any(axis=1))
-        own, which = _patterns(column[told])
-        bins.append(told.astype(np.int32))
+        stored = np.flatnonzero(column.any(axis=1))
+        rows, which = _patterns(column[stored])
+        bins.append(stored.astype(np.int32))
         pattern.append(which)
-        patterns.append(own)
+        patterns.append(rows)
     return SparseHistory(
         np.append(0, np.cumsum([b.size for b in bins])),
         np.concatenate(bins),
@@ -113,7 +115,7 @@ def spike_history(counts: NDArray, basis: Floats) -> SparseHistory:
 
 @compiled
 def pattern_values(history: SparseHistory, m: int, weights: Floats) -> Floats:
-    """Return what each pattern of pre neuron m adds to psi."""
+    """Return the product of each pattern of pre neuron m and weights (basis,)."""
     first = history.pattern_start[m]
     out = np.zeros(history.pattern_start[m + 1] - first)
     for k in range(out.size):
@@ -142,7 +144,7 @@ def add_projection(history: SparseHistory, m: int, values: Floats, out: Floats) 
 
 @compiled
 def add_edge(history: SparseHistory, m: int, weights: Floats, times: float, psi: Floats) -> None:
-    """Add the history of pre neuron m times weights (basis,) and a number to psi (time,)."""
+    """Add the history of pre neuron m, times weights (basis,) and a number, to psi (time,)."""
     value = pattern_values(history, m, weights)
     for k in range(value.size):
         value[k] *= times
@@ -152,7 +154,7 @@ def add_edge(history: SparseHistory, m: int, weights: Floats, times: float, psi:
 
 @compiled
 def write_psi(history: SparseHistory, bias: float, weights: Floats, psi: Floats) -> None:
-    """Write psi (time,) of one post neuron: its bias and the history times weights (pre, basis)."""
+    """Write psi (time,) of one post neuron: bias plus history times weights (pre, basis)."""
     psi[:] = bias
     for m in range(weights.shape[0]):
         if np.any(weights[m] != 0.0):
@@ -161,7 +163,7 @@ def write_psi(history: SparseHistory, bias: float, weights: Floats, psi: Floats)
 
 @compiled
 def longest(history: SparseHistory) -> int:
-    """Return the largest number of bins with history of one pre neuron."""
+    """Return the largest number of bins with history of any pre neuron."""
     most = 0
     for m in range(history.start.size - 1):
         most = max(most, history.start[m + 1] - history.start[m])
@@ -169,9 +171,9 @@ def longest(history: SparseHistory) -> int:
 
 
 def overlap(history: SparseHistory) -> Floats:
-    """Return how much the histories of each two pre neurons are alike, (pre, pre), within 0 to 1.
+    """Return the similarity of the histories of two pre neurons, (pre, pre), from 0 to 1.
 
-    The cosine of their sums over basis functions; the diagonal is zero.
+    This is the cosine between their sums over basis functions; the diagonal is zero.
     """
     from scipy.sparse import csc_array
 

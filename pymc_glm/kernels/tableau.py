@@ -2,18 +2,24 @@
 
 The tableau is the symmetric matrix [[J, h], [h', 0]] of a Gaussian in information form, swept
 (Dempster's symmetric form of the sweep operator; Goodnight 1979, The American Statistician 33:149)
-on the coefficients that are active. Its lower triangle then holds, A being the active set,
+on the active coefficients. With A the active set, its lower triangle then holds
 
     S[A, A] = -inv(J[A, A])                    S[A, D] = inv(J[A, A]) h[A]
     S[B, B] = J[B, B] - J[B, A] inv(J[A, A]) J[A, B]     S[B, D] = h[B] - J[B, A] inv(J[A, A]) h[A]
 
-so that an edge's Bayes factor is read off its own block.
+and the Bayes factor of an edge follows from the block of that edge alone.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.triangular import (
+    cholesky,
+    log_determinant,
+    solve_lower,
+    solve_transposed_by_rows,
+)
 
 __all__ = ["FLIP", "draw_active", "update_edges"]
 
@@ -44,32 +50,17 @@ def _sweep(s, k, sign):
 
 @compiled
 def _evidence(block, column, sign):
-    """Return log|M| and r' inv(M) r from an edge's block and column of the tableau.
+    """Return log|M| and r' inv(M) r from the block and the column of an edge in the tableau.
 
     For an absent edge (sign = 1) M = block and r = column; for a present one (sign = -1)
     inv(M) = -block and inv(M) r = column.
     """
-    size = column.size
-    log_det = 0.0
-    quadratic = 0.0
-    lower = np.zeros((size, size))
-    for i in range(size):
-        for j in range(i + 1):
-            value = sign * block[i, j]
-            for k in range(j):
-                value -= lower[i, k] * lower[j, k]
-            lower[i, j] = np.sqrt(value) if i == j else value / lower[j, j]
-        log_det += 2.0 * np.log(lower[i, i])
+    lower = sign * block
+    cholesky(lower, lower)
     # Both cases need the squared norm of inv(lower) column: r' inv(M) r for an absent edge, and
     # for a present one (inv(M) r)' M (inv(M) r) with M = inv(lower lower').
-    solved = np.empty(size)
-    for i in range(size):
-        value = column[i]
-        for k in range(i):
-            value -= lower[i, k] * solved[k]
-        solved[i] = value / lower[i, i]
-        quadratic += solved[i] ** 2
-    return sign * log_det, quadratic
+    quadratic = solve_lower(lower, column.copy())
+    return sign * log_determinant(lower), quadratic
 
 
 @compiled
@@ -84,35 +75,36 @@ def update_edges(
     uniforms: NDArray[np.float64],
     group_size: int,
 ) -> int:
-    """Update every edge of one post neuron in turn, its weights integrated out.
+    """Update every edge of one post neuron in turn, with its weights integrated out.
 
-    The move is Metropolised Gibbs (Liu 1996, Biometrika 83:681), which flips more often than
-    drawing the edge anew: with probability FLIP min(1, odds of the other value). FLIP below 1
-    keeps edges of even odds from flipping in step for ever.
+    The move is Metropolised Gibbs (Liu 1996, Biometrika 83:681): an edge flips with probability
+    FLIP min(1, odds of the other value), which is more often than under plain Gibbs sampling. FLIP
+    is below 1, because two edges of even odds could otherwise flip together forever.
 
     Parameters
     ----------
     j_matrix : array, shape (D, D)
-        Posterior precision if every edge were present (lower triangle read), D = 1 + N * B.
+        Posterior precision with every edge present (only the lower triangle is read), with
+        D = 1 + N * B.
     h : array, shape (D,)
-        Information vector, likewise.
+        Information vector with every edge present.
     adjacency : array of int8, shape (pre,)
         Changed in place.
     log_odds : array, shape (pre,)
-        Prior log odds of each edge; -inf and inf are absent and present for certain.
+        Prior log odds of each edge; -inf and inf: certainly absent and present.
     slab_log_det, slab_offset : arrays, shape (pre,)
         log|P| and m' P m of each edge's slab Normal(m, inv(P)).
     order : array of int, shape (pre,)
-        The order of visits.
+        Order of the visits.
     uniforms : array, shape (pre,)
-        One uniform draw a visit.
+        One uniform draw for each visit.
     group_size : int
-        B, columns of an edge.
+        B, the number of columns of an edge.
 
     Returns
     -------
     int
-        How many edges flipped; -1 - m if the tableau of edge m lost its positive definiteness.
+        Number of flips; -1 - m if the block of edge m in the tableau was not positive definite.
     """
     size = h.size
     s = np.empty((size + 1, size + 1))
@@ -134,7 +126,7 @@ def update_edges(
             log_ratio = log_odds[m]
         else:
             log_det, quadratic = _evidence(s[first:last, first:last], s[size, first:last], sign)
-            # design, equation 4a: log Bayes factor for the edge's presence
+            # log odds + (log|P| - log|M| + r' inv(M) r - m' P m) / 2, M and r as in _evidence
             log_ratio = log_odds[m] + 0.5 * (slab_log_det[m] - log_det + quadratic - slab_offset[m])
         if np.isnan(log_ratio):
             return -1 - m
@@ -156,11 +148,12 @@ def draw_active(
     noise: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Draw the active coefficients from Normal(inv(J) h, inv(J)); the others become exactly 0.
+    """Draw the active coefficients from Normal(inv(J) h, inv(J)); set the others to exactly 0.
 
     Parameters
     ----------
-    j_matrix : array, shape (D, D), lower triangle read
+    j_matrix : array, shape (D, D)
+        Only the lower triangle is read.
     h : array, shape (D,)
     active : array of int, ascending, shape (A,)
     noise : array, shape (>= A,)
@@ -175,17 +168,10 @@ def draw_active(
             lower[i, j] = j_matrix[active[i], active[j]]
             lower[j, i] = lower[i, j]
     lower = np.linalg.cholesky(lower)
-    draw = np.empty(size)
-    for i in range(size):
-        value = h[active[i]]
-        for k in range(i):
-            value -= lower[i, k] * draw[k]
-        draw[i] = value / lower[i, i]
+    draw = h[active]
+    solve_lower(lower, draw)
     draw += noise[:size]
-    for i in range(size - 1, -1, -1):
-        draw[i] /= lower[i, i]
-        for k in range(i):
-            draw[k] -= lower[i, k] * draw[i]
+    solve_transposed_by_rows(lower, draw)
     out[:] = 0.0
     for i in range(size):
         out[active[i]] = draw[i]

@@ -1,4 +1,4 @@
-"""Networks with known parameters: running them freely, and whether they stay at their rates."""
+"""Networks with known parameters: simulation, and stability of their rates."""
 
 from pymc_glm.simulation.parameters import NetworkParameters
 from pymc_glm.simulation.running import simulate

@@ -1,4 +1,4 @@
-"""Counts of a law of the user's own, drawn by the PyMC variable that the law makes."""
+"""Counts of custom observation models, drawn from their PyMC variables."""
 
 from typing import Any
 
@@ -19,31 +19,32 @@ from pymc_glm.observations import Observation
 
 __all__ = ["CustomDraws", "custom_draws", "run_custom"]
 
-# A few operations on a few numbers: compiling each to machine code takes seconds and gains nothing.
+# For a few operations on a few numbers, compilation would take seconds without any gain.
 _INTERPRETED = Mode(linker="py", optimizer="fast_run")
 
 type Floats = NDArray[np.float64]
 
 
 class CustomDraws:
-    """Draws of the variable that ``law.distribution`` makes, with the activation as input.
+    """Draws from the variable of a custom observation model, with the activation as input.
 
     Parameters
     ----------
-    law : Observation
-        With numbers for all that it has to be told.
-    own : array, shape (post,)
-        Its own parameter, 1 where it has none.
+    observation : Observation
+        With known parameters.
+    parameter : array, shape (post,)
+        Parameter of the observation model, 1 if it has none.
 
     Raises
     ------
     ValueError
-        The variable depends on others that are random, has no random draw, or one of another shape.
+        The variable depends on other random variables, cannot be drawn, or has another shape than
+        the activation.
     """
 
-    def __init__(self, observation: Observation, own: Floats) -> None:
-        self._law, self._own = observation, own
-        n = own.size
+    def __init__(self, observation: Observation, parameter: Floats) -> None:
+        self._observation, self._parameter = observation, parameter
+        n = parameter.size
         psi = pt.tensor("psi", dtype="float64", shape=(None, n))
         with pm.Model(coords={"post": range(n), "pre": range(n)}, model=None) as model:
             variable = observation.distribution("spikes", psi)
@@ -51,7 +52,8 @@ class CustomDraws:
         learned = [rv.name for rv in model.free_RVs if rv in above]
         if learned:
             raise ValueError(
-                f"observation: {observation.name!r} draws {learned} itself; give it numbers."
+                f"observation: {observation.name!r} learns {learned}; give known values for a "
+                "simulation."
             )
         generators = [x for x in above if isinstance(x.type, RandomType) and x.owner is None]
         inputs = [x.type() for x in generators]
@@ -70,13 +72,13 @@ class CustomDraws:
             shape = self(np.zeros((1, n)), 0).shape
         except NotImplementedError as error:
             raise ValueError(
-                f"observation: the variable of the {self._law.name!r} law has no random draw; give "
-                "one, as in pm.CustomDist(..., random=)."
+                f"observation: the variable of {self._observation.name!r} cannot be drawn; give it "
+                "a random method, as in pm.CustomDist(..., random=)."
             ) from error
         if shape != (1, n):
             raise ValueError(
-                f"observation: a draw of the {self._law.name!r} law for an activation of the shape "
-                f"(1, {n}) has the shape {shape}; distribution() has to keep the shape of psi."
+                f"observation: a draw of {self._observation.name!r} for an activation of the shape "
+                f"(1, {n}) has the shape {shape}; distribution() must keep the shape of psi."
             )
 
     def __call__(self, psi: Floats, seed: int) -> NDArray:
@@ -97,27 +99,27 @@ class CustomDraws:
         return self._function(psi, *several)
 
     def beyond(self, psi: Floats) -> NDArray[np.bool_]:
-        """Tell which mean counts, (time, post), are too large to draw any more."""
+        """Return which mean counts, (time, post), are too large to draw from."""
         with np.errstate(all="ignore"):
-            return ~(np.abs(self._law.mean_counts(psi, self._own)) <= MOST_SPIKES)
+            return ~(np.abs(self._observation.mean_counts(psi, self._parameter)) <= MOST_SPIKES)
 
 
-def custom_draws(observation: Observation, own: Floats) -> CustomDraws | None:
-    """Return the draws of a law of the user's own, None for a law of the package.
+def custom_draws(observation: Observation, parameter: Floats) -> CustomDraws | None:
+    """Return the draws of a custom observation model, None for a built-in one.
 
     Parameters
     ----------
-    law : Observation
-    own : array, shape (post,)
-        Its own parameter, 1 where it has none.
+    observation : Observation
+    parameter : array, shape (post,)
+        Parameter of the observation model, 1 if it has none.
 
     Raises
     ------
     ValueError
         See `CustomDraws`.
     """
-    known = observation.empty_likelihood(own.size)
-    return CustomDraws(observation, own) if known.family == CUSTOM else None
+    family = observation.empty_likelihood(parameter.size).family
+    return CustomDraws(observation, parameter) if family == CUSTOM else None
 
 
 def run_custom(
@@ -129,14 +131,14 @@ def run_custom(
     covariates: Floats,
     counts: NDArray,
 ) -> int:
-    """Draw counts of some bins, as `pymc_glm.kernels.simulate.run` does; slower.
+    """Draw counts of some bins like `pymc_glm.kernels.simulate.run`, but slower.
 
     Parameters
     ----------
     process : Process
-        Its law is not looked at.
+        Its family, slope and dispersion are ignored.
     state : State
-        As earlier bins left it; changed.
+        After the earlier bins; changed in place.
     first : int
         Number of bins before these.
     draws : CustomDraws
@@ -144,13 +146,13 @@ def run_custom(
         One for each bin.
     covariates : array, shape (time, covariate)
     counts : array, shape (time, post)
-        Written.
+        Receives the counts.
 
     Returns
     -------
     int
-        -1, or the bin of these in which some neuron ran away: `state.recent` is above the limit,
-        or infinite. The bins after it are not written.
+        -1, or the index of the bin in which a neuron ran away: its `state.recent` is above the
+        limit, or infinite. Later bins are not written.
     """
     n_lags = len(state.ring)
     driven = process.bias + covariates @ process.covariate_weights

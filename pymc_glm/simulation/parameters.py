@@ -1,4 +1,4 @@
-"""Networks with known parameters, given, from a posterior draw or from a point of a model."""
+"""Networks with known parameters: given, from a posterior draw or from a point of a model."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
@@ -8,10 +8,11 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from pymc_glm.arguments import random_generator
+from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.basis import as_basis
 from pymc_glm.covariates import in_order
 from pymc_glm.observations import Bernoulli, Observation, observation_named, observation_of
+from pymc_glm.session_prefix import sessions_with
 from pymc_glm.trees import variable
 
 __all__ = [
@@ -37,7 +38,7 @@ class NetworkParameters(NamedTuple):
     basis : DataArray (lag, basis)
         With ``attrs["bin_width"]`` in seconds, as from `pymc_glm.basis`.
     observation : Observation
-        The law of the counts, with numbers for all that it has to be told.
+        The observation model, with known parameters.
     covariate_weights : array, shape (post, covariate), optional
 
     Examples
@@ -56,12 +57,12 @@ class NetworkParameters(NamedTuple):
 
     @property
     def adjacency(self) -> NDArray[np.int8]:
-        """Which weights are not all zero, (post, pre)."""
+        """Edges, whose weights are not all zero, (post, pre)."""
         return (np.asarray(self.weights) != 0).any(axis=2).astype(np.int8)
 
     @property
     def filters(self) -> Floats:
-        """Coupling filters, changes of the activation by one spike, (post, pre, lag)."""
+        """Coupling filters: changes of the activation after one spike, (post, pre, lag)."""
         return np.einsum("nmb,lb->nml", self.weights, np.asarray(self.basis))
 
     @classmethod
@@ -73,22 +74,22 @@ class NetworkParameters(NamedTuple):
         draw: int | None = None,
         random_seed: int | np.random.Generator | None = None,
     ) -> Self:
-        """Take the parameters of one draw of a posterior.
+        """Return the parameters in one draw of a posterior.
 
         Parameters
         ----------
         tree : DataTree
-            What sampling returned; needs the posterior and the constant data.
+            Result of sampling; needs the posterior and the constant data.
         chain, draw : int, optional
-            Which, counted from 0. By default at random.
+            Indices, counted from 0; by default random.
         random_seed : int, numpy.random.Generator or None
             For the random choice.
 
         Raises
         ------
         TypeError, ValueError
-            The tree does not hold the draws of a network; there is no such draw; or the seed is no
-            seed.
+            The tree does not hold the draws of a network, there is no such draw, or the seed is
+            invalid.
 
         Examples
         --------
@@ -104,14 +105,9 @@ class NetworkParameters(NamedTuple):
             n = bias.sizes[dim]
             if index is None:
                 chosen[dim] = int(rng.integers(n))
-            elif isinstance(index, bool) or not isinstance(index, int | np.integer):
-                raise TypeError(f"{dim}: got {index!r}, allowed are whole numbers from 0.")
-            elif not 0 <= index < n:
-                raise ValueError(
-                    f"{dim}: got {index}, allowed are 0 to {n - 1}; the posterior has {n}."
-                )
             else:
-                chosen[dim] = int(index)
+                reason = f"the posterior has {n}"
+                chosen[dim] = as_whole_number(index, dim, at_least=0, at_most=n - 1, reason=reason)
 
         def values(name: str, *dims: str) -> NDArray:
             return variable(tree, "posterior", name).isel(chosen).transpose(*dims).values
@@ -125,26 +121,27 @@ class NetworkParameters(NamedTuple):
             values("bias", "post"),
             values("weights", "post", "pre", "basis"),
             as_basis(functions.values, float(variable(tree, "constant_data", "bin_width"))),
-            _law_of_draw(tree, chosen),
+            _observation_of_draw(tree, chosen),
             covariate_weights,
         )
 
     @classmethod
     def from_point(cls, model: pm.Model, point: Mapping[str, ArrayLike]) -> Self:
-        """Take the parameters at a point of a model, a draw from its prior for instance.
+        """Return the parameters at a point of a model, such as a draw from its prior.
 
         Parameters
         ----------
         model : pymc.Model
             From one of the builders.
         point : mapping of names to arrays
-            Values of ``bias``, ``weights`` and, where the model has them, ``covariate_weights`` and
-            what the law learns, such as ``dispersion``; untransformed. Others are not looked at.
+            Untransformed values of ``bias``, ``weights`` and, if the model has them,
+            ``covariate_weights`` and the learned parameter of the observation model, such as
+            ``dispersion``. Other values are ignored.
 
         Raises
         ------
         ValueError
-            The model is no network GLM, or a value is missing.
+            The model is not a network GLM, or a value is missing.
 
         Examples
         --------
@@ -158,7 +155,10 @@ class NetworkParameters(NamedTuple):
         check_model(model, ("spikes", "basis_functions", "bin_width"))
         observation = observation_of(model["spikes"])
         if observation is None:
-            raise ValueError("model: the variable 'spikes' has no known observation model.")
+            raise ValueError(
+                "model: its variable 'spikes' has no known observation model; give a model that "
+                "pymc_glm.build_glm returns."
+            )
         needed = ["bias", "weights"]
         if "covariate_weights" in model.named_vars:
             needed.append("covariate_weights")
@@ -166,7 +166,9 @@ class NetworkParameters(NamedTuple):
             needed.append(str(observation.parameter_name))
         missing = [name for name in needed if name not in point]
         if missing:
-            raise ValueError(f"point: no {missing[0]!r}, only {sorted(point)}; needed: {needed}.")
+            raise ValueError(
+                f"point: no {missing[0]!r}, only {sorted(point)}; needed are {needed}."
+            )
         if observation.parameter_name in needed:
             observation = observation.with_parameter(
                 np.asarray(point[str(observation.parameter_name)], dtype=float)
@@ -182,23 +184,23 @@ class NetworkParameters(NamedTuple):
 
 
 def check_model(model: pm.Model, names: tuple[str, ...]) -> None:
-    """Raise ValueError unless a model is of this package and of one session."""
+    """Raise ValueError unless a model has these variables, and only one session."""
     for name in names:
         if name in model.named_vars:
             continue
-        sessions = [v.partition("::")[0] for v in model.named_vars if v.endswith(f"::{name}")]
+        sessions = sessions_with(name, model.named_vars)
         if sessions:
             raise ValueError(
-                f"model: it is of the sessions {sessions}; build one of {sessions[0]!r} alone, "
+                f"model: it holds the sessions {sessions}; build one of {sessions[0]!r} alone by "
                 "pymc_glm.build_glm(counts, ...)."
             )
         raise ValueError(
-            f"model: it has no variable {name!r}; give one that pymc_glm.build_glm returns."
+            f"model: it has no variable {name!r}; give a model that pymc_glm.build_glm returns."
         )
 
 
-def _law_of_draw(tree: xr.DataTree, chosen: Mapping[str, int]) -> Observation:
-    """Return the law of a posterior with its own parameter in a draw."""
+def _observation_of_draw(tree: xr.DataTree, chosen: Mapping[str, int]) -> Observation:
+    """Return the observation model with its parameter in a posterior draw."""
     constants = tree["constant_data"].dataset
     named = "observation" in constants
     observation = observation_named(
@@ -216,28 +218,29 @@ def _law_of_draw(tree: xr.DataTree, chosen: Mapping[str, int]) -> Observation:
 
 
 class CheckedNetwork(NamedTuple):
-    """The parameters of a network as arrays of agreeing shapes."""
+    """The parameters of a network as arrays of consistent shapes."""
 
     bias: Floats  # (post,)
     filters: Floats  # (pre, lag, post), contiguous
     bin_width: float
     observation: Observation
-    own: Floats  # (post,), the law's own parameter, 1 where it has none
+    parameter: Floats  # (post,), of the observation model, 1 if it has none
     covariate_weights: Floats  # (covariate, post), contiguous
 
 
 def check_network(parameters: NetworkParameters) -> CheckedNetwork:
-    """Check parameters.
+    """Check the parameters of a network.
 
     Raises
     ------
     TypeError, ValueError
-        Contradicting shapes, numbers that are not finite, or a law of unknown numbers.
+        Shapes are inconsistent, numbers are not finite, or the parameter of the observation model
+        is unknown.
     """
     bias = np.asarray(parameters.bias, dtype=np.float64)
     weights = np.asarray(parameters.weights, dtype=np.float64)
     if "bin_width" not in getattr(parameters.basis, "attrs", {}):
-        raise ValueError("basis: no attrs['bin_width']; make it with one of pg.basis.")
+        raise ValueError("basis: it has no attrs['bin_width']; create it with pg.basis.")
     bin_width = float(parameters.basis.attrs["bin_width"])
     basis = as_basis(parameters.basis, bin_width)
     expected = (bias.size, bias.size, basis.sizes["basis"])
@@ -253,7 +256,7 @@ def check_network(parameters: NetworkParameters) -> CheckedNetwork:
     if covariate_weights.ndim != 2 or len(covariate_weights) != bias.size:
         raise ValueError(
             f"covariate_weights: got the shape {covariate_weights.shape}, allowed is (post, "
-            f"covariate) with {bias.size} neurons."
+            f"covariate) = ({bias.size}, any)."
         )
     for name, array in (
         ("bias", bias),
@@ -268,13 +271,13 @@ def check_network(parameters: NetworkParameters) -> CheckedNetwork:
         np.ascontiguousarray(np.einsum("nmb,lb->mln", weights, basis.values)),
         bin_width,
         parameters.observation,
-        _own_parameter(parameters.observation, bias.size),
+        _parameter(parameters.observation, bias.size),
         np.ascontiguousarray(covariate_weights.T),
     )
 
 
-def _own_parameter(observation: Any, n_neurons: int) -> Floats:
-    """Return the law's own parameter of every neuron, 1 where it has none."""
+def _parameter(observation: Any, n_neurons: int) -> Floats:
+    """Return the parameter of the observation model of every neuron, 1 if it has none."""
     if not isinstance(observation, Observation):
         raise TypeError(
             f"observation: got {observation!r}; give an observation model such as "
@@ -285,19 +288,19 @@ def _own_parameter(observation: Any, n_neurons: int) -> Floats:
         return np.ones(n_neurons)
     value = getattr(observation, name)
     try:
-        own = np.broadcast_to(np.asarray(value, dtype=np.float64), (n_neurons,))
+        values = np.broadcast_to(np.asarray(value, dtype=np.float64), (n_neurons,))
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"observation: the {name} of {observation.name} counts is {value!r}; give one number, "
-            f"or one for each of the {n_neurons} neurons."
+            f"observation: the {name} of {observation.name!r} is {value!r}; give one number, or "
+            f"one for each of the {n_neurons} neurons."
         ) from error
-    wrong = ~((own > 0) & np.isfinite(own))
+    wrong = ~((values > 0) & np.isfinite(values))
     if wrong.any():
         raise ValueError(
             f"observation: the {name} of neuron {int(np.flatnonzero(wrong)[0])} is "
-            f"{own[wrong][0]}; give numbers above 0."
+            f"{values[wrong][0]}; give finite numbers above 0."
         )
-    return own
+    return values
 
 
 def check_covariates(
@@ -306,28 +309,28 @@ def check_covariates(
     n_bins: int | None = None,
     labels: list[str] | None = None,
 ) -> Floats:
-    """Return covariates as an array (time, covariate), contiguous.
+    """Return covariates as a contiguous array (time, covariate).
 
     Parameters
     ----------
     covariates : DataArray or array, (time, covariate), or None
     n_covariates : int
-        How many the parameters have weights for.
+        Number of covariates for which there are weights.
     n_bins : int, optional
-        How many rows there have to be, by default any number.
+        Required number of rows; by default any.
     labels : list of str, optional
-        What they are called, in order; a DataArray that has labels is read by them.
+        Their labels, in order, by which a labelled DataArray is aligned.
 
     Raises
     ------
     ValueError
-        They are missing, superfluous, of another shape, of other labels or not finite.
+        They are missing, not wanted, of another shape, have other labels or are not finite.
     """
     if covariates is None:
         if n_covariates:
             raise ValueError(
-                f"covariates: none given, and covariate_weights are for {n_covariates}; give an "
-                "array (time, covariate)."
+                f"covariates: none given, but there are covariate_weights for {n_covariates}; give "
+                "an array (time, covariate)."
             )
         return np.empty((n_bins or 0, 0))
     if isinstance(covariates, xr.DataArray) and set(covariates.dims) == {"time", "covariate"}:
@@ -337,7 +340,7 @@ def check_covariates(
     values = np.ascontiguousarray(covariates, dtype=np.float64)
     if not n_covariates:
         raise ValueError(
-            f"covariates: got the shape {values.shape}, and the parameters have no "
+            f"covariates: got the shape {values.shape}, but the parameters have no "
             "covariate_weights (post, covariate); give both or neither."
         )
     rows = len(values) if n_bins is None and values.ndim else n_bins

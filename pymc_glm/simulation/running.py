@@ -1,4 +1,4 @@
-"""Running a network GLM freely."""
+"""Simulation of spike counts from a network GLM."""
 
 import logging
 import warnings
@@ -10,29 +10,29 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from pymc_glm.arguments import random_generator
+from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.covariates import in_order
 from pymc_glm.kernels.simulate import MOST_SPIKES, Process, run, state_after
 from pymc_glm.simulation.custom import CustomDraws, custom_draws, run_custom
-from pymc_glm.simulation.given import given_network
 from pymc_glm.simulation.parameters import (
     CheckedNetwork,
     NetworkParameters,
     check_covariates,
     check_network,
 )
+from pymc_glm.simulation.sources import given_network
 from pymc_glm.simulation.stability import described, linearise
 
 __all__ = ["Guard", "RunAway", "run_guard", "run_pieces", "simulate"]
 
 _log = logging.getLogger("pymc_glm")
-_UNIFORMS = 2**16  # drawn at a time: they stay in the cache, and their number changes nothing
+_UNIFORMS = 2**16  # drawn at a time, few enough for the cache; the number has no effect on draws
 _GUARD_SECONDS, _GUARD_BINS = 1.0, 100
 _UNBOUNDED = 500.0  # Hz
 
 
 class Guard(NamedTuple):
-    """When a neuron has run away."""
+    """The criterion by which a neuron has run away."""
 
     max_rate: float  # Hz
     window: int  # bins
@@ -44,7 +44,7 @@ class Guard(NamedTuple):
 
 
 class RunAway(RuntimeError):
-    """A network ran away, in some bin, by the rates of some neurons."""
+    """A network ran away: at this time the rates of these neurons were too high."""
 
     def __init__(self, time: float, neurons: NDArray[np.intp], too_many: bool) -> None:
         super().__init__(f"the network ran away {time:.3g} s after the start")
@@ -52,7 +52,7 @@ class RunAway(RuntimeError):
 
 
 def run_guard(network: CheckedNetwork, max_rate: float | None) -> Guard:
-    """Return the guard.
+    """Return the run-away guard of a network.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def run_guard(network: CheckedNetwork, max_rate: float | None) -> Guard:
     Raises
     ------
     ValueError
-        It is no rate.
+        The rate is not a number above 0.
     """
     window = max(
         int(np.ceil(_GUARD_SECONDS / network.bin_width - 1e-9)),
@@ -78,8 +78,8 @@ def run_guard(network: CheckedNetwork, max_rate: float | None) -> Guard:
     number = isinstance(max_rate, int | float | np.integer | np.floating)
     if isinstance(max_rate, bool) or not number or not max_rate > 0:
         raise ValueError(
-            f"max_rate: got {max_rate!r}, allowed are rates in Hz above 0, numpy.inf for no guard, "
-            "or None for the default."
+            f"max_rate: got {max_rate!r}, allowed are rates in Hz above 0, numpy.inf for no guard "
+            "and None for the default."
         )
     return Guard(float(max_rate), window)
 
@@ -93,7 +93,7 @@ def run_pieces(
     covariates: NDArray[np.float64],
     draws: CustomDraws | None,
 ) -> Iterator[NDArray]:
-    """Yield the counts of n_bins bins, (time, neuron), piece by piece.
+    """Yield the counts of n_bins bins, (time, neuron), in pieces.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def run_pieces(
     initial : array of int, shape (lag, neuron)
     covariates : array, shape (time, covariate)
     draws : CustomDraws or None
-        Of the law of the network, see `custom_draws`.
+        For the observation model of the network, see `custom_draws`.
 
     Raises
     ------
@@ -127,15 +127,15 @@ def run_pieces(
     uniforms = np.empty((min(rows, n_bins), n))
     for first in range(0, n_bins, rows):
         size = min(rows, n_bins - first)
-        own = covariates[first : first + size]
+        regressors = covariates[first : first + size]
         counts = np.empty((size, n), dtype=np.int64 if network.observation.whole else np.float64)
         if draws is None:
             fill = rng.random if network.observation.whole else rng.standard_normal
             fill(out=uniforms[:size])
-            stop = run(process, state, first, uniforms[:size], own, counts)
+            stop = run(process, state, first, uniforms[:size], regressors, counts)
         else:
             seeds = rng.integers(2**63, size=size)
-            stop = run_custom(process, state, first, draws, seeds, own, counts)
+            stop = run_custom(process, state, first, draws, seeds, regressors, counts)
         if stop >= 0:
             too_many = np.isinf(state.recent)
             fast = too_many if too_many.any() else state.recent > process.limit
@@ -154,55 +154,55 @@ def simulate(
     max_rate: float | None = None,
     neurons: list[str] | None = None,
 ) -> xr.DataArray:
-    """Simulate spike counts of a network GLM, running freely.
+    """Simulate spike counts of a network GLM that runs freely.
 
     Parameters
     ----------
     parameters : NetworkParameters, DataTree or pymc.Model
-        With the law of the counts in ``observation``. Of a DataTree, a draw of its posterior at
-        random (`NetworkParameters.from_draw` takes a certain one), and of a model a draw of its
-        prior, with the labels of its neurons.
+        For a DataTree, a random draw from its posterior is simulated (for a chosen draw, see
+        `NetworkParameters.from_draw`); for a model, a draw from its prior. Both come with the
+        labels of the neurons.
     n_bins : int
-        Bins to simulate.
+        Number of bins to simulate.
     covariates : DataArray or array, shape (time, covariate), optional
-        As many rows as bins; needed if the parameters have covariate_weights. A DataArray is read
-        by its labels where a DataTree or model has labels of covariates.
+        One row for each bin; required if the parameters have covariate_weights. If a DataTree or
+        model has labels of covariates, a DataArray is aligned by them.
     random_seed : int, numpy.random.Generator or None
-        A Generator goes on where it was left: pieces simulated one after the other, each with the
-        last counts as initial_history, are the whole.
+        A Generator continues its stream: pieces simulated one after the other, each with the last
+        counts as initial_history, equal one long simulation.
     initial_history : DataArray or array of int, shape (lag, neuron), optional
-        Counts just before the first bin, oldest first, as many bins as the window of the basis; by
-        default silence.
+        Counts just before the first bin, oldest first, over the window of the basis; by default
+        silence.
     max_rate : float, optional
-        Run-away guard: the largest rate of a neuron in Hz, over a window of 1 s (at least 100
-        bins and the basis). By default spikes in half of the bins, half of the largest count where
-        the law has one, else 500 Hz; numpy.inf is none. A mean count above a million in one bin
-        always stops the simulation.
+        Run-away guard: the largest allowed rate of a neuron in Hz, over a window of 1 s (at least
+        100 bins and the length of the basis). By default half of the largest possible count in
+        every bin, or 500 Hz if counts are unbounded; numpy.inf turns the guard off. A mean count
+        above a million in one bin always stops the simulation.
     neurons : list of str, optional
         Labels, by default "0", "1", ...
 
     Returns
     -------
-    DataArray of int64, of float64 for traces, dims (time, neuron)
-        Counts with time in seconds and attrs["bin_width"].
+    DataArray of int64 (float64 for traces), dims (time, neuron)
+        Counts, with time in seconds and attrs["bin_width"].
 
     Raises
     ------
     ValueError, TypeError
-        Parameters of contradicting shapes or not finite; a law whose numbers are not known, or of
-        your own without a random draw; n_bins below 1; wrong initial history, covariates, labels,
-        seed or max_rate.
+        The parameters have inconsistent shapes or are not finite; the observation model has unknown
+        parameters, or is a custom one that cannot be drawn; n_bins is below 1; or initial_history,
+        covariates, neurons, random_seed or max_rate are invalid.
     RuntimeError
         The network ran away; the message names the neurons and the time.
 
     Notes
     -----
-    Before it runs, the logger "pymc_glm" tells at the level INFO what `stability` says of it.
+    Before the simulation, the result of `stability` is logged by "pymc_glm" at the level INFO.
 
     Warns
     -----
     UserWarning
-        The linearised process is unstable, or its rates are above max_rate, see `stability`.
+        The linearised process is unstable, or its rates are above max_rate; see `stability`.
 
     Examples
     --------
@@ -216,8 +216,7 @@ def simulate(
     given = given_network(parameters, rng)
     neurons = given.neurons if neurons is None else neurons
     network = check_network(given.parameters)
-    if isinstance(n_bins, bool) or not isinstance(n_bins, int | np.integer) or n_bins < 1:
-        raise ValueError(f"n_bins: got {n_bins!r}, allowed are whole numbers of at least 1.")
+    n_bins = as_whole_number(n_bins, "n_bins")
     n, n_lags = network.bias.size, network.filters.shape[1]
     labels = _check_labels(neurons, n)
     guard = run_guard(network, max_rate)
@@ -229,10 +228,10 @@ def simulate(
         initial = _check_history(initial_history, n_lags, labels, network.observation.whole)
     _report_stability(network, regressors, guard, labels)
     counts = np.empty((n_bins, n), dtype=kind)
-    draws = custom_draws(network.observation, network.own)
+    draws = custom_draws(network.observation, network.parameter)
     first = 0
     try:
-        for piece in run_pieces(network, int(n_bins), rng, guard, initial, regressors, draws):
+        for piece in run_pieces(network, n_bins, rng, guard, initial, regressors, draws):
             counts[first : first + len(piece)] = piece
             first += len(piece)
     except RunAway as stop:
@@ -243,8 +242,8 @@ def simulate(
             verb = "fired more than" if network.observation.whole else "went beyond"
             what = f"{verb} {MOST_SPIKES:g} in one bin on average"
         raise RuntimeError(
-            f"{stop}: {names} {what}; make excitation or biases smaller, or raise max_rate "
-            "(pg.stability says more)."
+            f"{stop}: {names} {what}; reduce excitation or biases, or raise max_rate (see "
+            "pg.stability)."
         ) from None
     return xr.DataArray(
         counts,
@@ -257,10 +256,12 @@ def simulate(
 def _check_labels(neurons: list[str] | None, n: int) -> list[str]:
     labels = [str(i) for i in range(n)] if neurons is None else list(neurons)
     if len(labels) != n:
-        raise ValueError(f"neurons: got {len(labels)} labels for {n} neurons.")
+        raise ValueError(f"neurons: got {len(labels)} labels for {n} neurons; give one for each.")
     repeated = [label for label in labels if labels.count(label) > 1]
     if repeated:
-        raise ValueError(f"neurons: the label {repeated[0]!r} occurs more than once.")
+        raise ValueError(
+            f"neurons: the label {repeated[0]!r} occurs more than once; give unique ones."
+        )
     return labels
 
 
@@ -291,7 +292,7 @@ def _check_history(
 def _report_stability(
     network: CheckedNetwork, covariates: NDArray[np.float64], guard: Guard, labels: list[str]
 ) -> None:
-    """Say what to expect, and warn before a network runs away, not after."""
+    """Log the stability of a network, and warn if it may run away."""
     linear = linearise(network, covariates)
     if _log.isEnabledFor(logging.INFO):
         _log.info("simulate: %s", described(linear, network))
@@ -306,8 +307,8 @@ def _report_stability(
         if linear.exists:
             what += f" (spectral radius {linear.growth:.3g})"
     warnings.warn(
-        f"parameters: {what}, the network may run away; pg.stability, with the same parameters and "
-        "random_seed, says more.",
+        f"parameters: {what}; the network may run away. For details call pg.stability with the "
+        "same parameters and random_seed.",
         UserWarning,
         stacklevel=3,
     )

@@ -1,4 +1,4 @@
-"""Whether a network stays at its rates: the process linearised around them."""
+"""Stability of a network: the process linearised around its expected rates."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,40 +9,41 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.arguments import random_generator
-from pymc_glm.kernels.recursion import growth_factor, spectral_radius
-from pymc_glm.simulation.given import given_network
+from pymc_glm.kernels.spectral_radius import growth_factor, spectral_radius
 from pymc_glm.simulation.parameters import (
     CheckedNetwork,
     NetworkParameters,
     check_covariates,
     check_network,
 )
+from pymc_glm.simulation.sources import given_network
 
 __all__ = ["LinearProcess", "NetworkStability", "described", "linearise", "stability"]
 
 _TOLERANCE = 1e-10  # of the activation
 _STEPS, _BEFORE_NEWTON, _NEWTON_STEPS = 2000, 100, 30
-_FAR = 60.0  # activation from which there is no way back
-_DIFFERENCE = 1e-5  # of the activation, for the gain
+_FAR = 60.0  # activation above which rates are taken to diverge
+_DIFFERENCE = 1e-5  # of the activation, for the finite difference that gives the gain
 
 type Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class NetworkStability:
-    """Expected rates of a network and what becomes of disturbances, see `stability`.
+    """Expected rates of a network and the growth of disturbances; see `stability`.
 
     Attributes
     ----------
     rates : array, shape (post,)
-        In Hz (for traces: means), that keep themselves up; infinite where none were found.
+        Self-consistent rates in Hz (for traces: means); infinite if none were found.
     spectral_radius : float
-        Factor by which a disturbance grows in a bin.
+        Factor by which a disturbance grows per bin.
     branching_ratio : float
         Spectral radius of the gain matrix summed over lags.
     stable : bool
+        Whether the spectral radius is below 1.
     text : str
-        One sentence.
+        All of this in one sentence.
 
     Examples
     --------
@@ -67,24 +68,25 @@ class NetworkStability:
 class LinearProcess:
     """A network linearised around its expected rates."""
 
-    mean: Floats  # (post,), spikes in a bin; infinite if no rates keep themselves up
-    matrices: Floats  # (lag, post, pre): expected spikes at a lag by one spike more
+    mean: Floats  # (post,), spikes per bin; infinite if no self-consistent rates were found
+    matrices: Floats  # (lag, post, pre): change of the expected spikes at a lag by one more spike
 
     @cached_property
     def growth(self) -> float:
-        """Factor by which a disturbance grows in a bin."""
+        """Factor by which a disturbance grows per bin."""
         return growth_factor(self.matrices) if self.exists else np.inf
 
     @property
     def exists(self) -> bool:
-        """Whether there are rates that keep themselves up."""
+        """Whether self-consistent rates were found."""
         return bool(np.isfinite(self.mean).all())
 
     @property
     def is_stable(self) -> bool:
-        """Whether disturbances die out; quickly told if they would even without inhibition."""
+        """Whether disturbances die out."""
         if not self.exists:
             return False
+        # the first condition is cheap and sufficient: no growth even if all inputs were excitatory
         return spectral_radius(np.abs(self.matrices).sum(axis=0)) < 1 or self.growth < 1
 
 
@@ -95,7 +97,7 @@ def linearise(network: CheckedNetwork, covariates: Floats) -> LinearProcess:
     ----------
     network : CheckedNetwork
     covariates : array, shape (time, covariate)
-        What counts is their mean; none are zeros.
+        Only their mean matters; zero if there are no rows or columns.
     """
     psi = network.bias
     if covariates.size:
@@ -111,10 +113,10 @@ def linearise(network: CheckedNetwork, covariates: Floats) -> LinearProcess:
 def _mean_and_gain(network: CheckedNetwork, psi: Floats) -> tuple[Floats, Floats]:
     """Return mean counts (post,) and their derivative in the activation."""
     high, low = (
-        network.observation.mean_counts(psi + change, network.own)
+        network.observation.mean_counts(psi + change, network.parameter)
         for change in (_DIFFERENCE, -_DIFFERENCE)
     )
-    return network.observation.mean_counts(psi, network.own), (high - low) / (2 * _DIFFERENCE)
+    return network.observation.mean_counts(psi, network.parameter), (high - low) / (2 * _DIFFERENCE)
 
 
 def _is_far(network: CheckedNetwork, psi: Floats) -> bool:
@@ -123,9 +125,9 @@ def _is_far(network: CheckedNetwork, psi: Floats) -> bool:
 
 
 def _self_consistent(network: CheckedNetwork, silent: Floats) -> Floats | None:
-    """Return psi = silent + coupling . mean counts(psi), None if none is found.
+    """Return psi = silent + coupling . mean counts(psi), None if there is no solution.
 
-    From silence, so that of several the least is found in a network without inhibition.
+    The search starts from silence; without inhibition it finds the smallest of several solutions.
     """
     coupling = network.filters.sum(axis=1).T
     psi, step, before = silent.copy(), 1.0, np.inf
@@ -149,7 +151,7 @@ def _self_consistent(network: CheckedNetwork, silent: Floats) -> Floats | None:
 def _newton(
     network: CheckedNetwork, silent: Floats, coupling: Floats, psi: Floats
 ) -> Floats | None:
-    """Go on from near a solution; None where there is none near."""
+    """Return a solution near psi by Newton's method, None if it does not converge."""
     before = np.inf
     for _ in range(_NEWTON_STEPS):
         mean, gain = _mean_and_gain(network, psi)
@@ -175,10 +177,10 @@ def stability(
     covariates: xr.DataArray | ArrayLike | None = None,
     random_seed: int | np.random.Generator | None = None,
 ) -> NetworkStability:
-    r"""Tell whether a network that runs freely stays at its rates.
+    r"""Predict whether a freely running network stays at its rates.
 
-    Expected counts :math:`m` of a bin that keep themselves up, fluctuations left aside (a mean
-    field), and the process of disturbances linearised around them:
+    The expected counts :math:`m` of a bin are self-consistent in the mean field, that is, without
+    fluctuations. Disturbances :math:`\delta` follow the process linearised around them:
 
     .. math::
 
@@ -186,46 +188,46 @@ def stability(
         \delta_{tn} = \sum_{m,l} f'_n\, h_{nml}\, \delta_{t-l,m} = \sum_{m,l} G_{nml}\,
         \delta_{t-l,m}
 
-    with mean count f of the law and coupling filters h. It is stable where the spectral radius of
-    the companion matrix of this recursion over lags, the factor by which disturbances grow in a
-    bin, is below 1. Where nothing inhibits, this is so if and only if the spectral radius of
+    with the mean count f of the observation model and coupling filters h. The network is stable if
+    the spectral radius of the companion matrix of this recursion, the factor by which disturbances
+    grow per bin, is below 1. Without inhibition this holds if and only if the spectral radius of
     :math:`\sum_l G_l`, the branching ratio of Hawkes (1971, Biometrika 58:83), is below 1. With
-    inhibition that is neither necessary nor sufficient: excitation followed by inhibition of the
-    same size sums to zero and may yet swing ever wider. Hence the companion matrix decides, and the
-    branching ratio, the sooner understood of the two, stands beside it.
+    inhibition that is neither necessary nor sufficient: excitation followed by equal inhibition
+    sums to zero, but may cause growing oscillations. The companion matrix therefore decides; the
+    branching ratio is returned because it is easier to interpret.
 
-    Gerhard, Deger & Truccolo (2017, PLoS Comput. Biol. 13:e1005390) show what is left out: by
-    fluctuations a network of unbounded rates may run away from rates that are stable here, after a
-    while; and there may be several sets of rates, of which one is found, the lowest if nothing
-    inhibits. A Bernoulli network that excites itself until it fires in every bin is stable there,
-    at a rate that says so.
+    The mean field has limits (Gerhard, Deger & Truccolo 2017, PLoS Comput. Biol. 13:e1005390).
+    Fluctuations can eventually drive a network with unbounded rates away from rates that are stable
+    here. If there are several sets of self-consistent rates, only one is found: the lowest if there
+    is no inhibition. A Bernoulli network that excites itself until it fires in every bin is stable,
+    but at a rate of one spike per bin.
 
     Parameters
     ----------
     parameters : NetworkParameters, DataTree or pymc.Model
-        Of a DataTree, a draw of its posterior at random, and of a model a draw of its prior, as
-        `simulate` takes them: the same one with the same seed.
+        A random draw from the posterior of a DataTree, or from the prior of a model, is used; with
+        the same seed it is the same draw as in `simulate`.
     covariates : DataArray or array, shape (time, covariate), optional
         Their mean is added; by default zero.
     random_seed : int, numpy.random.Generator or None
-        Which draw.
+        For the choice of the draw.
 
     Returns
     -------
     NetworkStability
-        Printed, it is one sentence.
+        It prints as one sentence.
 
     Raises
     ------
     ValueError, TypeError
-        Parameters or covariates as `simulate` refuses them.
+        The parameters or covariates are invalid, see `simulate`.
 
     Examples
     --------
     >>> import numpy as np, pymc_glm as pg
     >>> basis = pg.basis.identity(0.005, 0.005)  # one lag
     >>> alone = pg.NetworkParameters(np.log([0.5]) - 0.5, np.ones((1, 1, 1)), basis, pg.Poisson())
-    >>> found = pg.stability(alone)  # a mean of 0.5 keeps itself up: log 0.5 = bias + 1 * 0.5
+    >>> found = pg.stability(alone)  # m = 0.5 is self-consistent: log 0.5 = bias + 1 * 0.5
     >>> found.rates.round(3), round(found.spectral_radius, 3)
     (array([100.]), 0.5)
     """
@@ -239,7 +241,7 @@ def stability(
 
 
 def described(linear: LinearProcess, network: CheckedNetwork) -> NetworkStability:
-    """Return what a linearised process says, in numbers and words."""
+    """Summarise a linearised process in numbers and words."""
     branching = spectral_radius(linear.matrices.sum(axis=0)) if linear.exists else np.inf
     whole = network.observation.whole
     rates = linear.mean / network.bin_width if whole else linear.mean
@@ -255,12 +257,12 @@ def described(linear: LinearProcess, network: CheckedNetwork) -> NetworkStabilit
 
 def _sentence(rates: Floats, growth: float, branching: float, bin_width: float, unit: str) -> str:
     if not np.isfinite(rates).all():
-        return "Unstable: no rates were found that keep themselves up."
+        return "Unstable: no self-consistent rates were found."
     low, high = rates.min(), rates.max()
     around = f"{low:.3g}{unit}" if np.isclose(low, high) else f"{low:.3g} to {high:.3g}{unit}"
     what_of = "rates" if unit else "means"
     word, what = ("Stable", "shrinks") if growth < 1 else ("Unstable", "grows")
     return (
-        f"{word}: around expected {what_of} of {around} a disturbance {what}, by a factor of "
-        f"{growth:.3g} in a bin of {1000 * bin_width:g} ms (branching ratio {branching:.3g})."
+        f"{word}: around expected {what_of} of {around} a disturbance {what} by a factor of "
+        f"{growth:.3g} per bin of {1000 * bin_width:g} ms (branching ratio {branching:.3g})."
     )

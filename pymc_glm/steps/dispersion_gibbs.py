@@ -12,13 +12,13 @@ from pytensor.tensor.random.basic import GammaRV
 
 from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.shared import Shared
-from pymc_glm.kernels.dispersion import (
+from pymc_glm.kernels.dispersion_tables import (
     count_tables,
     draw_tables,
     log_rising_factorials,
     softplus_sums,
 )
-from pymc_glm.kernels.noncentred import log_likelihoods
+from pymc_glm.kernels.network_gradient import log_likelihoods
 from pymc_glm.kernels.prior import NetworkPrior
 from pymc_glm.steps.network_step import NetworkStepState
 from pymc_glm.steps.observation_parameter import ObservationParameterStep

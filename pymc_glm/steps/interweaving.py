@@ -17,7 +17,7 @@ from pymc_glm.graph.evaluate import PointFunction
 from pymc_glm.graph.find import NetworkVariables, children
 from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.fisher import Metric
-from pymc_glm.kernels.noncentred import mean_history, network_gradient, pulled_back
+from pymc_glm.kernels.network_gradient import mean_history, network_gradient, pulled_back
 from pymc_glm.kernels.prior import NetworkPrior
 
 __all__ = ["Interweaving", "InterweavingTuning"]

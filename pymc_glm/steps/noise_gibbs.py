@@ -10,7 +10,7 @@ from pymc.util import RandomGenerator
 from pytensor.tensor.random.basic import InvGammaRV
 
 from pymc_glm.graph.data import spike_data
-from pymc_glm.kernels.noncentred import log_likelihoods
+from pymc_glm.kernels.network_gradient import log_likelihoods
 from pymc_glm.steps.network_step import NetworkStepState
 from pymc_glm.steps.observation_parameter import ObservationParameterStep
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.replicates import chosen_draws, drawn_networks, run_segments
-from pymc_glm.simulation.given import networks_of_prior
 from pymc_glm.simulation.parameters import (
     NetworkParameters,
     check_covariates,
@@ -20,6 +19,7 @@ from pymc_glm.simulation.parameters import (
     check_network,
 )
 from pymc_glm.simulation.running import RunAway, run_guard
+from pymc_glm.simulation.sources import networks_of_prior
 
 __all__ = ["posterior_rates", "prior_rates"]
 

@@ -29,7 +29,7 @@ from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.hmc import Trajectories, move_weights
 from pymc_glm.kernels.likelihood import tempered
-from pymc_glm.kernels.noncentred import log_likelihoods
+from pymc_glm.kernels.network_gradient import log_likelihoods
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.observations import Observation
 

@@ -1,4 +1,4 @@
-"""Columns that are linear combinations of others, and of a constant."""
+"""Linear dependence between columns, and between columns and a constant."""
 
 from typing import NamedTuple
 
@@ -7,34 +7,34 @@ from numpy.typing import NDArray
 
 __all__ = ["Dependence", "dependences"]
 
-_SMALL = 1e-6  # of a column's deviation from its mean: what single precision does not hold
-_NOTHING = 1e-5  # of a coefficient between columns of norm 1
-_CONSTANT = 1e-12  # standard deviation over mean, as double precision leaves it
+_SMALL = 1e-6  # share of a column's deviation from its mean that single precision cannot hold
+_NOTHING = 1e-5  # coefficient, between columns of norm 1, that counts as zero
+_CONSTANT = 1e-12  # standard deviation over mean of a constant column in double precision
 
 type Floats = NDArray[np.float64]
 
 
 class Dependence(NamedTuple):
-    """Columns of which each is a linear combination of the others."""
+    """A set of linearly dependent columns."""
 
     columns: tuple[int, ...]
-    constant: bool  # whether a constant is part of it
+    constant: bool  # whether a constant is part of the linear combination
 
 
 def dependences(values: Floats, together: NDArray[np.bool_]) -> list[Dependence]:
-    """Find linear dependences of columns and a constant, by a QR decomposition with pivots.
+    """Find linear dependences between columns and a constant by a pivoted QR decomposition.
 
     Parameters
     ----------
     values : array, shape (row, column)
     together : array of bool, shape (set, column)
-        Sets of columns; each set is looked at for itself.
+        Sets of columns, each of which is checked separately.
 
     Returns
     -------
     list of Dependence
-        As many as ranks are missing; those of several sets once. Where there is more than one,
-        those that the pivots choose.
+        One for each missing rank of each set, without repetitions. If a set has several, the pivots
+        determine which ones are returned.
     """
     mean = values.mean(axis=0)
     centred = values - mean
@@ -54,7 +54,7 @@ def dependences(values: Floats, together: NDArray[np.bool_]) -> list[Dependence]
 
 
 def _of_triangle(triangle: Floats, offset: Floats) -> list[Dependence]:
-    """Find dependences of columns of norm 1, given in any orthogonal basis."""
+    """Find dependences between columns of norm 1, given in any orthogonal basis."""
     from scipy.linalg import qr, solve_triangular
 
     if not triangle.size:

@@ -8,8 +8,8 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigs
 
 __all__ = ["growth_factor", "spectral_radius"]
 
-_DENSE = 200  # size of a companion matrix whose eigenvalues are all computed
-_WANTED, _KRYLOV = 6, 40  # of ARPACK: the largest ones are close to each other
+_DENSE = 200  # largest companion matrix of which all eigenvalues are computed
+_WANTED, _KRYLOV = 6, 40  # several for ARPACK, as the largest are close to each other
 
 type Floats = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ def spectral_radius(matrix: Floats) -> float:
 def growth_factor(matrices: Floats) -> float:
     r"""Return the factor by which ``x[t] = sum_l matrices[l] x[t - l]`` grows in a step.
 
-    That is the spectral radius of the companion matrix, from its blocks of strongly connected
+    This is the spectral radius of the companion matrix, computed for each set of strongly connected
     variables.
 
     Parameters
@@ -58,7 +58,7 @@ def _radius(matrices: Floats) -> float:
                 ncv=_KRYLOV,
                 v0=start,
                 tol=1e-8,
-                maxiter=n_lags * n,  # then all eigenvalues are the faster way
+                maxiter=n_lags * n,  # beyond, computing all eigenvalues is faster
                 return_eigenvectors=False,
             )
             return float(np.abs(values).max())

@@ -1,4 +1,4 @@
-"""Networks from what may be simulated: parameters, a posterior, a model."""
+"""Networks to simulate, from parameters, a posterior or a model."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,12 +14,12 @@ from pymc_glm.trees import variable
 
 __all__ = ["GivenNetwork", "given_network", "networks_of_prior"]
 
-# Drawn a few hundred times: not worth the seconds that compiling each operation takes.
+# For a few hundred draws, compilation would take longer than it saves.
 _INTERPRETED = Mode(linker="py", optimizer="fast_compile")
 
 
 class GivenNetwork(NamedTuple):
-    """A network, and what its neurons and covariates are called where that is known."""
+    """A network, with the labels of its neurons and covariates if they are known."""
 
     parameters: NetworkParameters
     neurons: list[str] | None = None
@@ -29,7 +29,7 @@ class GivenNetwork(NamedTuple):
 def given_network(
     given: NetworkParameters | xr.DataTree | pm.Model, rng: np.random.Generator
 ) -> GivenNetwork:
-    """Return a network as it is, a draw from a posterior, or one from the prior of a model.
+    """Return given parameters, a draw from a posterior, or a draw from the prior of a model.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def given_network(
     Raises
     ------
     TypeError, ValueError
-        It is none of these; or the tree or the model hold no network, or several.
+        The argument is none of these, or the tree or model does not hold exactly one network.
     """
     if isinstance(given, NetworkParameters):
         return GivenNetwork(given)

@@ -1,4 +1,7 @@
-"""What the counts say of all biases and weights at once, for moves that change all of them."""
+"""Log likelihood, gradient and Fisher information of all biases and weights of a network.
+
+They serve moves that change all of them at once.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +17,7 @@ type Floats = NDArray[np.float64]
 
 
 def mean_history(history: SparseHistory) -> Floats:
-    """Return the mean over all bins, (pre, basis)."""
+    """Return the mean of the history over all bins, (pre, basis)."""
     out = np.zeros((history.n_pre, history.n_basis))
     ones = np.ones(history.n_bins)
     for m in range(history.n_pre):
@@ -31,7 +34,7 @@ def log_likelihoods(
     weights: Floats,
     out: Floats,
 ) -> None:
-    """Write log likelihoods of some post neurons, up to terms of counts and shape.
+    """Write the log likelihoods of some post neurons, up to terms of counts and dispersion.
 
     Parameters
     ----------
@@ -61,7 +64,7 @@ def network_gradient(
     bias_gradient: Floats,
     gradient: Floats,
 ) -> None:
-    """Write log likelihoods of some post neurons and their gradients.
+    """Write the log likelihoods of some post neurons and their gradients.
 
     Parameters
     ----------
@@ -94,7 +97,7 @@ def network_gradient(
 def pulled_back(
     metric: Metric, adjacency: NDArray[np.int8], bias_change: Floats, weight_change: Floats
 ) -> Floats:
-    """Return the Fisher information of few parameters that biases and weights depend on.
+    """Return the Fisher information of a few parameters that determine biases and weights.
 
     Parameters
     ----------
@@ -121,6 +124,6 @@ def pulled_back(
                 first = 1 + place[m] * size
                 joint[:, first : first + size] = change[:, m]
             else:
-                total += change[:, m] @ metric.own[n, m] @ change[:, m].T
+                total += change[:, m] @ metric.edge_information[n, m] @ change[:, m].T
         total += joint @ metric.joint[n] @ joint.T
     return total

@@ -2,9 +2,9 @@ r"""The dispersion of negative binomial counts given their activation.
 
 .. math:: p(y \mid r, \psi) \propto \frac{\Gamma(y + r)}{\Gamma(r)} (1 + \exp \psi)^{-r}
 
-The ratio of gamma functions is the sum over tables l of r^l times Stirling numbers, so that given
-Chinese restaurant tables l(y, r) of every bin a gamma prior of r is conjugate (Zhou & Carin 2015,
-IEEE TPAMI 37:307, equations 8 and 9).
+The ratio of gamma functions is a sum over l of r^l times Stirling numbers. Given l, the number of
+tables in a Chinese restaurant process of y customers and concentration r, for every bin, a gamma
+prior of r is conjugate (Zhou & Carin 2015, IEEE TPAMI 37:307, equations 8 and 9).
 """
 
 import math
@@ -27,21 +27,21 @@ type Floats = NDArray[np.float64]
 
 
 def count_tables(counts: NDArray) -> NDArray[np.int64]:
-    """Return how many bins of each neuron hold j spikes or more, (post, j - 1).
+    """Return the number of bins of each neuron with at least j spikes, (post, j - 1).
 
     Parameters
     ----------
     counts : array of int, shape (post, time)
     """
     most = int(counts.max(initial=0))
-    bins = np.array([np.bincount(own, minlength=most + 1) for own in counts])
+    bins = np.array([np.bincount(row, minlength=most + 1) for row in counts])
     return np.cumsum(bins[:, ::-1], axis=1)[:, ::-1][:, 1:]
 
 
 def draw_tables(
     at_least: NDArray[np.int64], dispersion: Floats, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw the number of tables of all bins of each neuron, (post,).
+    """Draw the number of tables of each neuron, summed over bins, (post,).
 
     Spike j of a bin opens a table with probability r / (r + j - 1).
 
@@ -57,7 +57,7 @@ def draw_tables(
 
 
 def log_rising_factorials(at_least: NDArray[np.int64], dispersion: Floats) -> Floats:
-    """Return the sums over bins of log(Gamma(y + r) / Gamma(r)) of each neuron, (post,).
+    """Return the sum over bins of log(Gamma(y + r) / Gamma(r)) of each neuron, (post,).
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def softplus_sums(
     weights: Floats,
     out: Floats,
 ) -> None:
-    """Write the sums over bins of log(1 + exp psi) of some post neurons.
+    """Write the sum over bins of log(1 + exp psi) of some post neurons.
 
     Parameters
     ----------

@@ -41,24 +41,26 @@ def test_edge_log_odds_are_ratios_of_marginal_densities(group_size):
                 expected += x @ prior.mean[post, pre]
             return multivariate_normal(expected, covariance).logpdf(pseudo)
 
-        own = peer.post_prior(prior, post)
-        j = peer.gram(data.design, omega) + own.precision
-        h = data.kappa_product[post] + own.information
+        post_prior = peer.post_prior(prior, post)
+        j = peer.gram(data.design, omega) + post_prior.precision
+        h = data.kappa_product[post] + post_prior.information
         for adjacency in np.ndindex(2, 2, 2):
             for pre in range(3):
                 present, absent = np.array(adjacency), np.array(adjacency)
                 present[pre], absent[pre] = 1, 0
                 expected = log_density(present) - log_density(absent) + prior.log_odds[post, pre]
-                odds = peer.edge_log_odds(j, h, own, np.array(adjacency, np.int8), pre, group_size)
+                odds = peer.edge_log_odds(
+                    j, h, post_prior, np.array(adjacency, np.int8), pre, group_size
+                )
                 np.testing.assert_allclose(odds, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_draw_has_the_mean_and_covariance_of_the_conditional():
     counts, history, prior, omega = example(2)
     data = peer.prepare(counts, history)
-    own = peer.post_prior(prior, 1)
-    j = peer.gram(data.design, omega) + own.precision
-    h = data.kappa_product[1] + own.information
+    post_prior = peer.post_prior(prior, 1)
+    j = peer.gram(data.design, omega) + post_prior.precision
+    h = data.kappa_product[1] + post_prior.information
     active = peer.active_columns(np.array([1, 0, 1], np.int8), 2)
     np.testing.assert_array_equal(active, [0, 1, 2, 5, 6])
     covariance = np.linalg.inv(j[np.ix_(active, active)])

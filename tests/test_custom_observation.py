@@ -17,10 +17,10 @@ from pymc_glm.observations import observation_named, observation_of
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_law():
-    """The law is known while these tests run."""
-    with softplus_observation() as law:
-        yield law
+def custom():
+    """The observation model is known while these tests run."""
+    with softplus_observation() as observation:
+        yield observation
 
 
 BASIS = pg.basis.raised_cosine(2, window=0.1, bin_width=0.02)
@@ -32,19 +32,19 @@ def counts_of(n_bins=400):
 
 def test_kernels_call_the_density():
     counts, psi = np.arange(6), np.linspace(-3, 3, 6)
-    law = neuron_likelihood(pg.log_concave(log_density, counts[None]), 0)
+    observation = neuron_likelihood(pg.log_concave(log_density, counts[None]), 0)
     expected = np.array([log_density(*pair, 1.0) for pair in zip(counts, psi, strict=True)])
     slope, curvature = np.empty(6), np.empty(6)
-    score(law, counts, psi, slope, curvature)
+    score(observation, counts, psi, slope, curvature)
     np.testing.assert_allclose(np.stack([slope, curvature], axis=1), expected[:, 1:], rtol=1e-12)
-    total = log_likelihood(law, counts, psi, np.empty(6))
+    total = log_likelihood(observation, counts, psi, np.empty(6))
     np.testing.assert_allclose(total, expected[:, 0].sum(), rtol=1e-12)
 
 
-def test_the_law_is_found_and_that_of_the_package_still_is(own_law):
-    model = pg.build_glm(counts_of(), BASIS, observation=own_law())
-    assert isinstance(observation_of(model["spikes"]), own_law)
-    assert observation_named("softplus_poisson") is own_law
+def test_the_observation_model_is_found_and_that_of_the_package_still_is(custom):
+    model = pg.build_glm(counts_of(), BASIS, observation=custom())
+    assert isinstance(observation_of(model["spikes"]), custom)
+    assert observation_named("softplus_poisson") is custom
     ordinary = pg.build_glm(counts_of(), BASIS, observation="poisson")
     assert observation_of(ordinary["spikes"]) == pg.Poisson()
 
@@ -58,13 +58,13 @@ def test_densities_travel_to_other_processes():
 
 
 @pytest.mark.slow
-def test_agreement_with_nuts(own_law):
+def test_agreement_with_nuts(custom):
     """Dense edges, a fixed prior: means within Monte Carlo error of those of PyMC's NUTS.
 
     21 means, each beyond 4.5 standard errors in one of 150000 runs.
     """
     weights = pg.GaussianWeights(0.0, 0.3, None, None)
-    model = pg.dense_glm(counts_of(), BASIS, weights=weights, observation=own_law())
+    model = pg.dense_glm(counts_of(), BASIS, weights=weights, observation=custom())
     options = {"draws": 1000, "tune": 500, "chains": 2, "cores": 1, "progressbar": False}
     with model:
         found = pg.sample(random_seed=1, quiet=True, **options)
@@ -78,9 +78,9 @@ def test_agreement_with_nuts(own_law):
     np.testing.assert_allclose(rates, counts_of().mean(axis=0) / 0.02, rtol=0.1)
 
 
-def test_edges_are_sampled_in_processes(own_law):
+def test_edges_are_sampled_in_processes(custom):
     weights = pg.GaussianWeights(0.0, 0.3, None, None)
-    model = pg.build_glm(counts_of(), BASIS, weights=weights, observation=own_law())
+    model = pg.build_glm(counts_of(), BASIS, weights=weights, observation=custom())
     tree = pg.sample(50, 50, chains=2, cores=2, model=model, random_seed=1, quiet=True,
                      progressbar=False, **QUICK_FIT)  # fmt: skip
     assert tree["posterior"]["adjacency"].sizes["chain"] == 2

@@ -51,10 +51,10 @@ def integrate(log_density, start, n_nodes):
 
 def exact(y, x, post, n_nodes=24):
     """Inclusion probabilities, and posterior means and second moments of (bias, weights)."""
-    own = np.arange(2) == post
-    means = np.where(own, SELF_MEAN, MEAN)
-    variances = np.where(own, SELF_VARIANCE, VARIANCE)
-    p = np.where(own, SELF_PROBABILITY, PROBABILITY)
+    on_diagonal = np.arange(2) == post
+    means = np.where(on_diagonal, SELF_MEAN, MEAN)
+    variances = np.where(on_diagonal, SELF_VARIANCE, VARIANCE)
+    p = np.where(on_diagonal, SELF_PROBABILITY, PROBABILITY)
     evidences, firsts, seconds, cases = [], [], [], []
     for edges in product([0, 1], repeat=2):
         active = np.flatnonzero(edges)

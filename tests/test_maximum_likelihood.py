@@ -3,9 +3,9 @@
 The estimates are of 20000 bins, simulated with NumPy alone. A posterior mean differs from the
 estimate by its Monte Carlo error and, since a log likelihood is no parabola, by a part of a
 standard error that falls as 1 / sqrt(information). Its leading term, half of cov X' (d * diag(X cov
-X')) with d the third derivatives, is at most 0.03 standard errors for these counts and fixed laws,
-and a learned dispersion is more skewed than weights: `SHIFT` allows 0.1. The relative difference of
-standard deviations is of order 1 / information: `SPREAD` allows 0.02.
+X')) with d the third derivatives, is at most 0.03 standard errors for these counts and fixed
+parameters, and a learned dispersion is more skewed than weights: `SHIFT` allows 0.1. The relative
+difference of standard deviations is of order 1 / information: `SPREAD` allows 0.02.
 """
 
 import arviz as az
@@ -37,9 +37,9 @@ FLAT = {
 }
 
 
-def draw(law, psi, rng):
+def draw(observation, psi, rng):
     """Counts of one bin."""
-    match law:
+    match observation:
         case pg.Bernoulli():
             return rng.binomial(1, expit(psi))
         case pg.Binomial(n_trials=n):
@@ -52,30 +52,32 @@ def draw(law, psi, rng):
             return rng.normal(psi, np.sqrt(VARIANCE))
 
 
-def simulate(law, seed):
+def simulate(observation, seed):
     """Counts (time, neuron) and their history (time, pre * basis), bin by bin."""
     rng = np.random.default_rng(seed)
     basis = BASIS.values
     # Negative binomial counts have a mean r times as high, which would run away; traces are large.
-    scale = {pg.NegativeBinomial: 0.6, pg.Gaussian: 0.2}.get(type(law), 1.0)
-    counts = np.zeros((N_BINS + len(basis), N), dtype=int if law.whole else float)  # silent window
+    scale = {pg.NegativeBinomial: 0.6, pg.Gaussian: 0.2}.get(type(observation), 1.0)
+    counts = np.zeros(
+        (N_BINS + len(basis), N), dtype=int if observation.whole else float
+    )  # silent window
     history = np.empty((N_BINS, N, basis.shape[1]))
     for t in range(N_BINS):
         history[t] = counts[t : t + len(basis)][::-1].T @ basis  # lag 1 first
-        psi = (BIAS if law.whole else 0.1 * BIAS) + scale * np.einsum(
+        psi = (BIAS if observation.whole else 0.1 * BIAS) + scale * np.einsum(
             "nmb,mb->n", WEIGHTS, history[t]
         )
-        counts[t + len(basis)] = draw(law, psi, rng)
+        counts[t + len(basis)] = draw(observation, psi, rng)
     return counts[len(basis) :], history.reshape(N_BINS, -1)
 
 
-def maximum_likelihood(law, counts, history):
+def maximum_likelihood(observation, counts, history):
     """Estimates and standard errors, both (neuron, 1 + pre * basis), biases first."""
     design = sm.add_constant(history)
     found = []
     for y in counts.T:
         options = {}
-        match law:
+        match observation:
             case pg.Bernoulli():
                 family = sm.families.Binomial()
             case pg.Binomial(n_trials=n):
@@ -119,7 +121,7 @@ def disagreement(draws, estimate, error):
     return max(shift.max(), spread.max())
 
 
-LAWS = {
+MODELS = {
     "bernoulli": (pg.Bernoulli(), {}),
     "bernoulli augmented": (pg.Bernoulli(), {"step": pg.PolyaGammaGibbs, "draws": 500, "tune": 50}),
     "binomial": (pg.Binomial(4), {}),
@@ -133,20 +135,20 @@ SLOW = ("bernoulli", "bernoulli augmented", "binomial", "negative binomial")
 
 
 @pytest.mark.parametrize(
-    ("law", "options"),
+    ("observation", "options"),
     [
         pytest.param(*of, marks=pytest.mark.slow if name in SLOW else (), id=name)
-        for name, of in LAWS.items()
+        for name, of in MODELS.items()
     ],
 )
-def test_flat_priors_give_maximum_likelihood(law, options):
-    counts, history = simulate(law, seed=1)
-    draws, _ = sampled(pg.dense_glm(counts, BASIS, observation=law, **FLAT), **options)
-    estimate, error = maximum_likelihood(law, counts, history)
+def test_flat_priors_give_maximum_likelihood(observation, options):
+    counts, history = simulate(observation, seed=1)
+    draws, _ = sampled(pg.dense_glm(counts, BASIS, observation=observation, **FLAT), **options)
+    estimate, error = maximum_likelihood(observation, counts, history)
     assert disagreement(draws, estimate, error) < 1
     # The comparison can fail: of errors 15% too wide, and of a history that comes a bin late.
     assert disagreement(draws, estimate, 1.15 * error) > 1
-    late, error = maximum_likelihood(law, counts, np.roll(history, 1, axis=0))
+    late, error = maximum_likelihood(observation, counts, np.roll(history, 1, axis=0))
     assert disagreement(draws, late, error) > 1
 
 
@@ -156,8 +158,8 @@ def test_learned_dispersion():
     A gamma prior of shape 0.01 is flat in log r.
     """
     counts, history = simulate(pg.NegativeBinomial(R), seed=1)
-    law = pg.NegativeBinomial(pm.Gamma.dist(0.01, 0.01))
-    model = pg.dense_glm(counts, BASIS, observation=law, **FLAT)
+    observation = pg.NegativeBinomial(pm.Gamma.dist(0.01, 0.01))
+    model = pg.dense_glm(counts, BASIS, observation=observation, **FLAT)
     draws, posterior = sampled(model, draws=500, tune=300)
     log_r = np.log(posterior["dispersion"].transpose("chain", "draw", "post").values)
     draws[..., 0] += log_r

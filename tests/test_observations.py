@@ -1,4 +1,4 @@
-"""Observation models: laws against SciPy, what is refused, and samplers of their posteriors."""
+"""Observation models: densities against SciPy, what is refused, samplers of posteriors."""
 
 import arviz as az
 import numpy as np
@@ -22,7 +22,7 @@ BASIS = pg.basis.raised_cosine(2, window=0.1, bin_width=0.02)
 
 
 class Slow:
-    """A law written with SciPy: log probabilities of counts y and their mean, given psi."""
+    """A density written with SciPy: log probabilities of counts y and their mean, given psi."""
 
     def __init__(self, log_pmf, mean, most=15):
         self.log_pmf, self.mean, self.most = log_pmf, mean, most
@@ -36,7 +36,7 @@ def slow_negative_binomial(r):
     return Slow(lambda y, psi: nbinom.logpmf(y, r, expit(-psi)), lambda psi: r * np.exp(psi))
 
 
-LAWS = {
+MODELS = {
     "bernoulli": (pg.Bernoulli(), slow_binomial(1)),
     "binomial 1": (pg.Binomial(1), slow_binomial(1)),
     "binomial 5": (pg.Binomial(5), slow_binomial(5)),
@@ -48,28 +48,30 @@ LAWS = {
         Slow(lambda y, psi: norm.logpdf(y, psi, 0.7), lambda psi: psi),
     ),
 }
-each_law = pytest.mark.parametrize(("law", "slow"), list(LAWS.values()), ids=list(LAWS))
+each_observation = pytest.mark.parametrize(
+    ("observation", "slow"), list(MODELS.values()), ids=list(MODELS)
+)
 
 
-def counts_of(law, n_bins=300, n=3, seed=0):
+def counts_of(observation, n_bins=300, n=3, seed=0):
     rng = np.random.default_rng(seed)
-    if isinstance(law, pg.Gaussian):
+    if isinstance(observation, pg.Gaussian):
         return rng.normal(size=(n_bins, n))
-    if isinstance(law, pg.NegativeBinomial):
+    if isinstance(observation, pg.NegativeBinomial):
         return rng.negative_binomial(2.0, 0.7, (n_bins, n))
-    if isinstance(law, pg.Poisson):
+    if isinstance(observation, pg.Poisson):
         return rng.poisson(0.8, (n_bins, n))
-    return rng.binomial(law.trials, 0.3, (n_bins, n))
+    return rng.binomial(observation.trials, 0.3, (n_bins, n))
 
 
-@each_law
-def test_kernels_know_the_law(law, slow):
+@each_observation
+def test_kernels_know_the_observation_model(observation, slow):
     """Log probabilities up to a term of the counts alone; derivatives by finite differences."""
     y = np.arange(slow.most + 1)
     psi = np.random.default_rng(1).normal(size=y.size) * 3
-    y = y - 2.5 * (not law.whole)  # traces are not counts
+    y = y - 2.5 * (not observation.whole)  # traces are not counts
     expected = slow.log_pmf(y, psi) - slow.log_pmf(y, np.zeros(y.size))
-    parameters = likelihood.neuron_likelihood(law.likelihood(y[None]), 0)
+    parameters = likelihood.neuron_likelihood(observation.likelihood(y[None]), 0)
     ours = [
         likelihood.log_likelihood(parameters, y[i : i + 1], psi[i : i + 1], np.empty(1))
         - likelihood.log_likelihood(parameters, y[i : i + 1], np.zeros(1), np.empty(1))
@@ -83,15 +85,15 @@ def test_kernels_know_the_law(law, slow):
     np.testing.assert_allclose(curvature, -(high - 2 * middle + low) / 1e-8, rtol=1e-4, atol=1e-5)
 
 
-@each_law
-def test_augmentation_knows_the_law(law, slow):
+@each_observation
+def test_augmentation_knows_the_observation_model(observation, slow):
     r"""kappa and b: p(y | psi) is proportional to exp(kappa psi) / (2 cosh(psi / 2))^b."""
-    if isinstance(law, pg.Poisson | pg.Gaussian):
+    if isinstance(observation, pg.Poisson | pg.Gaussian):
         return
     y = np.arange(slow.most + 1)
     psi = np.random.default_rng(1).normal(size=y.size) * 3
     silent = np.zeros((1, y.size, 1))
-    data = augment(pack_rows(sparse_history(silent)), law.likelihood(y[None]), 1)
+    data = augment(pack_rows(sparse_history(silent)), observation.likelihood(y[None]), 1)
     order = data.rows.order
     b = np.broadcast_to(data.polya_gamma_shape(0), y.shape)[np.argsort(order)]
     tilted = (y - b / 2) * psi - b * np.log(2 * np.cosh(psi / 2)) + b * np.log(2)
@@ -100,23 +102,25 @@ def test_augmentation_knows_the_law(law, slow):
     np.testing.assert_allclose(data.kappa_product(0), [(y - b / 2).sum(), 0.0], atol=1e-12)
 
 
-@each_law
-def test_activation_inverts_the_mean(law, slow):
+@each_observation
+def test_activation_inverts_the_mean(observation, slow):
     rate = np.array([1.0, 10.0, 40.0])
-    psi = law.activation(rate, 0.02)
+    psi = observation.activation(rate, 0.02)
     np.testing.assert_allclose(slow.mean(psi) / 0.02, rate)
-    own = getattr(law, law.parameter_name) if law.parameter_name else 1.0
-    own = np.asarray(own)
-    np.testing.assert_allclose(law.mean_counts(psi, own) / 0.02, rate)
+    parameter = (
+        getattr(observation, observation.parameter_name) if observation.parameter_name else 1.0
+    )
+    parameter = np.asarray(parameter)
+    np.testing.assert_allclose(observation.mean_counts(psi, parameter) / 0.02, rate)
 
 
-@each_law
-def test_the_law_is_read_back_from_the_model(law, slow):
-    model = pg.build_glm(counts_of(law), BASIS, observation=law)
+@each_observation
+def test_the_observation_model_is_read_back_from_the_model(observation, slow):
+    model = pg.build_glm(counts_of(observation), BASIS, observation=observation)
     found = observation_of(model["spikes"])
-    assert type(found) is type(law)
-    if law.parameter_name:
-        np.testing.assert_allclose(*[getattr(x, x.parameter_name) for x in (found, law)])
+    assert type(found) is type(observation)
+    if observation.parameter_name:
+        np.testing.assert_allclose(*[getattr(x, x.parameter_name) for x in (found, observation)])
     point = model.initial_point(0)
     point["bias"] = np.array([-1.0, 0.0, 0.5])
     (psi,) = model.replace_rvs_by_values([found.psi(model["spikes"])])
@@ -125,11 +129,11 @@ def test_the_law_is_read_back_from_the_model(law, slow):
     np.testing.assert_allclose(function(point)[0], point["bias"], atol=1e-12)
 
 
-@each_law
-def test_the_models_log_density_is_that_of_the_law(law, slow):
+@each_observation
+def test_the_models_log_density_is_that_of_the_observation_model(observation, slow):
     """PyMC's variable against SciPy, at a point with couplings."""
-    counts = counts_of(law)
-    model = pg.build_glm(counts, BASIS, observation=law)
+    counts = counts_of(observation)
+    model = pg.build_glm(counts, BASIS, observation=observation)
     rng = np.random.default_rng(3)
     point = model.initial_point(0)
     point["weights"] = 0.1 * rng.standard_normal(point["weights"].shape)
@@ -167,7 +171,7 @@ def test_more_spikes_than_trials():
 
 
 @pytest.mark.parametrize(
-    ("law", "message"),
+    ("observation", "message"),
     [
         (pg.NegativeBinomial([1.0, 2.0]), r"dispersion: got \[1.0, 2.0\]; .*array of shape \(3,\)"),
         (pg.NegativeBinomial(-1.0), "dispersion: got -1.0 .*from 1e-06"),
@@ -176,15 +180,15 @@ def test_more_spikes_than_trials():
         (pg.Gaussian(0.0), "noise_variance: got 0.0"),
     ],
 )
-def test_bad_parameters_of_laws(law, message):
+def test_bad_parameters_of_observation_models(observation, message):
     with pytest.raises(ValueError, match=message):
-        pg.build_glm(counts_of(law), BASIS, observation=law)
+        pg.build_glm(counts_of(observation), BASIS, observation=observation)
 
 
 def test_rates_of_binomial_counts():
-    law = pg.Binomial(5)
-    counts = counts_of(law, n_bins=1000)
-    model = pg.build_glm(counts, BASIS, observation=law, bias_rate=60.0)
+    observation = pg.Binomial(5)
+    counts = counts_of(observation, n_bins=1000)
+    model = pg.build_glm(counts, BASIS, observation=observation, bias_rate=60.0)
     options = {"chains": 2, "cores": 1, "progressbar": False, "quiet": True}
     tree = pg.sample(100, 100, model=model, random_seed=1, **options, **QUICK_FIT)
     rates = pg.predicted_rates(tree, random_seed=1)["mean"].mean("time")
@@ -195,7 +199,7 @@ def test_rates_of_binomial_counts():
 AUGMENTED, NOT = (pg.PolyaGammaGibbs,), joint.DEFAULT
 
 
-def joint_of(law, steps, **bias):
+def joint_of(observation, steps, **bias):
     """Weights are mostly negative: self-excitation without end would be seldom left."""
     return joint.make_joint(
         2,
@@ -207,7 +211,7 @@ def joint_of(law, steps, **bias):
         weights=pg.GaussianWeights(pm.Normal.dist(-0.4, 0.1), 0.03, self_mean=-0.6, self_cov=0.03),
         bias=pm.Normal.dist(-1.0, 0.5),
         network_steps=steps,
-        observation=law,
+        observation=observation,
     )
 
 
@@ -305,7 +309,7 @@ def test_planted_bugs_are_found(monkeypatch, plant):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # NUTS, early on
 @pytest.mark.parametrize(
-    ("law", "steps"),
+    ("observation", "steps"),
     [
         pytest.param(pg.Binomial(5), None, marks=pytest.mark.slow),
         pytest.param(pg.NegativeBinomial(), None, marks=COUNTS_GROW_LARGE),
@@ -327,13 +331,15 @@ def test_planted_bugs_are_found(monkeypatch, plant):
         "gaussian, conjugate",
     ],
 )
-def test_agreement_with_nuts(law, steps):
+def test_agreement_with_nuts(observation, steps):
     """Dense edges, a fixed prior: means within Monte Carlo error of those of PyMC's NUTS.
 
     26 to 28 means, each beyond 4.5 standard errors in one of 150000 runs.
     """
     weights = pg.GaussianWeights(0.0, 0.3, None, None)
-    model = pg.dense_glm(counts_of(law, 400), BASIS, weights=weights, observation=law)
+    model = pg.dense_glm(
+        counts_of(observation, 400), BASIS, weights=weights, observation=observation
+    )
     options = {"draws": 1000, "tune": 500, "chains": 2, "cores": 1, "progressbar": False}
     with model:
         ours = [kind(threads=1) for kind in steps] if steps else None

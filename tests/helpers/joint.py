@@ -66,7 +66,7 @@ def parts(edges, weights, n=N_NEURONS, share=True):
     or learned, differently in different combinations; each kind meets both.
     """
     i, j = EDGES.index(edges), WEIGHTS.index(weights)
-    own = {"self_probability": None if (i // 2 + j) % 2 == 0 else pm.Beta.dist(2, 2)}
+    self_edges = {"self_probability": None if (i // 2 + j) % 2 == 0 else pm.Beta.dist(2, 2)}
     concentration = {
         "gaussian": pm.Gamma.dist(4, 4, shape=2),
         "block": np.array([0.7, 1.5]),
@@ -75,21 +75,21 @@ def parts(edges, weights, n=N_NEURONS, share=True):
     }[weights]
     edge_kinds = {
         "dense": pg.DenseEdges,
-        "bernoulli": lambda: pg.BernoulliEdges(pm.Beta.dist(2, 2), **own),
+        "bernoulli": lambda: pg.BernoulliEdges(pm.Beta.dist(2, 2), **self_edges),
         "block": lambda: pg.BlockEdges(
             3 if weights == "distance" else 2,
             pm.Beta.dist(1, 1),
             concentration=concentration,
-            **own,
+            **self_edges,
         ),
         "distance": lambda: pg.DistanceEdges(
-            1 + j % 2, pm.Normal.dist(1, 1), pm.LogNormal.dist(0, 0.4), **own
+            1 + j % 2, pm.Normal.dist(1, 1), pm.LogNormal.dist(0, 0.4), **self_edges
         ),
         "eigen": lambda: pg.EigenEdges(
-            2, pm.Normal.dist(0, 1), pm.LogNormal.dist(0, 0.3) if j % 2 else 1.5, **own
+            2, pm.Normal.dist(0, 1), pm.LogNormal.dist(0, 0.3) if j % 2 else 1.5, **self_edges
         ),
         "feature": lambda: pg.FeatureEdges(
-            features(n), pm.Normal.dist(0, 0.5), pm.Normal.dist(0, 1), **own
+            features(n), pm.Normal.dist(0, 0.5), pm.Normal.dist(0, 1), **self_edges
         ),
     }
     learned = edges == weights or n_basis_of(edges, weights) == 2
@@ -176,21 +176,27 @@ class JointModel:
 
     def simulate(self, free, rng):
         """Draw counts given parameters."""
-        bias, law = free["bias"], self.observation
+        bias, observation = free["bias"], self.observation
         filters = np.einsum("nmb,lb->mln", free["weights"], self.basis)
         starts = self.data.starts
-        if isinstance(law, Bernoulli) and self.layout is None and starts.size == 1:
+        if isinstance(observation, Bernoulli) and self.layout is None and starts.size == 1:
             return run_bernoulli(bias, filters, rng.random((self.n_bins, bias.size)))
         psi = np.tile(bias, (self.n_bins, 1))
         if self.layout is not None:
             psi += self.data.covariates @ free["covariate_weights"].T
-        own = None
-        if law.parameter_name is not None:
-            own = free.get(law.parameter_name, getattr(law, law.parameter_name))
+        parameter = None
+        if observation.parameter_name is not None:
+            parameter = free.get(
+                observation.parameter_name, getattr(observation, observation.parameter_name)
+            )
         ends = [*starts[1:], self.n_bins]
         return np.concatenate(
             [
-                _run(psi[first:end], filters, lambda now: draw_counts(law, now, own, rng))
+                _run(
+                    psi[first:end],
+                    filters,
+                    lambda now: draw_counts(observation, now, parameter, rng),
+                )
                 for first, end in zip(starts, ends, strict=True)
             ]
         )
@@ -222,16 +228,16 @@ class JointModel:
         return {name: values[i] for name, values in self.prior.items()}
 
 
-def draw_counts(law, psi, own, rng):
+def draw_counts(observation, psi, parameter, rng):
     """Draw the counts of one bin."""
-    if isinstance(law, pg.Binomial | Bernoulli):
-        return rng.binomial(law.trials, expit(psi))
-    if isinstance(law, pg.Gaussian):
-        return rng.normal(psi, np.sqrt(own))
+    if isinstance(observation, pg.Binomial | Bernoulli):
+        return rng.binomial(observation.trials, expit(psi))
+    if isinstance(observation, pg.Gaussian):
+        return rng.normal(psi, np.sqrt(parameter))
     mean = np.exp(np.minimum(psi, 10.0))  # what runs away need not do so faster
-    if isinstance(law, pg.Poisson):
+    if isinstance(observation, pg.Poisson):
         return rng.poisson(mean)
-    return rng.poisson(rng.gamma(np.broadcast_to(own, psi.shape)) * mean)
+    return rng.poisson(rng.gamma(np.broadcast_to(parameter, psi.shape)) * mean)
 
 
 def run_bernoulli(bias, filters, uniforms):
@@ -340,28 +346,28 @@ def make_joint(
 
 
 def summaries(free, counts):
-    """Return the functions of parameters and data whose laws are compared, by name.
+    """Return the functions of parameters and data whose distributions are compared, by name.
 
     Weights, scales and counts have heavy tails under some priors: tanh and log give them moments.
     """
     n = len(free["bias"])
-    own = np.eye(n, dtype=bool)
+    diagonal = np.eye(n, dtype=bool)
     weights = np.tanh(free["weights"])
     counts = np.sign(counts) * np.log1p(np.abs(counts))
     result = {
         "bias": free["bias"].mean(),
         "bias^2": (free["bias"] ** 2).mean(),
-        "weights": weights[~own].mean(),
-        "weights^2": (weights[~own] ** 2).mean(),
-        "self weights": weights[own].mean(),
-        "self weights^2": (weights[own] ** 2).mean(),
-        "bias * self weights": (free["bias"][:, None] * weights[own]).mean(),
+        "weights": weights[~diagonal].mean(),
+        "weights^2": (weights[~diagonal] ** 2).mean(),
+        "self weights": weights[diagonal].mean(),
+        "self weights^2": (weights[diagonal] ** 2).mean(),
+        "bias * self weights": (free["bias"][:, None] * weights[diagonal]).mean(),
         "spikes": counts.mean(),
         "last spikes * bias": (counts[-5:].mean(axis=0) * free["bias"]).mean(),
     }
     if "adjacency" in free:
-        result["edges"] = free["adjacency"][~own].mean()
-        result["self edges"] = free["adjacency"][own].mean()
+        result["edges"] = free["adjacency"][~diagonal].mean()
+        result["self edges"] = free["adjacency"][diagonal].mean()
         result["edges * spikes"] = free["adjacency"].mean() * counts.mean()
     if "covariate_weights" in free:
         pull = (free["covariate_weights"] * np.arange(1, 1 + len(free["bias"]))[:, None]).T
@@ -379,8 +385,8 @@ def summaries(free, counts):
 
 def _pairs(name, values):
     """Split the mean over (post, pre, ...) into pairs of different neurons and self-edges."""
-    own = np.eye(len(values), dtype=bool)
-    return {name: values[~own].mean(), f"self {name}": values[own].mean()}
+    diagonal = np.eye(len(values), dtype=bool)
+    return {name: values[~diagonal].mean(), f"self {name}": values[diagonal].mean()}
 
 
 def _labels_of(free, variable):

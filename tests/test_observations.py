@@ -174,7 +174,7 @@ def test_more_spikes_than_trials():
     ("observation", "message"),
     [
         (pg.NegativeBinomial([1.0, 2.0]), r"dispersion: got \[1.0, 2.0\]; .*array of shape \(3,\)"),
-        (pg.NegativeBinomial(-1.0), "dispersion: got -1.0 .*from 1e-06"),
+        (pg.NegativeBinomial(-1.0), "dispersion: got -1.0 .*of at least 1e-06"),
         (pg.NegativeBinomial([1.0, 2.0, 0.0]), r"dispersion: got 0.0 at index \(2,\)"),
         (pg.Gaussian([1.0, 2.0]), r"noise_variance: got \[1.0, 2.0\]; .*array of shape \(3,\)"),
         (pg.Gaussian(0.0), "noise_variance: got 0.0"),
@@ -365,7 +365,7 @@ def test_traces_need_not_be_whole_and_counts_must():
     traces[5, 1] = np.nan
     with pytest.raises(ValueError, match=r"nan in bin 5 of neuron '1'.*allowed are finite numbers"):
         pg.build_glm(traces, BASIS, observation="gaussian")
-    with pytest.warns(UserWarning, match=r"trace of neuron '0' has the mean 5\d.*about 0"):
+    with pytest.warns(UserWarning, match=r"trace of neuron '0' has the mean 5\d.*with mean 0"):
         pg.build_glm(counts_of(pg.Gaussian()) + 55.0, BASIS, observation="gaussian")
 
 

@@ -31,7 +31,7 @@ class Shared[T]:
     --------
     >>> import pickle
     >>> import numpy as np
-    >>> from pymc_glm.steps.shared import Shared
+    >>> from pymc_glm.graph.shared import Shared
     >>> shared = Shared(np.arange(100_000))
     >>> message = pickle.dumps(shared)
     >>> len(message) < 1000, int(pickle.loads(message).value[-1])

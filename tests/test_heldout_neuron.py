@@ -332,7 +332,7 @@ def test_few_effective_draws_are_reported():
     assert "do not trust the standard error" in str(known)
 
 
-def test_bad_input():
+def test_wrong_arguments_are_refused():
     counts = counts_of(pg.Bernoulli(), 3)
     model, tree = build(counts), fit_without("b", counts, draws=3)
     other = counts.assign_coords(neuron=["a", "b", "x"])

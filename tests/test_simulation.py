@@ -152,7 +152,7 @@ def test_parameters_know_adjacency_and_filters():
         ({}, {"max_rate": np.nan}, "max_rate: got nan"),
     ],
 )
-def test_bad_input(change, kwargs, facts):
+def test_wrong_parameters_and_arguments_are_refused(change, kwargs, facts):
     parameters = network()._replace(**change)
     with pytest.raises(ValueError, match=facts):
         pg.simulate(parameters, **{"n_bins": 10} | kwargs)

@@ -386,7 +386,7 @@ def test_models_and_trees_that_hold_no_network():
         ({}, {"n_bins": True}, ValueError, "n_bins: got True"),
     ],
 )
-def test_bad_input(change, kwargs, error, message):
+def test_wrong_parameters_and_arguments_are_refused(change, kwargs, error, message):
     parameters = network(pg.Bernoulli())._replace(**change)
     with pytest.raises(error, match=message):
         pg.simulate(parameters, **{"n_bins": 10} | kwargs)

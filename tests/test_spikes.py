@@ -299,7 +299,7 @@ def test_other_kinds_are_refused(given, message):
         ),
     ],
 )
-def test_bad_input_is_refused(given, options, message):
+def test_wrong_spike_times_and_options_are_refused(given, options, message):
     with pytest.raises(ValueError, match=message):
         bin_spikes(given, 0.1, **options)
 

@@ -12,6 +12,7 @@ from pymc.util import RandomGenerator
 from pymc_glm.arguments import as_whole_number
 from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.expansion import Averages, metric_at
+from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.edge_flips import draw_flips, expansion_at, flip_edges
 from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
@@ -131,18 +132,22 @@ class EdgeMetropolis(NetworkStep):
     ):
         self._swaps = as_whole_number(swaps, "swaps", at_least=0)
         model, network = self._find(vars, model)
+        super().__init__(model, network, threads, rng, compile_kwargs)
+        self.condition_on(spike_data(model, network))
+        self.forget()
+
+    @classmethod
+    def _check_network(cls, network: NetworkVariables) -> None:
+        """Raise ValueError if there are no edges to draw."""
         if network.adjacency is None:
             raise ValueError(
                 "the model has no adjacency: all its edges are present. WeightHMC draws its "
                 "weights; leave EdgeMetropolis out."
             )
-        super().__init__(model, network, threads, rng, compile_kwargs)
-        self.condition_on(spike_data(model, network))
-        self.forget()
 
     def condition_on(self, data: Shared[SpikeData]) -> None:
         """Condition the step on other data, see `NetworkStep.condition_on`."""
-        self._shared = data
+        super().condition_on(data)
         alike = overlap(data.value.history)
         groups = 0 if self._covariates is None else self._covariates.layout.n_groups
         self._not_edges = slice(-groups, None) if groups else slice(0)

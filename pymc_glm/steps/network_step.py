@@ -1,7 +1,6 @@
 """What step methods of edges, weights and biases have in common."""
 
 import logging
-from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -137,6 +136,7 @@ class NetworkStep(BlockedStep):
         """Find the network, and check that the step draws `vars` and knows all that it involves."""
         model = modelcontext(model)
         network = find_network(model, vars)
+        cls._check_network(network)
         drawn = [rv for kind in cls.draws if (rv := getattr(network, kind)) is not None]
         given = [] if vars is None else vars if isinstance(vars, list | tuple) else [vars]
         for variable in given:
@@ -149,7 +149,10 @@ class NetworkStep(BlockedStep):
         check_conditionals(model, network, cls.__name__)
         return model, network
 
-    @abstractmethod
+    @classmethod
+    def _check_network(cls, network: NetworkVariables) -> None:
+        """Raise ValueError if the network is not one that this step method can draw."""
+
     def condition_on(self, data: Shared[SpikeData]) -> None:
         """Condition the step on other data, of the same neurons, covariates and basis.
 
@@ -158,6 +161,7 @@ class NetworkStep(BlockedStep):
         data : Shared of SpikeData
             History and counts, see `pymc_glm.graph.data.spike_data`.
         """
+        self._shared: Shared = data
 
     def forget(self) -> None:
         """Forget what the tuning has learned."""

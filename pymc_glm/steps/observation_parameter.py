@@ -5,15 +5,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
-from pymc.model import modelcontext
 from pymc.step_methods.compound import Competence
 from pymc.util import RandomGenerator
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.graph.data import SpikeData
 from pymc_glm.graph.evaluate import PointFunction
-from pymc_glm.graph.find import NetworkVariables, find_network, find_networks
-from pymc_glm.graph.shared import Shared
+from pymc_glm.graph.find import NetworkVariables, find_networks
 from pymc_glm.steps.network_step import NetworkStep
 
 __all__ = ["ObservationParameterStep"]
@@ -51,14 +48,13 @@ class ObservationParameterStep(NetworkStep):
         )
 
     @classmethod
-    def _find(cls, vars: Any, model: pm.Model | None) -> tuple[pm.Model, NetworkVariables]:
-        """Find the network, and check that its parameter has the prior that this step knows."""
-        if not cls._knows(find_network(modelcontext(model), vars)):
+    def _check_network(cls, network: NetworkVariables) -> None:
+        """Raise ValueError unless the parameter has the prior that this step knows."""
+        if not cls._knows(network):
             raise ValueError(
                 f"the model has no {cls.wanted}; {cls.__name__} draws nothing else, pm.NUTS draws "
                 "a parameter with another prior."
             )
-        return super()._find(vars, model)
 
     @classmethod
     def _knows(cls, network: NetworkVariables) -> bool:
@@ -68,10 +64,6 @@ class ObservationParameterStep(NetworkStep):
             and network.observation.name == cls.observation
             and isinstance(variable.owner.op, cls.conjugate)
         )
-
-    def condition_on(self, data: Shared[SpikeData]) -> None:
-        """Condition the step on other data, see `NetworkStep.condition_on`."""
-        self._shared = data
 
     def _pooled(self, values: NDArray) -> NDArray:
         """Sum over neurons if they share one parameter."""

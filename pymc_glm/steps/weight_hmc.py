@@ -128,7 +128,7 @@ class WeightHMC(NetworkStep):
 
     def condition_on(self, data: Shared[SpikeData]) -> None:
         """Condition the step on other data, see `NetworkStep.condition_on`."""
-        self._shared = data
+        super().condition_on(data)
         self.interweaving.condition_on(data.value)
 
     def forget(self) -> None:

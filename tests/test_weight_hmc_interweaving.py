@@ -273,7 +273,7 @@ def tilt(monkeypatch, slope_of):
             log_density=place.log_density + slope @ place.values, gradient=place.gradient + slope
         )
 
-    original = Interweaving._look
+    original = Interweaving.look
     monkeypatch.setattr(Interweaving, "look", look)
 
 

@@ -317,8 +317,8 @@ def test_samplers_agree_with_nuts_on_a_dense_model():
             random_seed=2, step=pm.NUTS(model.free_RVs, target_accept=0.9, model=model), **run
         )
     told = [set(tree["sample_stats"].data_vars) for tree in (ours, augmented, nuts)]
-    for own, name in zip(told, ("weight_acceptance", "edges_on", None), strict=True):
-        assert own & {"weight_acceptance", "edges_on"} == {name} - {None}
+    for names, name in zip(told, ("weight_acceptance", "edges_on", None), strict=True):
+        assert names & {"weight_acceptance", "edges_on"} == {name} - {None}
     for tree in (ours, augmented):
         assert_same_posterior(tree, nuts, ["weights", "bias", "weight_mean", "weight_scale"])
 

@@ -14,7 +14,14 @@ from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, Spike
 from pymc_glm.observations import Observation, observation_of
 from pymc_glm.session_prefix import plain_name
 
-__all__ = ["NetworkVariables", "children", "find_network", "find_networks"]
+__all__ = ["NetworkVariables", "as_variables", "children", "find_network", "find_networks"]
+
+
+def as_variables(vars: Any) -> list:
+    """Return the argument ``vars`` of a step method as a list, empty if it is None."""
+    if vars is None:
+        return []
+    return list(vars) if isinstance(vars, list | tuple) else [vars]
 
 
 class NetworkVariables(NamedTuple):
@@ -30,9 +37,8 @@ class NetworkVariables(NamedTuple):
 
     def holds(self, vars: Any, model: pm.Model) -> bool:
         """Return whether one of the given random or value variables belongs to this network."""
-        given = vars if isinstance(vars, list | tuple) else [vars]
         held = (self.bias, self.weights, self.adjacency, self.parameter, self.covariates)
-        return any(model.values_to_rvs.get(v, v) in held for v in given)
+        return any(model.values_to_rvs.get(v, v) in held for v in as_variables(vars))
 
     def container(self, model: pm.Model, name: str) -> Any:
         """Return a data container of the network's session, or None."""

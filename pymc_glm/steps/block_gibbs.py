@@ -18,7 +18,7 @@ from scipy.special import gammaln
 from pymc_glm.arguments import as_whole_number
 from pymc_glm.distributions import BlockLabelsRV, EdgeRV, SpikeAndSlabRV
 from pymc_glm.graph.evaluate import PointFunction
-from pymc_glm.graph.find import children
+from pymc_glm.graph.find import as_variables, children
 from pymc_glm.kernels.block_tables import exchange, fit_cells, log_likelihood
 from pymc_glm.kernels.blocks import make_tables, pair_sums, sweep_labels
 from pymc_glm.kernels.split_merge import propose, stand_in
@@ -309,8 +309,7 @@ class BlockGibbs(BlockedStep):
             )
         if vars is None:
             return labels
-        given = vars if isinstance(vars, list | tuple) else [vars]
-        values = [model.rvs_to_values.get(v, v) for v in given]
+        values = [model.rvs_to_values.get(v, v) for v in as_variables(vars)]
         for value in values:
             if value not in [model.rvs_to_values[rv] for rv in labels]:
                 raise ValueError(

@@ -22,7 +22,7 @@ from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, Spike
 from pymc_glm.graph.checks import check_conditionals
 from pymc_glm.graph.covariate_groups import CovariateTerms
 from pymc_glm.graph.data import SpikeData
-from pymc_glm.graph.find import NetworkVariables, find_network, find_networks
+from pymc_glm.graph.find import NetworkVariables, as_variables, find_network, find_networks
 from pymc_glm.graph.prior import DispersionFunction, PriorFunction, relaxed
 from pymc_glm.graph.shared import Shared
 from pymc_glm.graph.threads import Threads
@@ -95,9 +95,9 @@ class NetworkStep(BlockedStep):
         rngs = get_random_generator(kwargs.pop("rng", None)).spawn(len(networks))
         steps = []
         for network, rng in zip(networks, rngs, strict=True):
-            found = [rv for kind in cls.draws if (rv := getattr(network, kind)) is not None]
-            if found:
-                options = kwargs | {"vars": found, "rng": rng}
+            drawn = cls._drawn(network)
+            if drawn:
+                options = kwargs | {"vars": drawn, "rng": rng}
                 step = super().__new__(cls, **options)
                 step.__init__(**options)
                 steps.append(step)
@@ -111,8 +111,7 @@ class NetworkStep(BlockedStep):
         rng: RandomGenerator,
         compile_kwargs: dict | None,
     ):
-        drawn = [rv for kind in self.draws if (rv := getattr(network, kind)) is not None]
-        self.vars = [model.rvs_to_values[rv] for rv in drawn]
+        self.vars = [model.rvs_to_values[rv] for rv in self._drawn(network)]
         self._names = {
             kind: model.rvs_to_values[rv].name
             for kind in ("bias", "weights", "adjacency", "parameter", "covariates")
@@ -132,14 +131,18 @@ class NetworkStep(BlockedStep):
             self._dispersion_at = DispersionFunction(model, network, compile_kwargs)
 
     @classmethod
+    def _drawn(cls, network: NetworkVariables) -> list[TensorVariable]:
+        """Return the variables of a network that the step draws."""
+        return [rv for kind in cls.draws if (rv := getattr(network, kind)) is not None]
+
+    @classmethod
     def _find(cls, vars: Any, model: pm.Model | None) -> tuple[pm.Model, NetworkVariables]:
         """Find the network, and check that the step draws `vars` and knows all that it involves."""
         model = modelcontext(model)
         network = find_network(model, vars)
         cls._check_network(network)
-        drawn = [rv for kind in cls.draws if (rv := getattr(network, kind)) is not None]
-        given = [] if vars is None else vars if isinstance(vars, list | tuple) else [vars]
-        for variable in given:
+        drawn = cls._drawn(network)
+        for variable in as_variables(vars):
             if model.values_to_rvs.get(variable, variable) not in drawn:
                 raise ValueError(
                     f"vars: got {variable.name!r}, {cls.__name__} draws "

@@ -1,0 +1,23 @@
+"""Random variables of the network GLM.
+
+Each has a distinct type, by which step methods recognise it in the graph of any PyMC model.
+"""
+
+from pymc_glm.distributions.bias import Baseline, BaselineRV
+from pymc_glm.distributions.block_labels import BlockLabels, BlockLabelsRV
+from pymc_glm.distributions.covariate_weights import CovariateWeights, CovariateWeightsRV
+from pymc_glm.distributions.edges import Edge, EdgeRV
+from pymc_glm.distributions.weights import SpikeAndSlab, SpikeAndSlabRV
+
+__all__ = [
+    "Baseline",
+    "BaselineRV",
+    "BlockLabels",
+    "BlockLabelsRV",
+    "CovariateWeights",
+    "CovariateWeightsRV",
+    "Edge",
+    "EdgeRV",
+    "SpikeAndSlab",
+    "SpikeAndSlabRV",
+]

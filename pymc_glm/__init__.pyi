@@ -2,7 +2,7 @@
 
 from . import basis as basis
 from . import datasets as datasets
-from .activation import coupling_activation
+from .activation import coupling_activation, self_activation
 from .covariates import CovariatePrior, covariate_design
 from .criticism import (
     AlignedPositions,
@@ -35,7 +35,16 @@ from .criticism import (
     time_rescaling,
 )
 from .design import history_design
-from .distributions import Baseline, BlockLabels, CovariateWeights, Edge, SpikeAndSlab
+from .distributions import (
+    Baseline,
+    BlockLabels,
+    CovariateWeights,
+    Edge,
+    FactorPaths,
+    Loadings,
+    SelfWeights,
+    SpikeAndSlab,
+)
 from .models import (
     bernoulli_glm,
     build_glm,
@@ -74,6 +83,8 @@ from .priors.edges import (
     EigenEdges,
     FeatureEdges,
 )
+from .priors.self_history import SelfPrior
+from .priors.shared_input import SharedInput
 from .priors.weights import BlockWeights, DistanceWeights, FeatureWeights, GaussianWeights
 from .readers import read_spikes
 from .sampling.continuing import sample_more
@@ -88,6 +99,7 @@ from .steps import (
     EdgeMetropolis,
     NetworkNUTS,
     NoiseGibbs,
+    PathHMC,
     PolyaGammaGibbs,
     WeightHMC,
 )
@@ -115,6 +127,7 @@ __all__ = [
     "EdgeMetropolis",
     "EigenEdges",
     "ElpdDifference",
+    "FactorPaths",
     "FeatureEdges",
     "FeatureWeights",
     "Fit",
@@ -122,14 +135,19 @@ __all__ = [
     "GaussianWeights",
     "HeldoutNeuron",
     "HeldoutScore",
+    "Loadings",
     "NegativeBinomial",
     "NetworkNUTS",
     "NetworkParameters",
     "NetworkStability",
     "NoiseGibbs",
     "Observation",
+    "PathHMC",
     "Poisson",
     "PolyaGammaGibbs",
+    "SelfPrior",
+    "SelfWeights",
+    "SharedInput",
     "SpikeAndSlab",
     "SpikeTrains",
     "WeightHMC",
@@ -184,6 +202,7 @@ __all__ = [
     "sample_more",
     "save",
     "sbm_glm",
+    "self_activation",
     "session",
     "simulate",
     "stability",

@@ -12,7 +12,7 @@ from pytensor.gradient import DisconnectedInputError, verify_grad
 
 import pymc_glm as pg
 from helpers.uncompiled import UNCOMPILED
-from pymc_glm.activation import HistoryProduct, HistoryTransposeProduct
+from pymc_glm.activation.couplings import HistoryProduct, HistoryTransposeProduct
 from pymc_glm.kernels.history import convolve_history, history_product, history_transpose_product
 
 

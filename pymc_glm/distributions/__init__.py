@@ -7,6 +7,13 @@ from pymc_glm.distributions.bias import Baseline, BaselineRV
 from pymc_glm.distributions.block_labels import BlockLabels, BlockLabelsRV
 from pymc_glm.distributions.covariate_weights import CovariateWeights, CovariateWeightsRV
 from pymc_glm.distributions.edges import Edge, EdgeRV
+from pymc_glm.distributions.self_weights import SelfWeights, SelfWeightsRV
+from pymc_glm.distributions.shared_input import (
+    FactorPaths,
+    FactorPathsRV,
+    Loadings,
+    LoadingsRV,
+)
 from pymc_glm.distributions.weights import SpikeAndSlab, SpikeAndSlabRV
 
 __all__ = [
@@ -18,6 +25,12 @@ __all__ = [
     "CovariateWeightsRV",
     "Edge",
     "EdgeRV",
+    "FactorPaths",
+    "FactorPathsRV",
+    "Loadings",
+    "LoadingsRV",
+    "SelfWeights",
+    "SelfWeightsRV",
     "SpikeAndSlab",
     "SpikeAndSlabRV",
 ]

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from numpy.typing import NDArray
 
 from pymc_glm.graph.data import data_values
 from pymc_glm.graph.evaluate import PointFunction
 from pymc_glm.graph.find import NetworkVariables, children
-from pymc_glm.kernels.history import history_product
+from pymc_glm.kernels.history import convolve_history, history_product
 
 __all__ = ["check_conditionals"]
 
@@ -25,10 +26,11 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
         Something else in the model depends on edges, weights or biases, or the activation is not
         ``bias + coupling_activation(counts, basis_functions, weights)``.
     """
-    bias, weights, adjacency, spikes, *_, covariates = network
+    bias, weights, adjacency, spikes = network[:4]
+    regressors = [network.covariates, network.self_weights, network.loadings, network.factors]
     edges = [] if adjacency is None else [(adjacency, weights)]
-    regressors = [] if covariates is None else [(covariates, spikes)]
-    for variable, child in (*edges, (weights, spikes), (bias, spikes), *regressors):
+    others = [(variable, spikes) for variable in regressors if variable is not None]
+    for variable, child in (*edges, (weights, spikes), (bias, spikes), *others):
         strangers = [c for c in children(variable, model) if c != child]
         if strangers:
             raise ValueError(
@@ -52,6 +54,9 @@ def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> 
         "data_bins": np.arange(len(counts), dtype=np.int32),
         "covariates": None if data.covariates is None else data.covariates[window],
     }
+    index = network.container(model, "path_index")
+    if index is not None:
+        shown["path_index"] = index.get_value(borrow=True)[window]
     containers = {name: network.container(model, name) for name in shown}
     givens = {c: pt.as_tensor(shown[n]) for n, c in containers.items() if c is not None}
     psi = network.observation.psi(network.spikes)
@@ -63,7 +68,7 @@ def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> 
     }
     here = {
         rv: point[model.rvs_to_values[rv].name]
-        for rv in (bias, weights, covariates)
+        for rv in (bias, weights, covariates, *network[7:])
         if rv is not None
     }
     expected = here[bias] + history_product(counts, data.basis, here[weights], starts)
@@ -71,6 +76,7 @@ def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> 
         units = 1.0 / np.maximum(np.abs(data.covariates).max(axis=0), 1e-300)
         here[covariates] *= units
         expected += data.covariates[window] @ here[covariates].T
+    expected += _further_activation(model, network, here, counts, starts, shown)
     try:
         (found,) = PointFunction(model, [psi], {"givens": givens})(point)
     except ValueError:  # other terms have the length of the recording, not of the checked bins
@@ -79,5 +85,25 @@ def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> 
         raise ValueError(
             f"the activation of {network.spikes.name!r} is not bias + coupling_activation(counts, "
             f"basis_functions, weights), with covariates @ covariate_weights.T where there are "
-            f"covariates; {step} would ignore what else is in it. Remove it."
+            f"covariates, and self filters and shared input as pymc_glm.build_glm writes them; "
+            f"{step} would ignore what else is in it. Remove it."
         )
+
+
+def _further_activation(
+    model: pm.Model,
+    network: NetworkVariables,
+    here: dict,
+    counts: NDArray,
+    starts: NDArray,
+    shown: dict[str, Any],
+) -> NDArray:
+    """Return what self filters and shared input add in the checked bins, (time, post)."""
+    added = np.zeros(counts.shape)
+    if network.self_weights is not None:
+        basis = network.container(model, "self_basis_functions").get_value(borrow=True)
+        history = convolve_history(counts, basis, starts)
+        added += np.einsum("tnc,nc->tn", history, here[network.self_weights])
+    if network.loadings is not None:
+        added += here[network.factors][shown["path_index"]] @ here[network.loadings].T
+    return added

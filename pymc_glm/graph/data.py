@@ -14,6 +14,7 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_glm.graph.covariate_groups import CovariateLayout
 from pymc_glm.graph.evaluate import INTERPRETED
 from pymc_glm.graph.find import NetworkVariables
+from pymc_glm.graph.further_terms import further_terms, with_paths
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.likelihood import Likelihood
 from pymc_glm.kernels.sparse_history import SparseHistory, history_columns, sparse_history
@@ -51,7 +52,15 @@ class NetworkData(NamedTuple):
     covariates: NDArray[np.float64] | None  # (time, covariate)
 
 
-CONTAINERS = ("counts", "basis_functions", "segment_start", "data_bins", "covariates")
+CONTAINERS = (
+    "counts",
+    "basis_functions",
+    "segment_start",
+    "data_bins",
+    "covariates",
+    "self_basis_functions",
+    "path_index",
+)
 
 
 def data_values(model: pm.Model, network: NetworkVariables) -> NetworkData:
@@ -95,6 +104,11 @@ class SpikeData(NamedTuple):
         """Return the data with another dispersion, (post,)."""
         return self._replace(likelihood=self.likelihood._replace(dispersion=dispersion))
 
+    def with_paths(self, values: NDArray[np.float64]) -> Self:
+        """Return the data with other paths of shared input, (grid,)."""
+        further = with_paths(self.history.further, values)
+        return self._replace(history=self.history._replace(further=further))
+
 
 def network_history(data: NetworkData, layout: CovariateLayout | None) -> SparseHistory:
     """Return the history in the bins that are data, with covariates after the pre neurons."""
@@ -119,8 +133,12 @@ def spike_data(model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
         layout = None
         if network.covariates is not None:
             layout = CovariateLayout.of_network(model, network)
+        values = data_values(model, network)
+        further = further_terms(
+            model, network, values.counts, values.starts, values.bins, values.basis.shape[1]
+        )
         data = SpikeData(
-            network_history(data_values(model, network), layout),
+            network_history(values, layout)._replace(further=further),
             network.observation.likelihood(counts),
         )
         seen = [weakref.ref(source) for source in sources], Shared(data)

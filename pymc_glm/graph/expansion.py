@@ -40,7 +40,11 @@ class Averages(NamedTuple):
 
 
 def metric_at(
-    threads: Threads, data: SpikeData, averages: Averages, least_inclusion: float
+    threads: Threads,
+    data: SpikeData,
+    averages: Averages,
+    least_inclusion: float,
+    further: bool = True,
 ) -> Metric:
     """Compute the Fisher information at the averages, for edges that were often present.
 
@@ -52,12 +56,15 @@ def metric_at(
     least_inclusion : float
         Edges present less often have no cross terms with others; nor have those beyond the 100
         most frequent edges of a post neuron.
+    further : bool
+        Whether self-weights and loadings have cross terms.
     """
     n_post, n_pre, n_basis = averages.weights.shape
     chosen = averages.inclusion >= least_inclusion
     if n_pre > _MOST_JOINT:
         rank = np.argsort(np.argsort(-averages.inclusion, axis=1), axis=1)
         chosen &= rank < _MOST_JOINT
+    chosen[:, data.history.n_pre :] = further
     metric = empty_metric(n_post, n_pre, n_basis, int(chosen.sum(axis=1).max()))
     most_bins = int(_MOST_PRODUCTS / metric.gradient.shape[1] ** 2)
     threads.over_posts(

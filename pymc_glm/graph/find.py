@@ -10,7 +10,15 @@ import pymc as pm
 from pytensor.graph.traversal import ancestors, walk
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.distributions import (
+    BaselineRV,
+    CovariateWeightsRV,
+    EdgeRV,
+    FactorPathsRV,
+    LoadingsRV,
+    SelfWeightsRV,
+    SpikeAndSlabRV,
+)
 from pymc_glm.observations import Observation, observation_of
 from pymc_glm.session_prefix import plain_name
 
@@ -34,10 +42,13 @@ class NetworkVariables(NamedTuple):
     observation: Observation
     parameter: TensorVariable | None = None  # of the observation model, (post,) or (), if learned
     covariates: TensorVariable | None = None  # weights (post, covariate), if any
+    self_weights: TensorVariable | None = None  # (post, self_basis), if there is a self filter
+    loadings: TensorVariable | None = None  # (post, factor), if there is shared input
+    factors: TensorVariable | None = None  # (grid,): paths of shared input
 
     def holds(self, vars: Any, model: pm.Model) -> bool:
         """Return whether one of the given random or value variables belongs to this network."""
-        held = (self.bias, self.weights, self.adjacency, self.parameter, self.covariates)
+        held = [v for v in self if isinstance(v, TensorVariable)]
         return any(model.values_to_rvs.get(v, v) in held for v in as_variables(vars))
 
     def container(self, model: pm.Model, name: str) -> Any:
@@ -123,7 +134,10 @@ def _network_of(weights: TensorVariable, model: pm.Model) -> NetworkVariables:
         spikes,
         observation,
         parameter if parameter in model.free_RVs else None,
-        next(iter(of_type(CovariateWeightsRV)), None),
+        *(
+            next(iter(of_type(kind)), None)
+            for kind in (CovariateWeightsRV, SelfWeightsRV, LoadingsRV, FactorPathsRV)
+        ),
     )
 
 

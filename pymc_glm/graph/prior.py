@@ -8,11 +8,11 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from pymc_glm.graph.evaluate import PointFunction
+from pymc_glm.graph.evaluate import INTERPRETED, PointFunction
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.kernels.prior import NetworkPrior
 
-__all__ = ["DispersionFunction", "PriorFunction", "relaxed"]
+__all__ = ["DispersionFunction", "PriorFunction", "fixed_adjacency", "relaxed"]
 
 
 def relaxed(prior: NetworkPrior, share: float) -> NetworkPrior:
@@ -43,6 +43,14 @@ def relaxed(prior: NetworkPrior, share: float) -> NetworkPrior:
     return prior._replace(log_odds=log_odds, mean=mean)
 
 
+def fixed_adjacency(model: pm.Model, network: NetworkVariables) -> NDArray[np.int8]:
+    """Return the edges (post, pre) of a network whose edges are all known."""
+    adjacency, *_ = network.weights.owner.op.dist_params(network.weights.owner)
+    shape = model.initial_point(0)[model.rvs_to_values[network.weights].name].shape[:2]
+    values = np.asarray(adjacency.eval(mode=INTERPRETED))
+    return np.array(np.broadcast_to(values, shape), dtype=np.int8)
+
+
 class PriorFunction:
     """The network prior as a function of a point: hyperparameters in, `NetworkPrior` out.
 
@@ -71,13 +79,14 @@ class PriorFunction:
         if network.adjacency is not None:
             (p,) = network.adjacency.owner.op.dist_params(network.adjacency.owner)
             outputs.append(pt.broadcast_to(pt.log(p) - pt.log1p(-p), pairs))
-        self._has_edges = network.adjacency is not None
+        elif (fixed := fixed_adjacency(model, network)).min() == 0:
+            outputs.append(pt.constant(np.where(fixed, np.inf, -np.inf)))
         self._evaluate = PointFunction(model, outputs, compile_kwargs)
 
     def __call__(self, point: Mapping[str, NDArray]) -> NetworkPrior:
         """Evaluate at a point (names of value variables to arrays)."""
         mean, precision, mu, tau, *edges = self._evaluate(point)
-        return NetworkPrior(edges[0] if self._has_edges else None, mean, precision, mu, tau)
+        return NetworkPrior(edges[0] if edges else None, mean, precision, mu, tau)
 
 
 class DispersionFunction:

@@ -92,7 +92,7 @@ def softplus_sums(
     """
     psi = np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
-        write_psi(history, bias[n], weights[n], psi)
+        write_psi(history, n, bias[n], weights[n], psi)
         out[n] = 0.0
         for t in range(psi.size):
             out[n] += max(psi[t], 0.0) + math.log1p(math.exp(-abs(psi[t])))

@@ -363,7 +363,7 @@ def flip_edges(
         for j in range(pre.size):
             state.present[j] = adjacency[n, pre[j]]
             state.beta[1 + j * size : 1 + (j + 1) * size] = weights[n, pre[j]]
-        write_psi(history, bias[n], weights[n], state.psi)
+        write_psi(history, n, bias[n], weights[n], state.psi)
         state.log_likelihood[0] = log_likelihood(neuron, counts, state.psi, state.buffer)
         data = (history, neuron, counts, surrogate, state)
         for m in draws.order[n]:

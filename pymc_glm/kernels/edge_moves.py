@@ -255,7 +255,7 @@ def move_edges(
     for n in range(posts[0], posts[1]):
         neuron = neuron_likelihood(likelihood, n)
         counts = likelihood.counts[n]
-        write_psi(history, bias[n], weights[n], psi)
+        write_psi(history, n, bias[n], weights[n], psi)
         for m in draws.order[n]:
             visited = (adjacency, weights, modes, scratch)
             result = _visit(n, m, history, neuron, counts, prior, plan, draws, psi, *visited)

@@ -86,7 +86,7 @@ def find_mode(
     Cholesky factor of the precision. Base is psi without the edge and counts are the counts, both
     in the bins in which the pre neuron has history.
     """
-    start, _, pattern, pattern_start, patterns, _ = history
+    start, _, pattern, pattern_start, patterns, _, _ = history
     first_row, size, n_bins = start[m], mode.size, base.size
     first, n_patterns = pattern_start[m], pattern_start[m + 1] - pattern_start[m]
     slopes, curvatures = np.empty(n_patterns), np.empty(n_patterns)

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.further_terms import n_slots, project_further, write_columns
 from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood, score
 from pymc_glm.kernels.sparse_history import SparseHistory, add_projection, pattern_sums, write_psi
 
-__all__ = ["Metric", "empty_metric", "fisher_information"]
+__all__ = ["Metric", "empty_metric", "fisher_information", "gradient_at"]
 
 _BLOCK = 4096  # bins whose regressors are made dense at a time
 
@@ -68,19 +69,27 @@ def _thin(curvature, most_bins):
 
 
 @compiled
-def _joint_information(history, curvature, every, chosen, out):
-    start, bins, pattern, pattern_start, patterns, n_bins = history
+def _joint_information(history, n, curvature, every, chosen, out):
+    start, bins, pattern, pattern_start, patterns, n_bins, further = history
     size = patterns.shape[1]
     width = 1 + chosen.size * size
-    at = np.empty(chosen.size, np.int64)
-    for j in range(chosen.size):
+    n_pre = np.searchsorted(chosen, start.size - 1)  # after them come slots of further terms
+    slots = np.empty((_BLOCK, n_slots(further, size) * size if n_pre < chosen.size else 0))
+    at = np.empty(n_pre, np.int64)
+    for j in range(n_pre):
         at[j] = start[chosen[j]]
     block = np.empty((_BLOCK, width))
     total = np.zeros((width, width))
     for low in range(0, n_bins, every * _BLOCK):
         n_rows = min(_BLOCK, n_bins - low)
         block[:] = 0.0
-        for j in range(chosen.size):
+        if n_pre < chosen.size:
+            write_columns(further, n, low, size, slots[:n_rows])
+        for j in range(n_pre, chosen.size):
+            first = (chosen[j] - start.size + 1) * size
+            for b in range(size):
+                block[:n_rows, 1 + j * size + b] = slots[:n_rows, first + b]
+        for j in range(n_pre):
             m = chosen[j]
             at[j] += np.searchsorted(bins[at[j] : start[m + 1]], low)
             while at[j] < start[m + 1] and bins[at[j]] < low + n_rows:
@@ -99,12 +108,19 @@ def _joint_information(history, curvature, every, chosen, out):
 
 
 @compiled
-def _gradient(history, slope, chosen, out):
-    size = history.patterns.shape[1]
+def _gradient(history, n, slope, chosen, out):
+    size, last = history.patterns.shape[1], history.start.size - 1
     out[:] = 0.0
     out[0] = np.sum(slope)
+    slots = np.zeros((n_slots(history.further, size), size))
+    if chosen.size > 0 and chosen[-1] >= last:
+        project_further(history.further, n, slope, slots)
     for j in range(chosen.size):
-        add_projection(history, chosen[j], slope, out[1 + j * size : 1 + (j + 1) * size])
+        part = out[1 + j * size : 1 + (j + 1) * size]
+        if chosen[j] < last:
+            add_projection(history, chosen[j], slope, part)
+        else:
+            part += slots[chosen[j] - last]
 
 
 @compiled
@@ -139,13 +155,45 @@ def fisher_information(
     n_bins = history.n_bins
     psi, slope, curvature = np.empty(n_bins), np.empty(n_bins), np.empty(n_bins)
     for n in range(posts[0], posts[1]):
-        write_psi(history, bias[n], weights[n], psi)
+        write_psi(history, n, bias[n], weights[n], psi)
         score(neuron_likelihood(likelihood, n), likelihood.counts[n], psi, slope, curvature)
         every = _thin(curvature, most_bins)
         pre = np.flatnonzero(chosen[n])
         metric.place[n] = -1
         for j in range(pre.size):
             metric.place[n, pre[j]] = j
-        _gradient(history, slope, pre, metric.gradient[n])
-        _joint_information(history, curvature, every, pre, metric.joint[n])
+        _gradient(history, n, slope, pre, metric.gradient[n])
+        _joint_information(history, n, curvature, every, pre, metric.joint[n])
         _edge_information(history, curvature, metric.edge_information[n])
+        size = weights.shape[2]
+        for j in range(np.searchsorted(pre, history.start.size - 1), pre.size):
+            here = slice(1 + j * size, 1 + (j + 1) * size)
+            metric.edge_information[n, pre[j]] = metric.joint[n][here, here]
+
+
+@compiled
+def gradient_at(
+    posts: tuple[int, int],
+    history: SparseHistory,
+    likelihood: Likelihood,
+    bias: Floats,
+    weights: Floats,
+    place: NDArray[np.int64],
+    out: Floats,
+) -> None:
+    """Write the gradients of the log likelihoods of some post neurons at given coefficients.
+
+    Parameters
+    ----------
+    posts, history, likelihood, bias, weights
+        See `fisher_information`.
+    place : array of int, shape (post, pre)
+        Index of the block of each pre neuron in the gradient, or -1; ascending.
+    out : array, shape (post, 1 + C B)
+    """
+    psi, slope = np.empty(history.n_bins), np.empty(history.n_bins)
+    curvature = np.empty(history.n_bins)
+    for n in range(posts[0], posts[1]):
+        write_psi(history, n, bias[n], weights[n], psi)
+        score(neuron_likelihood(likelihood, n), likelihood.counts[n], psi, slope, curvature)
+        _gradient(history, n, slope, np.flatnonzero(place[n] >= 0), out[n])

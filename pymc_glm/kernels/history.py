@@ -15,6 +15,8 @@ __all__ = [
     "history_product_kernel",
     "history_transpose_product",
     "history_transpose_product_kernel",
+    "self_product_kernel",
+    "self_transpose_product_kernel",
 ]
 
 type Floats = NDArray[np.float64]
@@ -149,3 +151,47 @@ def history_transpose_product(
         First bins of the segments; by default one segment.
     """
     return history_transpose_product_kernel(counts, basis, values, _as_starts(starts))
+
+
+@compiled
+def self_product_kernel(
+    counts: NDArray, basis: Floats, weights: Floats, starts: NDArray[np.int64]
+) -> Floats:
+    """Return the product of each neuron's history and its weights (neuron, basis)."""
+    (n_bins, n_neurons), (n_lags, n_basis) = counts.shape, basis.shape
+    filters = np.zeros((n_neurons, n_lags))
+    for n in range(n_neurons):
+        for lag in range(n_lags):
+            for b in range(n_basis):
+                filters[n, lag] += basis[lag, b] * weights[n, b]
+    out = np.zeros((n_bins, n_neurons))
+    for segment in range(starts.size):
+        end = _end(starts, segment, n_bins)
+        for t in range(starts[segment], end):
+            for n in range(n_neurons):
+                if counts[t, n] != 0:
+                    for lag in range(min(n_lags, end - 1 - t)):
+                        out[t + 1 + lag, n] += counts[t, n] * filters[n, lag]
+    return out
+
+
+@compiled
+def self_transpose_product_kernel(
+    counts: NDArray, basis: Floats, values: Floats, starts: NDArray[np.int64]
+) -> Floats:
+    """Return the product of values (time, neuron) and each neuron's history, (neuron, basis)."""
+    (n_bins, n_neurons), (n_lags, n_basis) = counts.shape, basis.shape
+    total = np.zeros((n_neurons, n_lags))
+    for segment in range(starts.size):
+        end = _end(starts, segment, n_bins)
+        for t in range(starts[segment], end):
+            for n in range(n_neurons):
+                if counts[t, n] != 0:
+                    for lag in range(min(n_lags, end - 1 - t)):
+                        total[n, lag] += counts[t, n] * values[t + 1 + lag, n]
+    out = np.zeros((n_neurons, n_basis))
+    for n in range(n_neurons):
+        for lag in range(n_lags):
+            for b in range(n_basis):
+                out[n, b] += basis[lag, b] * total[n, lag]
+    return out

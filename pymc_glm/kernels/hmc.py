@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
+from pymc_glm.kernels.further_terms import add_further, n_slots, project_further
 from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood, score
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, add_projection, write_psi
@@ -104,11 +105,14 @@ def _total(values):
 
 
 @compiled
-def _gradient(history, likelihood, counts, problem, q, psi, slope, curvature, out):
+def _gradient(history, n, likelihood, counts, problem, q, psi, slope, curvature, out):
     """Write the gradient of the log posterior."""
     active, mean, precision = problem
-    size = precision.shape[1]
+    size, n_pre = precision.shape[1], history.start.size - 1
+    slots = np.zeros((n_slots(history.further, size), size))
     score(likelihood, counts, psi, slope, curvature)
+    if slots.size > 0:
+        project_further(history.further, n, slope, slots)
     out[0] = _total(slope) - precision[0, 0] * (q[0] - mean[0])
     for i in range(active.size):
         at = 1 + i * size
@@ -116,16 +120,26 @@ def _gradient(history, likelihood, counts, problem, q, psi, slope, curvature, ou
             out[b] = 0.0
             for c in range(size):
                 out[b] -= precision[b, c] * (q[at + c] - mean[at + c])
-        add_projection(history, active[i], slope, out[at : at + size])
+        if active[i] < n_pre:
+            add_projection(history, active[i], slope, out[at : at + size])
+        else:
+            out[at : at + size] += slots[active[i] - n_pre]
 
 
 @compiled
-def _advance(history, active, change, psi):
+def _advance(history, n, active, change, psi):
     """Add a change of the coefficients to psi."""
-    size = history.patterns.shape[1]
+    size, n_pre = history.patterns.shape[1], history.start.size - 1
+    slots = np.zeros((n_slots(history.further, size), size))
     psi += change[0]
     for i in range(active.size):
-        add_edge(history, active[i], change[1 + i * size : 1 + (i + 1) * size], 1.0, psi)
+        part = change[1 + i * size : 1 + (i + 1) * size]
+        if active[i] < n_pre:
+            add_edge(history, active[i], part, 1.0, psi)
+        else:
+            slots[active[i] - n_pre] = part
+    if slots.size > 0:
+        add_further(history.further, n, slots, psi)
 
 
 @compiled
@@ -142,8 +156,8 @@ def _travel(n, history, likelihood, counts, problem, lower, trajectories, q, psi
             change[:] = epsilon * momentum
             solve_transposed_by_rows(lower, change)
             q += change
-            _advance(history, problem.active, change, psi)
-        _gradient(history, likelihood, counts, problem, q, psi, slope, curvature, gradient)
+            _advance(history, n, problem.active, change, psi)
+        _gradient(history, n, likelihood, counts, problem, q, psi, slope, curvature, gradient)
         solve_lower_reordered(lower, gradient)
         end = step == 0 or step == trajectories.n_steps[n]
         momentum += (0.5 if end else 1.0) * epsilon * gradient
@@ -195,7 +209,7 @@ def move_weights(
         q[0] = bias[n]
         for i in range(active.size):
             q[1 + i * size : 1 + (i + 1) * size] = weights[n, active[i]]
-        write_psi(history, bias[n], weights[n], psi)
+        write_psi(history, n, bias[n], weights[n], psi)
         lower = np.linalg.cholesky(_mass(n, metric, problem))
         counts = likelihood.counts[n]
         change = _travel(n, history, neuron, counts, problem, lower, trajectories, q, psi)

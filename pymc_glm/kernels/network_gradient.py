@@ -48,7 +48,7 @@ def log_likelihoods(
     """
     psi, buffer = np.empty(history.n_bins), np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
-        write_psi(history, bias[n], weights[n], psi)
+        write_psi(history, n, bias[n], weights[n], psi)
         out[n] = log_likelihood(neuron_likelihood(likelihood, n), likelihood.counts[n], psi, buffer)
 
 
@@ -77,20 +77,20 @@ def network_gradient(
     weights : array, shape (post, pre, basis)
     value, bias_gradient : arrays, shape (post,)
     gradient : array, shape (post, pre, basis)
-        Zero where there is no edge.
+        Zero where there is no edge, and for further terms.
     """
     psi, slope = np.empty(history.n_bins), np.empty(history.n_bins)
     curvature = np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
         neuron, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
-        write_psi(history, bias[n], weights[n], psi)
+        write_psi(history, n, bias[n], weights[n], psi)
         value[n] = log_likelihood(neuron, counts, psi, slope)
         score(neuron, counts, psi, slope, curvature)
         bias_gradient[n] = slope.sum()
         for m in range(weights.shape[1]):
             for b in range(weights.shape[2]):
                 gradient[n, m, b] = 0.0
-            if adjacency[n, m]:
+            if adjacency[n, m] and m < history.start.size - 1:
                 add_projection(history, m, slope, gradient[n, m])
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.further_terms import NO_FURTHER_TERMS, FurtherTerms, add_further
 from pymc_glm.kernels.history import convolve_history
 
 __all__ = [
@@ -41,6 +42,7 @@ class SparseHistory(NamedTuple):
     pattern_start: NDArray[np.int64]  # (pre + 1,): index of the first pattern of each pre neuron
     patterns: Floats  # (patterns, basis)
     n_bins: int
+    further: FurtherTerms = NO_FURTHER_TERMS
 
     @property
     def n_pre(self) -> int:
@@ -153,12 +155,15 @@ def add_edge(history: SparseHistory, m: int, weights: Floats, times: float, psi:
 
 
 @compiled
-def write_psi(history: SparseHistory, bias: float, weights: Floats, psi: Floats) -> None:
-    """Write psi (time,) of one post neuron: bias plus history times weights (pre, basis)."""
+def write_psi(history: SparseHistory, n: int, bias: float, weights: Floats, psi: Floats) -> None:
+    """Write psi (time,) of post neuron n: bias plus all terms times weights (slot, basis)."""
     psi[:] = bias
-    for m in range(weights.shape[0]):
+    n_pre = min(history.start.size - 1, weights.shape[0])
+    for m in range(n_pre):
         if np.any(weights[m] != 0.0):
             add_edge(history, m, weights[m], 1.0, psi)
+    if weights.shape[0] > n_pre:
+        add_further(history.further, n, weights[n_pre:], psi)
 
 
 @compiled

@@ -1,5 +1,6 @@
 """`build_glm`: an ordinary ``pm.Model`` from counts, a basis and the chosen parts."""
 
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import ArrayLike
 from pytensor.tensor.random.basic import NormalRV
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.activation import coupling_activation
+from pymc_glm.activation import coupling_activation, self_activation
+from pymc_glm.basis import as_basis
 from pymc_glm.covariates import CovariatePrior, Covariates, read_covariates
 from pymc_glm.design import Design, make_design
 from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
@@ -24,6 +26,9 @@ from pymc_glm.models.pooling import (
 from pymc_glm.models.sessions import SessionModel
 from pymc_glm.observations import Observation, observation_model
 from pymc_glm.priors.edges import BernoulliEdges, Edges
+from pymc_glm.priors.hyperparameters import LEARNED
+from pymc_glm.priors.self_history import SelfPrior
+from pymc_glm.priors.shared_input import SharedInput
 from pymc_glm.priors.weights import SPIKE_EFFECT, GaussianWeights, Weights, weight_units
 from pymc_glm.recipe import record_recipe
 from pymc_glm.spikes import neuron_positions
@@ -87,15 +92,39 @@ def _bias(
     return Baseline("bias", center, BIAS_SIGMA, dims="post")
 
 
+def _between_neurons[Prior: Edges | Weights](prior: Prior, argument: str) -> Prior:
+    """Return a prior without parameters of self-edges.
+
+    Raises
+    ------
+    ValueError
+        Some were given.
+    """
+    names = [f.name for f in fields(prior) if f.name.startswith("self_")]  # type: ignore[arg-type]
+    for name in names:
+        value = getattr(prior, name)
+        if value is not None and not (isinstance(value, str) and value == LEARNED):
+            raise ValueError(
+                f"{argument}: got {name}={value!r}, but with self_basis the self filter takes the "
+                f"place of self-edges; leave {name} out, and give self_prior instead."
+            )
+    return replace(prior, **dict.fromkeys(names))  # type: ignore[type-var]
+
+
 def _network(
-    edges: Edges, weights: Weights, design: Design, observation: Observation
+    edges: Edges, weights: Weights, design: Design, observation: Observation, self_edges: bool
 ) -> TensorVariable:
     """Register the adjacency (unless dense) and the weights."""
     n_neurons = design.counts.sizes["neuron"]
+    allowed = np.ones((n_neurons, n_neurons), dtype=np.int8)
+    if not self_edges:
+        edges, weights = _between_neurons(edges, "edges"), _between_neurons(weights, "weights")
+        np.fill_diagonal(allowed, 0)
     probability = edges.edge_probability(n_neurons)
     if probability is None:
-        adjacency = pt.constant(np.ones((n_neurons, n_neurons), dtype=np.int8))
+        adjacency = pt.constant(allowed)
     else:
+        probability = probability if self_edges else probability * allowed
         adjacency = Edge("adjacency", probability, dims=("post", "pre"))
     effect = SPIKE_EFFECT / design.bin_width if observation.effect is None else observation.effect
     units = weight_units(design.basis.values, effect, n_neurons, dense=probability is None)
@@ -157,6 +186,40 @@ def _covariate_activation(
     return values @ prior.weights(covariates, n_neurons).T
 
 
+def _self_filter(
+    self_basis: Any,
+    prior: SelfPrior | None,
+    design: Design,
+    counts: TensorVariable,
+    starts: TensorVariable | None,
+) -> TensorVariable:
+    """Register the self filter; return its contribution to psi."""
+    prior = SelfPrior() if prior is None else prior
+    if not isinstance(prior, SelfPrior):
+        raise TypeError(f"self_prior: got {prior!r}; give an instance of pg.SelfPrior, or None.")
+    try:
+        basis = as_basis(self_basis, design.bin_width)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"self_{error}") from error
+    model = pm.modelcontext(None)
+    model.add_coord("self_lag", basis["lag"].values)
+    model.add_coord("self_basis", basis["basis"].values)
+    functions = pm.Data("self_basis_functions", basis.values, dims=("self_lag", "self_basis"))
+    weights = prior.weights(basis.sizes["basis"])
+    return self_activation(counts, functions, weights, starts)
+
+
+def _shared_activation(shared_input: SharedInput, design: Design) -> TensorVariable:
+    """Register shared input; return its contribution to psi."""
+    if not isinstance(shared_input, SharedInput):
+        raise TypeError(
+            f"shared_input: got {shared_input!r}; give an instance such as pg.SharedInput(2), or "
+            "None."
+        )
+    times = design.counts["time"].values
+    return shared_input.activation(design.observed, times, design.starts, design.bin_width)
+
+
 def build_glm(
     counts: xr.DataArray | ArrayLike,
     basis: xr.DataArray | ArrayLike,
@@ -168,6 +231,9 @@ def build_glm(
     bias_rate: ArrayLike | None = None,
     covariates: xr.DataArray | ArrayLike | None = None,
     covariate_prior: CovariatePrior | None = None,
+    shared_input: SharedInput | None = None,
+    self_basis: xr.DataArray | ArrayLike | None = None,
+    self_prior: SelfPrior | None = None,
     exclude: ArrayLike | None = None,
     unknown_history: str = "recorded",
     share: str = "hyperparameters",
@@ -209,6 +275,14 @@ def build_glm(
         covariates of zero.
     covariate_prior : CovariatePrior, optional
         Prior of the covariate weights, by default ``CovariatePrior()``.
+    shared_input : SharedInput, optional
+        Input that no recorded neuron carries, such as ``SharedInput(2)``; by default none, as in
+        the paper.
+    self_basis : DataArray or array, (self_lag, self_basis), optional
+        Basis functions of a self filter, which then takes the place of self-edges: a neuron's past
+        (refractoriness, rhythm, adaptation) usually matters longer than a coupling does.
+    self_prior : SelfPrior, optional
+        Prior of the self filters, by default ``SelfPrior()``.
     exclude : array of bool (time,) or of seconds (interval, 2), optional
         Bins that are not data, such as artefacts; or intervals [start, stop).
     unknown_history : {"recorded", "exclude"}
@@ -230,7 +304,11 @@ def build_glm(
         ``counts`` (time, post), ``basis_functions`` (lag, basis), ``bin_width``;
         ``observation_law``, whose coordinate ``observation`` names the observation model, and its
         ``n_trials`` or fixed ``dispersion``; ``position`` (post, space) if known. With covariates,
-        ``covariate_weights`` (post, covariate) and ``covariates`` (time, covariate); with several
+        ``covariate_weights`` (post, covariate) and ``covariates`` (time, covariate); with a self
+        filter, ``self_weights`` (post, self_basis) and ``self_basis_functions`` (self_lag,
+        self_basis); with shared input, ``loadings`` (post, factor), ``factors`` (grid), the values
+        of all paths on their grids, and ``path_index`` (time, factor), by which
+        ``factors[path_index]`` are the paths in every bin; with several
         segments, ``segment_start`` (segment); with excluded bins, ``data_bins``, and ``spikes`` has
         the dims (observed_time, post). ``recipe`` holds all other arguments as text in its
         coordinate ``recipe_line``, from which `pymc_glm.load` rebuilds the model.
@@ -266,18 +344,29 @@ def build_glm(
         "covariate_prior": covariate_prior,
         "exclude": exclude,
     }
+    further = {"shared_input": shared_input, "self_basis": self_basis, "self_prior": self_prior}
     with pm.Model() as model:
         if sessions is None:
-            _add_network(counts, basis, observation, bias, unknown_history, **settings)
+            _add_network(counts, basis, observation, bias, unknown_history, **settings, **further)
         else:
             settings["covariates"] = aligned_covariates(covariates, sessions)
             for name, session_counts in sessions.items():
                 here = {k: for_session(v, name, k, sessions) for k, v in settings.items()}
                 with SessionModel(name), naming(name):
-                    _add_network(session_counts, basis, observation, bias, unknown_history, **here)
+                    _add_network(
+                        session_counts,
+                        basis,
+                        observation,
+                        bias,
+                        unknown_history,
+                        **here,
+                        **further,
+                    )
         chosen = {k: settings[k] for k in ("edges", "weights", "bias_rate", "covariate_prior")}
         record_recipe(
-            chosen | {"observation": observation, "bias": bias},
+            chosen
+            | {"observation": observation, "bias": bias}
+            | {"shared_input": shared_input, "self_prior": self_prior},
             None if sessions is None else list(sessions),
         )
     return model
@@ -295,6 +384,9 @@ def _add_network(
     bias_rate: ArrayLike | None,
     covariates: Any,
     covariate_prior: CovariatePrior | None,
+    shared_input: SharedInput | None,
+    self_basis: Any,
+    self_prior: SelfPrior | None,
     exclude: Any,
 ) -> None:
     """Register the network GLM of one session with the model in context."""
@@ -314,13 +406,19 @@ def _add_network(
     columns = None
     if covariates is not None:
         columns = read_covariates(covariates, design.counts, design.data_bins)
+    if self_basis is None and self_prior is not None:
+        raise ValueError("self_prior: there is no self filter; give self_basis= as well.")
     if columns is None and covariate_prior is not None:
         raise ValueError("covariate_prior: there are no covariates; give covariates= as well.")
     pm.modelcontext(None).add_coords(_coords(design))
     spikes, functions, starts = _data(design)
     baseline = _bias(bias, bias_rate, observation, design)
-    coupling = _network(edges, weights, design, observation)
+    coupling = _network(edges, weights, design, observation, self_edges=self_basis is None)
     psi = baseline + coupling_activation(spikes, functions, coupling, starts)
     if columns is not None:
         psi += _covariate_activation(columns, covariate_prior, design.counts.sizes["neuron"])
+    if self_basis is not None:
+        psi += _self_filter(self_basis, self_prior, design, spikes, starts)
+    if shared_input is not None:
+        psi += _shared_activation(shared_input, design)
     _observed(design, observation, spikes, psi)

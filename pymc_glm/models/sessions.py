@@ -12,7 +12,7 @@ from pymc_glm.session_prefix import in_session, session_of, sessions_with
 __all__ = ["SessionModel", "session", "session_names"]
 
 # Dims that differ between sessions; variables without any of them are shared.
-_SESSION_DIMS = frozenset({"time", "observed_time", "segment", "post", "pre"})
+_SESSION_DIMS = frozenset({"time", "observed_time", "segment", "post", "pre", "grid"})
 
 
 class _PlainNames(Mapping):

@@ -45,7 +45,12 @@ def initial_points(
         for rv in (network.bias, network.weights, network.adjacency)
         if rv is not None
     }
-    regressors = [network.covariates for network in networks if network.covariates is not None]
+    regressors = [
+        rv
+        for network in networks
+        for rv in (network.covariates, network.self_weights, network.loadings, network.factors)
+        if rv is not None
+    ]
     known |= set(regressors)
     hyper = [rv for rv in model.free_RVs if rv not in known and rv in ancestors(known)]
     draw_hyper = _hyperparameter_draw(model, hyper + regressors)

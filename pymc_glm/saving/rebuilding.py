@@ -12,13 +12,15 @@ from pymc_glm.models.build import build_glm
 from pymc_glm.models.sessions import session, session_names
 from pymc_glm.observations import Observation
 from pymc_glm.priors.edges import Edges
+from pymc_glm.priors.self_history import SelfPrior
+from pymc_glm.priors.shared_input import SharedInput
 from pymc_glm.priors.weights import Weights
 from pymc_glm.recipe import CannotStoreError, Recipe, read_recipe
 from pymc_glm.trees import variable
 
 __all__ = ["rebuild"]
 
-_PARTS = (Edges, Weights, Observation, CovariatePrior)
+_PARTS = (Edges, Weights, Observation, CovariatePrior, SharedInput, SelfPrior)
 _INSTEAD = (
     "build the model yourself with pymc_glm.build_glm; xarray.open_datatree reads the posterior"
 )
@@ -31,6 +33,7 @@ class _BuilderData(NamedTuple):
     basis: xr.DataArray  # (lag, basis)
     covariates: xr.DataArray | None  # (time, covariate)
     exclude: np.ndarray | None  # (time,), True for bins that are not data
+    self_basis: xr.DataArray | None  # (self_lag, self_basis)
 
 
 def rebuild(tree: xr.DataTree) -> pm.Model:
@@ -93,6 +96,7 @@ def _all_data(tree: xr.DataTree, names: list[str] | None) -> dict[str, Any]:
         "basis": sessions[names[0]].basis,
         "covariates": {name: data.covariates for name, data in sessions.items()},
         "exclude": {name: data.exclude for name, data in sessions.items()},
+        "self_basis": sessions[names[0]].self_basis,
     }
 
 
@@ -122,7 +126,17 @@ def _builder_data(tree: xr.DataTree) -> _BuilderData:
         variable(tree, "constant_data", "basis_functions").transpose("lag", "basis"),
         covariates,
         exclude,
+        _self_basis(data, width),
     )
+
+
+def _self_basis(data: xr.Dataset, width: float) -> xr.DataArray | None:
+    """Return the basis of the self filters, if there are any."""
+    if "self_basis_functions" not in data:
+        return None
+    functions = data["self_basis_functions"].transpose("self_lag", "self_basis")
+    basis = functions.rename(self_lag="lag", self_basis="basis")
+    return basis.assign_attrs(bin_width=width)
 
 
 def _built(arguments: dict[str, Any]) -> pm.Model:

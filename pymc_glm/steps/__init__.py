@@ -7,6 +7,7 @@ from pymc_glm.steps.dispersion_gibbs import DispersionGibbs
 from pymc_glm.steps.edge_metropolis import EdgeMetropolis
 from pymc_glm.steps.network_nuts import NetworkNUTS
 from pymc_glm.steps.noise_gibbs import NoiseGibbs
+from pymc_glm.steps.path_hmc import PathHMC
 from pymc_glm.steps.polya_gamma_gibbs import PolyaGammaGibbs
 from pymc_glm.steps.weight_hmc import WeightHMC
 
@@ -16,6 +17,7 @@ __all__ = [
     "EdgeMetropolis",
     "NetworkNUTS",
     "NoiseGibbs",
+    "PathHMC",
     "PolyaGammaGibbs",
     "WeightHMC",
 ]
@@ -28,6 +30,7 @@ for _method in (
     DispersionGibbs,
     NoiseGibbs,
     BlockGibbs,
+    PathHMC,
     NetworkNUTS,
 ):
     if _method not in STEP_METHODS:

@@ -14,8 +14,9 @@ from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.expansion import Averages, metric_at
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.shared import Shared
-from pymc_glm.kernels.edge_flips import draw_flips, expansion_at, flip_edges
+from pymc_glm.kernels.edge_flips import Expansion, draw_flips, expansion_at, flip_edges
 from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
+from pymc_glm.kernels.fisher import gradient_at
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior, NetworkPrior, edge_prior
 from pymc_glm.kernels.sparse_history import overlap
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
@@ -148,20 +149,20 @@ class EdgeMetropolis(NetworkStep):
     def condition_on(self, data: Shared[SpikeData]) -> None:
         """Condition the step on other data, see `NetworkStep.condition_on`."""
         super().condition_on(data)
-        alike = overlap(data.value.history)
-        groups = 0 if self._covariates is None else self._covariates.layout.n_groups
-        self._not_edges = slice(-groups, None) if groups else slice(0)
-        alike[self._not_edges] = alike[:, self._not_edges] = 0.0
+        n_post, n_stored = len(data.value.likelihood.counts), data.value.history.n_pre
+        self._n_slots = n_stored + (0 if self._further is None else self._further.n_slots)
+        alike = np.zeros((self._n_slots, self._n_slots))
+        alike[:n_post, :n_post] = overlap(data.value.history)[:n_post, :n_post]
+        self._not_edges = slice(n_post, None)
         self._partner = np.cumsum(np.where(alike > _OVERLAPPING, alike**2, 0.0), axis=1)
 
     def forget(self) -> None:
         """Forget averages, expansion and modes."""
         history, likelihood = self.data
-        n_post, n_pre = len(likelihood.counts), history.n_pre
         self.tune = True
         self.averages: Any = None
         self.expansion: Any = None
-        self.modes = np.zeros((n_post, n_pre, history.n_basis))
+        self.modes = np.zeros((len(likelihood.counts), self._n_slots, history.n_basis))
 
     def stop_tuning(self) -> None:
         """Fix the proposals."""
@@ -235,7 +236,7 @@ class EdgeMetropolis(NetworkStep):
             *self.data,
             prior,
             bias_prior,
-            self.expansion,
+            self._expansion_here(weights),
             draws,
             bias,
             adjacency,
@@ -272,8 +273,24 @@ class EdgeMetropolis(NetworkStep):
 
     def _expand(self) -> None:
         """Expand the log likelihood at the averages."""
-        metric = metric_at(self._threads, self.data, self.averages, 0.0)
+        metric = metric_at(self._threads, self.data, self.averages, 0.0, further=False)
         self.expansion = expansion_at(self.averages.bias, self.averages.weights, metric)
+
+    def _expansion_here(self, weights: NDArray) -> Expansion:
+        """Return the expansion with the gradient for the current self-weights and shared input.
+
+        These stay as they are while edges are drawn, so the expansion may depend on them.
+        """
+        if self._further is None:
+            return self.expansion
+        averages, metric = self.averages, self.expansion.metric
+        center = averages.weights.copy()
+        center[:, -self._further.n_slots :] = weights[:, -self._further.n_slots :]
+        gradient = np.empty_like(metric.gradient)
+        self._threads.over_posts(
+            gradient_at, *self.data, averages.bias, center, metric.place, gradient
+        )
+        return expansion_at(averages.bias, center, metric._replace(gradient=gradient))
 
     @staticmethod
     def _progressbar_config(n_chains=1):

@@ -17,6 +17,9 @@ from pymc_glm.distributions import (
     BlockLabelsRV,
     CovariateWeightsRV,
     EdgeRV,
+    FactorPathsRV,
+    LoadingsRV,
+    SelfWeightsRV,
     SpikeAndSlabRV,
 )
 from pymc_glm.graph.find import children
@@ -24,7 +27,15 @@ from pymc_glm.steps.pickling import reduce_without_model
 
 __all__ = ["NetworkNUTS"]
 
-_NETWORK = EdgeRV | SpikeAndSlabRV | BaselineRV | CovariateWeightsRV
+_NETWORK = (
+    EdgeRV
+    | SpikeAndSlabRV
+    | BaselineRV
+    | CovariateWeightsRV
+    | SelfWeightsRV
+    | LoadingsRV
+    | FactorPathsRV
+)
 
 
 def _reaches_spikes_through_network_only(variable: TensorVariable, model: pm.Model) -> bool:
@@ -51,6 +62,10 @@ def _is_network_hyperparameter(variable: TensorVariable, model: pm.Model) -> boo
     return (
         variable not in observed
         and not isinstance(variable.owner.op, _NETWORK)
+        and not any(  # timescales go with the paths, see PathHMC
+            child in model.free_RVs and isinstance(child.owner.op, FactorPathsRV)
+            for child in children(variable, model)
+        )
         and leads_somewhere
         and _reaches_spikes_through_network_only(variable, model)
     )

@@ -18,12 +18,20 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator, get_random_generator
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.distributions import BaselineRV, CovariateWeightsRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.distributions import (
+    BaselineRV,
+    CovariateWeightsRV,
+    EdgeRV,
+    LoadingsRV,
+    SelfWeightsRV,
+    SpikeAndSlabRV,
+)
 from pymc_glm.graph.checks import check_conditionals
 from pymc_glm.graph.covariate_groups import CovariateTerms
 from pymc_glm.graph.data import SpikeData
 from pymc_glm.graph.find import NetworkVariables, as_variables, find_network, find_networks
-from pymc_glm.graph.prior import DispersionFunction, PriorFunction, relaxed
+from pymc_glm.graph.further_terms import FurtherCoefficients, has_further_terms
+from pymc_glm.graph.prior import DispersionFunction, PriorFunction, fixed_adjacency, relaxed
 from pymc_glm.graph.shared import Shared
 from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.prior import NetworkPrior
@@ -36,6 +44,8 @@ _KINDS = {
     "weights": SpikeAndSlabRV,
     "adjacency": EdgeRV,
     "covariates": CovariateWeightsRV,
+    "self_weights": SelfWeightsRV,
+    "loadings": LoadingsRV,
 }
 _COMES_IN, _ALL_IN = 0.1, 0.7  # parts of the tuning between which structure is phased in
 _log = logging.getLogger("pymc_glm")
@@ -121,6 +131,11 @@ class NetworkStep(BlockedStep):
         self._covariates: CovariateTerms | None = None
         if network.covariates is not None:
             self._covariates = CovariateTerms(model, network, compile_kwargs)
+        self._further: FurtherCoefficients | None = None
+        if has_further_terms(network):
+            self._further = FurtherCoefficients(model, network, compile_kwargs)
+        self._fixed = None if network.adjacency is not None else fixed_adjacency(model, network)
+        self._paths: NDArray | None = None
         n_posts = model.initial_point(0)[self._names["bias"]].size
         self._threads = Threads(threads, n_posts)
         self.rng = get_random_generator(rng)
@@ -143,7 +158,8 @@ class NetworkStep(BlockedStep):
         cls._check_network(network)
         drawn = cls._drawn(network)
         for variable in as_variables(vars):
-            if model.values_to_rvs.get(variable, variable) not in drawn:
+            random = model.values_to_rvs.get(variable, variable)
+            if random not in drawn and not cls._accepts(random, model, network):
                 raise ValueError(
                     f"vars: got {variable.name!r}, {cls.__name__} draws "
                     f"{[model.rvs_to_values[rv].name for rv in drawn]} and always all of them; "
@@ -151,6 +167,11 @@ class NetworkStep(BlockedStep):
                 )
         check_conditionals(model, network, cls.__name__)
         return model, network
+
+    @classmethod
+    def _accepts(cls, variable: TensorVariable, model: pm.Model, network: NetworkVariables) -> bool:
+        """Return whether the step draws a hyperparameter too."""
+        return False
 
     @classmethod
     def _check_network(cls, network: NetworkVariables) -> None:
@@ -178,6 +199,8 @@ class NetworkStep(BlockedStep):
     def data(self) -> Any:
         """History and counts as the kernel reads them."""
         data = self._shared.value
+        if self._paths is not None:
+            data = data.with_paths(self._paths)
         return data if self._dispersion is None else data.with_dispersion(self._dispersion)
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
@@ -193,7 +216,9 @@ class NetworkStep(BlockedStep):
         if self.gradual and self.iteration <= _ALL_IN * self.warm_up:
             ramp = (self.iteration / self.warm_up - _COMES_IN) / (_ALL_IN - _COMES_IN)
             prior = relaxed(prior, max(ramp, 0.0))
-        return prior if self._covariates is None else self._covariates.join_prior(prior, point)
+        if self._covariates is not None:
+            prior = self._covariates.join_prior(prior, point)
+        return prior if self._further is None else self._further.join_prior(prior, point)
 
     def network_prior(self, point: PointType) -> NetworkPrior:
         """Return the network prior at a point (values of the model's value variables)."""
@@ -215,27 +240,37 @@ class NetworkStep(BlockedStep):
     def _state(self, point: PointType) -> tuple[NDArray, NDArray, NDArray]:
         """Return copies of bias, adjacency and weights; the point may be shared with others.
 
-        Covariates come after the pre neurons. From here on, `data` has the dispersion of the point.
+        Covariates, self-weights and loadings come after the pre neurons. From here on, `data` has
+        the dispersion and the paths of the point.
         """
         if self._dispersion_at is not None:
             self._dispersion = self._dispersion_at(point)
         bias, weights = (np.array(point[self._names[kind]]) for kind in ("bias", "weights"))
-        adjacency = np.ones((bias.size, bias.size), np.int8)
-        if "adjacency" in self._names:
+        if self._fixed is None:
             adjacency = np.array(point[self._names["adjacency"]])
+        else:
+            adjacency = self._fixed.copy()
         if self._covariates is not None:
             adjacency, weights = self._covariates.join(point, adjacency, weights, self.rng)
+        if self._further is not None:
+            adjacency, weights = self._further.join(point, adjacency, weights, self.rng)
+            if self._further.paths_name is not None:
+                self._paths = np.array(point[self._further.paths_name])
         return bias, adjacency, weights
 
     def _moved(
         self, point: PointType, bias: NDArray, adjacency: NDArray, weights: NDArray
     ) -> PointType:
         """Return the point with new values of what `_state` returned."""
+        further: PointType = {}
+        if self._further is not None:
+            weights, further = self._further.split(weights)
         new = {"bias": bias, "adjacency": adjacency[:, : bias.size], "weights": weights}
         if self._covariates is not None:
             new["weights"], new["covariates"] = self._covariates.split(weights)
         names = self._names
-        return point | {names[k]: np.ascontiguousarray(new[k]) for k in new if k in names}
+        moved = {names[k]: np.ascontiguousarray(new[k]) for k in new if k in names}
+        return point | moved | further
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         """Pickle without the model, whose data would be held twice."""

@@ -9,6 +9,8 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
 from pymc_glm.graph.data import SpikeData, spike_data
+from pymc_glm.graph.find import NetworkVariables
+from pymc_glm.graph.further_terms import has_further_terms
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.likelihood import GAUSSIAN, LOGISTIC
 from pymc_glm.kernels.packing import pack_rows
@@ -95,6 +97,16 @@ class PolyaGammaGibbs(NetworkStep):
             )
         super().__init__(model, network, threads, rng, compile_kwargs)
         self.condition_on(data)
+
+    @classmethod
+    def _check_network(cls, network: NetworkVariables) -> None:
+        """Raise ValueError if there are self filters or shared input."""
+        if has_further_terms(network):
+            raise ValueError(
+                "the model has self filters or shared input, which PolyaGammaGibbs does not know; "
+                "draw edges by EdgeMetropolis and the others by WeightHMC and PathHMC, as "
+                "pg.sample() does."
+            )
 
     def condition_on(self, data: Shared[SpikeData]) -> None:
         """Condition the step on other data, see `NetworkStep.condition_on`."""

@@ -96,7 +96,7 @@ class WeightHMC(NetworkStep):
     """
 
     name = "weight_hmc"
-    draws = ("bias", "weights", "covariates")
+    draws = ("bias", "weights", "covariates", "self_weights", "loadings")
     _state_class = WeightHMCState
     stats_dtypes_shapes: ClassVar[dict] = {
         "weight_acceptance": (np.float64, []),

@@ -20,10 +20,16 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.kernels.history import history_product_kernel, history_transpose_product_kernel
 
-__all__ = ["HistoryProduct", "HistoryTransposeProduct", "coupling_activation"]
+__all__ = [
+    "HistoryOp",
+    "HistoryProduct",
+    "HistoryTransposeProduct",
+    "coupling_activation",
+    "dense_history",
+]
 
 
-def _history(
+def dense_history(
     counts: TensorVariable, basis: TensorVariable, starts: TensorVariable
 ) -> TensorVariable:
     """Return the history, (pre, basis, time)."""
@@ -39,7 +45,7 @@ def _history(
     return causal[..., :n_bins] if starts.type.shape == (1,) else causal[..., place]
 
 
-class _HistoryOp(TensorSymbolicOp):
+class HistoryOp(TensorSymbolicOp):
     """An operation on counts, basis, a third array in which it is linear, and segment starts.
 
     Shapes: counts (time, pre), basis (lag, basis), segment starts (segment,).
@@ -49,8 +55,8 @@ class _HistoryOp(TensorSymbolicOp):
     kernel: Callable
 
     def make_node(self, *inputs: Any) -> Apply:
-        """Make a node, and register the kernels with Numba."""
-        _register_kernels()
+        """Make a node, and register the kernel with Numba."""
+        _register_kernel(type(self))
         return super().make_node(*inputs)
 
     def perform(self, node: Apply, inputs: Sequence, outputs: Sequence) -> None:
@@ -58,7 +64,7 @@ class _HistoryOp(TensorSymbolicOp):
         outputs[0][0] = type(self).kernel(*[np.ascontiguousarray(value) for value in inputs])
 
     @abstractmethod
-    def adjoint(self) -> "_HistoryOp":
+    def adjoint(self) -> "HistoryOp":
         """Return the operation whose matrix is the transpose of this one's."""
 
     @abstractmethod
@@ -85,7 +91,7 @@ class _HistoryOp(TensorSymbolicOp):
         return [[False], [True], [True], [False]]
 
 
-class HistoryProduct(_HistoryOp):
+class HistoryProduct(HistoryOp):
     """History times weights (post, pre, basis), of shape (time, post)."""
 
     kernel = staticmethod(history_product_kernel)
@@ -93,9 +99,9 @@ class HistoryProduct(_HistoryOp):
     def build_inner_graph(self, *inputs: Any) -> list:
         """Write the product with the dense history."""
         counts, basis, weights, starts = inputs
-        return [pt.tensordot(_history(counts, basis, starts), weights, axes=[[0, 1], [1, 2]])]
+        return [pt.tensordot(dense_history(counts, basis, starts), weights, axes=[[0, 1], [1, 2]])]
 
-    def adjoint(self) -> _HistoryOp:
+    def adjoint(self) -> HistoryOp:
         """Return the product with the transposed history."""
         return HistoryTransposeProduct()
 
@@ -104,7 +110,7 @@ class HistoryProduct(_HistoryOp):
         return third, cotangent
 
 
-class HistoryTransposeProduct(_HistoryOp):
+class HistoryTransposeProduct(HistoryOp):
     """Transposed history times values (time, post), of shape (post, pre, basis)."""
 
     kernel = staticmethod(history_transpose_product_kernel)
@@ -112,9 +118,9 @@ class HistoryTransposeProduct(_HistoryOp):
     def build_inner_graph(self, *inputs: Any) -> list:
         """Write the product with the dense history."""
         counts, basis, values, starts = inputs
-        return [pt.tensordot(values, _history(counts, basis, starts), axes=[[0], [2]])]
+        return [pt.tensordot(values, dense_history(counts, basis, starts), axes=[[0], [2]])]
 
-    def adjoint(self) -> _HistoryOp:
+    def adjoint(self) -> HistoryOp:
         """Return the product with the history."""
         return HistoryProduct()
 
@@ -124,16 +130,16 @@ class HistoryTransposeProduct(_HistoryOp):
 
 
 @functools.cache
-def _register_kernels() -> None:
+def _register_kernel(kind: type) -> None:
     from pytensor.link.numba.dispatch.basic import (
         default_hash_key_from_props,
         register_funcify_and_cache_key,
     )
 
-    @register_funcify_and_cache_key(HistoryProduct)
-    @register_funcify_and_cache_key(HistoryTransposeProduct)
-    def numba_kernel(op: _HistoryOp, node: Apply, **kwargs: Any) -> tuple:
+    def numba_kernel(op: HistoryOp, node: Apply, **kwargs: Any) -> tuple:
         return op.kernel, default_hash_key_from_props(op, node=node)
+
+    register_funcify_and_cache_key(kind)(numba_kernel)
 
 
 def coupling_activation(

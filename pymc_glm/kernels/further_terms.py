@@ -1,0 +1,254 @@
+"""Terms of the activation beside bias and couplings: a neuron's past, and paths of shared input.
+
+Their coefficients follow those of the couplings in the arrays (post, slot, basis): first the slots
+of the self filter, as many as its basis functions fill, then the slots of the loadings. What is
+left of a slot holds zeros. The self filter is added spike by spike, so its cost does not depend on
+the number of basis functions; a path is constant over the bins of each of its grid points.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.compiling import compiled
+
+__all__ = [
+    "NO_FURTHER_TERMS",
+    "FurtherTerms",
+    "SelfHistory",
+    "SharedPaths",
+    "add_further",
+    "add_paths",
+    "add_self",
+    "n_slots",
+    "project_further",
+    "self_history",
+    "write_columns",
+]
+
+type Floats = NDArray[np.float64]
+
+
+class SelfHistory(NamedTuple):
+    """Spikes of every neuron and the basis of their effect on the neuron itself."""
+
+    start: NDArray[np.int64]  # (post + 1,): index of the first event of each neuron
+    bins: NDArray[np.int64]  # (event,): bins of the recording, ascending for each neuron
+    stop: NDArray[np.int64]  # (event,): the bin after the last of the segment
+    count: Floats  # (event,)
+    place: NDArray[np.int64]  # (time,): index among the bins that are data, or -1; empty: all are
+    basis: Floats  # (lag, slots times size of a slot)
+
+
+class SharedPaths(NamedTuple):
+    """Paths of shared input on their grids, one factor after the other."""
+
+    start: NDArray[np.int64]  # (factor + 1,): index of the first grid point of each factor
+    first: NDArray[np.int64]  # (grid,): first bin of each grid point, among those that are data
+    last: NDArray[np.int64]  # (grid,): the bin after the last
+    values: Floats  # (grid,)
+
+
+class FurtherTerms(NamedTuple):
+    """What is added to bias and couplings, without coefficients."""
+
+    past: SelfHistory
+    paths: SharedPaths
+
+
+_NONE = np.zeros(0, np.int64)
+NO_FURTHER_TERMS = FurtherTerms(
+    SelfHistory(np.zeros(1, np.int64), _NONE, _NONE, np.zeros(0), _NONE, np.zeros((0, 0))),
+    SharedPaths(np.zeros(1, np.int64), _NONE, _NONE, np.zeros(0)),
+)
+
+
+def self_history(
+    counts: NDArray, basis: Floats, starts: NDArray[np.int64], data_bins: NDArray | None, size: int
+) -> SelfHistory:
+    """Store the spikes of every neuron.
+
+    Parameters
+    ----------
+    counts : array, shape (time, neuron)
+    basis : array, shape (lag, basis)
+    starts : array of int, shape (segment,)
+        First bins of the segments.
+    data_bins : array of int or None
+        Bins that are data; None: all.
+    size : int
+        Coefficients in a slot.
+    """
+    n_bins = len(counts)
+    neuron, bins = np.nonzero(counts.T)
+    ends = np.append(starts[1:], n_bins)
+    place = _NONE
+    if data_bins is not None:
+        place = np.full(n_bins, -1)
+        place[data_bins] = np.arange(len(data_bins))
+    padded = np.zeros((len(basis), -(-basis.shape[1] // size) * size))
+    padded[:, : basis.shape[1]] = basis
+    return SelfHistory(
+        np.append(0, np.cumsum(np.bincount(neuron, minlength=counts.shape[1]))),
+        bins.astype(np.int64),
+        ends[np.searchsorted(starts, bins, side="right") - 1].astype(np.int64),
+        counts[bins, neuron].astype(np.float64),
+        place,
+        padded,
+    )
+
+
+@compiled
+def n_slots(further: FurtherTerms, size: int) -> int:
+    """Return the number of slots of `size` coefficients."""
+    n_factors = further.paths.start.size - 1
+    return further.past.basis.shape[1] // size + (n_factors + size - 1) // size
+
+
+@compiled
+def _add_filter(past, n, values, low, high, psi):
+    """Add a self filter (lag,) to psi, which holds the bins that are data from low to high - 1."""
+    place, n_lags = past.place, values.size
+    begin, end = past.start[n], past.start[n + 1]
+    if place.size == 0:  # every bin is data
+        begin += np.searchsorted(past.bins[begin:end], low - n_lags)
+    for i in range(begin, end):
+        t, count = past.bins[i] + 1, past.count[i]
+        last = min(n_lags, past.stop[i] - t)
+        if place.size == 0:
+            if t >= high:
+                break
+            for lag in range(max(0, low - t), min(last, high - t)):
+                psi[t + lag - low] += count * values[lag]
+        else:
+            for lag in range(last):
+                at = place[t + lag]
+                if low <= at < high:
+                    psi[at - low] += count * values[lag]
+
+
+@compiled
+def add_self(past: SelfHistory, n: int, weights: Floats, low: int, high: int, psi: Floats) -> None:
+    """Add the self filter of neuron n to psi, which holds the bins from low to high - 1.
+
+    Parameters
+    ----------
+    past : SelfHistory
+    n : int
+    weights : array, shape (slot, basis)
+        Of the self filter, the first slots.
+    low, high : int
+        Among the bins that are data.
+    psi : array, shape (high - low,)
+    """
+    n_lags, width = past.basis.shape
+    size = weights.shape[1]
+    if width == 0:
+        return
+    values = np.zeros(n_lags)
+    for lag in range(n_lags):
+        for c in range(width):
+            values[lag] += past.basis[lag, c] * weights[c // size, c % size]
+    _add_filter(past, n, values, low, high, psi)
+
+
+@compiled
+def add_paths(paths: SharedPaths, loadings: Floats, low: int, high: int, psi: Floats) -> None:
+    """Add loadings (factor,) times paths to psi, which holds the bins from low to high - 1."""
+    for k in range(paths.start.size - 1):
+        if loadings[k] == 0.0:
+            continue
+        begin, end = paths.start[k], paths.start[k + 1]
+        for g in range(begin + np.searchsorted(paths.last[begin:end], low, "right"), end):
+            if paths.first[g] >= high:
+                break
+            value = loadings[k] * paths.values[g]
+            for t in range(max(paths.first[g], low), min(paths.last[g], high)):
+                psi[t - low] += value
+
+
+@compiled
+def add_further(further: FurtherTerms, n: int, weights: Floats, psi: Floats) -> None:
+    """Add the further terms of post neuron n to psi (time,).
+
+    Parameters
+    ----------
+    further : FurtherTerms
+    n : int
+    weights : array, shape (slot, basis)
+        Coefficients of all further terms.
+    psi : array, shape (time,)
+    """
+    size = weights.shape[1]
+    add_self(further.past, n, weights, 0, psi.size, psi)
+    n_factors = further.paths.start.size - 1
+    if n_factors > 0:
+        loadings = weights[further.past.basis.shape[1] // size :].copy().reshape(-1)
+        add_paths(further.paths, loadings, 0, psi.size, psi)
+
+
+@compiled
+def project_further(further: FurtherTerms, n: int, values: Floats, out: Floats) -> None:
+    """Add the products of the further terms of post neuron n and values (time,) to out.
+
+    Parameters
+    ----------
+    further : FurtherTerms
+    n : int
+    values : array, shape (time,)
+    out : array, shape (slot, basis)
+    """
+    past, paths = further
+    n_lags, width = past.basis.shape
+    size = out.shape[1]
+    if width > 0:
+        by_lag, place = np.zeros(n_lags), past.place
+        for i in range(past.start[n], past.start[n + 1]):
+            t, count = past.bins[i] + 1, past.count[i]
+            for lag in range(min(n_lags, past.stop[i] - t)):
+                at = t + lag if place.size == 0 else place[t + lag]
+                if at >= 0:
+                    by_lag[lag] += count * values[at]
+        for lag in range(n_lags):
+            for c in range(width):
+                out[c // size, c % size] += past.basis[lag, c] * by_lag[lag]
+    for k in range(paths.start.size - 1):
+        total = 0.0
+        for g in range(paths.start[k], paths.start[k + 1]):
+            here = 0.0
+            for t in range(paths.first[g], paths.last[g]):
+                here += values[t]
+            total += here * paths.values[g]
+        out[(width + k) // size, (width + k) % size] += total
+
+
+@compiled
+def write_columns(further: FurtherTerms, n: int, low: int, size: int, out: Floats) -> None:
+    """Write the regressors of the further terms of post neuron n in some bins.
+
+    Parameters
+    ----------
+    further : FurtherTerms
+    n : int
+    low : int
+        The first bin, among those that are data.
+    size : int
+        Coefficients in a slot.
+    out : array, shape (bins, slots times size)
+    """
+    past, paths = further
+    width, high = past.basis.shape[1], low + out.shape[0]
+    out[:] = 0.0
+    column = np.empty(out.shape[0])
+    for c in range(width):
+        column[:] = 0.0
+        _add_filter(past, n, past.basis[:, c].copy(), low, high, column)
+        out[:, c] = column
+    one = np.zeros(paths.start.size - 1)
+    for k in range(one.size):
+        column[:] = 0.0
+        one[:] = 0.0
+        one[k] = 1.0
+        add_paths(paths, one, low, high, column)
+        out[:, width + k] = column

@@ -1,0 +1,290 @@
+"""Hamiltonian trajectories of paths of shared input, given everything else.
+
+Some grid points are held fixed, at random places, so that the stretches between them are
+independent and are accepted or rejected separately. The metric of a stretch is the precision of its
+Laplace approximation, which is banded; the derivatives that guide a trajectory are those of
+`PathSurrogate`, summed over the bins of a grid point; its end is accepted by the log likelihood of
+all bins (Neal 2011, Handbook of Markov Chain Monte Carlo, section 5.5: any derivative that depends
+on the position alone leaves the target invariant).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.banded import banded_solve_lower, banded_solve_transposed
+from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.further_terms import SharedPaths, add_paths, add_self
+from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood
+from pymc_glm.kernels.path_surrogate import (
+    add_surrogate,
+    laplace_factor,
+    surrogate_of,
+)
+from pymc_glm.kernels.shared_path import ORDER, add_precision
+from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
+
+__all__ = ["PathDraws", "PathPlan", "compare_paths", "move_paths", "write_rest"]
+
+type Floats = NDArray[np.float64]
+
+
+class PathPlan(NamedTuple):
+    """Autoregressions, and the lengths of stretches and trajectories."""
+
+    place: NDArray[np.int64]  # (grid,): number of grid points before each one in its segment
+    coefficients: Floats  # (factor, 3, 3): see `autoregression`
+    bounds: NDArray[np.int64]  # (chunk + 1,): bins between which paths are moved together
+    most: int  # grid points of a stretch
+    step_size: Floats  # (factor,): of leapfrog steps, in standard deviations
+    n_steps: NDArray[np.int64]  # (factor,)
+
+
+class PathDraws(NamedTuple):
+    """All random numbers of one sweep."""
+
+    normals: Floats  # (grid,): momenta
+    uniforms: Floats  # (grid,): for the acceptance of the stretch that begins there
+    lengths: Floats  # (chunk, factor): uniform, for the length of the first stretch
+
+
+@compiled
+def _add_edge(history, m, weights, low, high, psi):
+    """Add the history of pre neuron m to psi of the bins from low to high - 1."""
+    begin, end, first = history.start[m], history.start[m + 1], history.pattern_start[m]
+    begin += np.searchsorted(history.bins[begin:end], low)
+    few = history.pattern_start[m + 1] - first < high - low
+    value = pattern_values(history, m, weights) if few else weights
+    for i in range(begin, end):
+        t = history.bins[i]
+        if t >= high:
+            break
+        if few:
+            psi[t - low] += value[history.pattern[i]]
+        else:
+            for b in range(weights.size):
+                psi[t - low] += history.patterns[first + history.pattern[i], b] * weights[b]
+
+
+@compiled
+def write_rest(
+    history: SparseHistory, n: int, bias: float, weights: Floats, low: int, high: int, psi: Floats
+) -> None:
+    """Write psi of post neuron n without paths, in the bins from low to high - 1.
+
+    Parameters
+    ----------
+    history : SparseHistory
+    n : int
+    bias : float
+    weights : array, shape (slot, basis)
+    low, high : int
+    psi : array, shape (high - low,)
+    """
+    psi[:] = bias
+    n_pre = history.start.size - 1
+    for m in range(n_pre):
+        if np.any(weights[m] != 0.0):
+            _add_edge(history, m, weights[m], low, high, psi)
+    add_self(history.further.past, n, weights[n_pre:], low, high, psi)
+
+
+@compiled
+def _grid_between(first, last, begin, end, low, high, is_first):
+    """Return the range of grid points whose bins are all between low and high."""
+    a = begin + np.searchsorted(first[begin:end], low)
+    b = begin + np.searchsorted(first[begin:end], high)
+    if b > a and last[b - 1] > high:
+        b -= 1
+    return (a if is_first else a + ORDER), b
+
+
+@compiled
+def _log_likelihood(likelihood, loadings, psi, low, first, last, path):
+    """Return the log likelihood of the bins of some grid points with a given path."""
+    total, begin, end = 0.0, first[0], last[-1]
+    shifted, buffer = np.empty(end - begin), np.empty(end - begin)
+    for n in range(loadings.size):
+        if loadings[n] == 0.0:
+            continue
+        for g in range(first.size):
+            shift = loadings[n] * path[g]
+            for t in range(first[g], last[g]):
+                shifted[t - begin] = psi[n, t - low] + shift
+        counts = likelihood.counts[n, begin:end]
+        total += log_likelihood(neuron_likelihood(likelihood, n), counts, shifted, buffer)
+    return total
+
+
+@compiled
+def _log_prior(low, high, end, path, place, coefficients):
+    """Return the terms of the log density of a path with the grid points from low to high - 1."""
+    total = 0.0
+    for t in range(low, min(high + ORDER, end)):
+        row = min(place[t], 2)
+        away = path[t]
+        for j in range(1, row + 1):
+            away -= coefficients[row, j - 1] * path[t - j]
+        total -= 0.5 * away * away / coefficients[row, 2]
+    return total
+
+
+@compiled
+def _travel(low, high, end, path, place, coefficients, surrogate, normals, epsilon, n_steps):
+    """Move a stretch of the path along a trajectory; return the change of the kinetic energy."""
+    size = high - low
+    lower = laplace_factor(surrogate, low, high, end, path, place, coefficients)
+    unused, gradient, curvature = np.empty((size, ORDER + 1)), np.empty(size), np.empty(size)
+    momentum, change = normals.copy(), np.empty(size)
+    kinetic = -0.5 * np.sum(momentum**2)
+    for step in range(n_steps + 1):
+        if step > 0:
+            change[:] = epsilon * momentum
+            banded_solve_transposed(lower, change)
+            path[low:high] += change
+        gradient[:] = 0.0
+        add_precision(low, high, end, path, place, coefficients, unused, gradient)
+        add_surrogate(surrogate, path[low:high], gradient, curvature)
+        banded_solve_lower(lower, gradient)
+        momentum += (0.5 if step == 0 or step == n_steps else 1.0) * epsilon * gradient
+    return kinetic + 0.5 * np.sum(momentum**2)
+
+
+@compiled
+def _move_stretch(a, b, end, k, likelihood, loadings, psi, low, paths, plan, draws):
+    """Move the grid points from a to b - 1 of factor k; return the acceptance probability."""
+    first, last, path = paths.first[a:b], paths.last[a:b], paths.values
+    coefficients = plan.coefficients[k]
+    surrogate = surrogate_of(likelihood, loadings, psi, low, first, last)
+    before = path[a:b].copy()
+    energy = _log_prior(a, b, end, path, plan.place, coefficients)
+    energy += _log_likelihood(likelihood, loadings, psi, low, first, last, before)
+    kinetic = _travel(
+        a,
+        b,
+        end,
+        path,
+        plan.place,
+        coefficients,
+        surrogate,
+        draws.normals[a:b],
+        plan.step_size[k],
+        plan.n_steps[k],
+    )
+    change = _log_prior(a, b, end, path, plan.place, coefficients) - energy - kinetic
+    change += _log_likelihood(likelihood, loadings, psi, low, first, last, path[a:b])
+    acceptance = math.exp(min(change, 0.0)) if np.isfinite(change) else 0.0
+    if not draws.uniforms[a] < acceptance:
+        path[a:b] = before
+    return acceptance
+
+
+@compiled
+def _only(loadings, k):
+    """Return the loadings of one neuron with those of all other factors set to zero."""
+    out = np.zeros(loadings.size)
+    out[k] = loadings[k]
+    return out
+
+
+@compiled
+def move_paths(
+    chunks: tuple[int, int],
+    history: SparseHistory,
+    likelihood: Likelihood,
+    bias: Floats,
+    weights: Floats,
+    loadings: Floats,
+    plan: PathPlan,
+    draws: PathDraws,
+    acceptance: Floats,
+) -> None:
+    """Move the paths within some chunks of bins, in place.
+
+    Parameters
+    ----------
+    chunks : tuple of int
+        The first chunk and the one after the last.
+    history : SparseHistory
+        Its paths are changed in place.
+    likelihood : Likelihood
+    bias : array, shape (post,)
+    weights : array, shape (post, slot, basis)
+    loadings : array, shape (post, factor)
+    plan : PathPlan
+    draws : PathDraws
+    acceptance : array, shape (chunk, factor, 2)
+        Receives sums of acceptance probabilities, and the number of stretches.
+    """
+    paths, n_post = history.further.paths, bias.size
+    for c in range(chunks[0], chunks[1]):
+        low, high = plan.bounds[c], plan.bounds[c + 1]
+        acceptance[c] = 0.0
+        if high <= low:
+            continue
+        psi = np.empty((n_post, high - low))
+        for n in range(n_post):
+            write_rest(history, n, bias[n], weights[n], low, high, psi[n])
+            add_paths(paths, loadings[n], low, high, psi[n])
+        for k in range(loadings.shape[1]):
+            for n in range(n_post):
+                add_paths(paths, -_only(loadings[n], k), low, high, psi[n])
+            begin, end = paths.start[k], paths.start[k + 1]
+            a, stop = _grid_between(paths.first, paths.last, begin, end, low, high, low == 0)
+            if stop - a > plan.most:
+                b = a + 1 + int(draws.lengths[c, k] * plan.most)
+            else:
+                b = stop
+            while a < b:
+                acceptance[c, k, 0] += _move_stretch(
+                    a, b, end, k, likelihood, loadings[:, k].copy(), psi, low, paths, plan, draws
+                )
+                acceptance[c, k, 1] += 1.0
+                a = b + ORDER
+                b = min(a + plan.most, stop)
+            for n in range(n_post):
+                add_paths(paths, _only(loadings[n], k), low, high, psi[n])
+
+
+@compiled
+def compare_paths(
+    chunks: tuple[int, int],
+    history: SparseHistory,
+    likelihood: Likelihood,
+    bias: Floats,
+    weights: Floats,
+    loadings: Floats,
+    bounds: NDArray[np.int64],
+    values: Floats,
+    new_loadings: Floats,
+    out: Floats,
+) -> None:
+    """Write the change of the log likelihood with other paths and loadings, by chunk.
+
+    Parameters
+    ----------
+    chunks, history, likelihood, bias, weights, loadings
+        See `move_paths`.
+    bounds : array of int, shape (chunk + 1,)
+    values : array, shape (grid,)
+        The other paths.
+    new_loadings : array, shape (post, factor)
+    out : array, shape (chunk,)
+    """
+    paths = history.further.paths
+    others = SharedPaths(paths.start, paths.first, paths.last, values)
+    for c in range(chunks[0], chunks[1]):
+        low, high = bounds[c], bounds[c + 1]
+        out[c] = 0.0
+        rest, psi, buffer = np.empty(high - low), np.empty(high - low), np.empty(high - low)
+        for n in range(bias.size):
+            write_rest(history, n, bias[n], weights[n], low, high, rest)
+            neuron, counts = neuron_likelihood(likelihood, n), likelihood.counts[n, low:high]
+            psi[:] = rest
+            add_paths(others, new_loadings[n], low, high, psi)
+            out[c] += log_likelihood(neuron, counts, psi, buffer)
+            psi[:] = rest
+            add_paths(paths, loadings[n], low, high, psi)
+            out[c] -= log_likelihood(neuron, counts, psi, buffer)

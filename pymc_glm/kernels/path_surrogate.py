@@ -1,0 +1,155 @@
+r"""The log likelihood of a path of shared input, summed over the bins of each grid point.
+
+A grid point shifts psi of neuron n by :math:`\delta = l_n f` in all of its bins. With the means
+:math:`m_t` and curvatures :math:`c_t` of the log density of each bin at :math:`\delta = 0`, sums
+M and C over the bins, and q = 1 - C / M, the derivative in :math:`\delta` is close to
+
+.. math:: Y - M e^\delta / (1 + q (e^\delta - 1)),
+
+exactly so for Poisson counts (q = 0), and for logistic ones whose mean is the same in all bins. For
+other families it is expanded to first order. It guides proposals, which are decided on all bins.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.banded import banded_cholesky, banded_solve_lower, banded_solve_transposed
+from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.exponential import exponential
+from pymc_glm.kernels.likelihood import LOGISTIC, POISSON, Likelihood, neuron_likelihood, score
+from pymc_glm.kernels.shared_path import ORDER, add_precision
+
+__all__ = ["PathSurrogate", "add_surrogate", "laplace_factor", "surrogate_of"]
+
+_FARTHEST = 8.0  # largest change of psi for which the derivative is trusted
+_NEWTON = 3
+_MOST = 6.0  # standard deviations of a path at its mode
+
+type Floats = NDArray[np.float64]
+
+
+class PathSurrogate(NamedTuple):
+    """Sums over the bins of each grid point, for every neuron with a loading."""
+
+    loadings: Floats  # (neuron,)
+    exponential: bool  # whether the derivative has the form above
+    observed: Floats  # (neuron, grid): Y; else the derivative at 0
+    mean: Floats  # (neuron, grid): M; else minus the second derivative
+    share: Floats  # (neuron, grid): q
+
+
+@compiled
+def surrogate_of(
+    likelihood: Likelihood,
+    loadings: Floats,
+    psi: Floats,
+    low: int,
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+) -> PathSurrogate:
+    """Sum means and curvatures over the bins of consecutive grid points.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    loadings : array, shape (post,)
+        Of the factor.
+    psi : array, shape (post, bins)
+        Without the factor.
+    low : int
+        The bin of the first column of psi.
+    first, last : arrays of int, shape (grid,)
+        First bin of each grid point and the bin after the last.
+    """
+    known = np.flatnonzero(loadings)
+    shape = (known.size, first.size)
+    observed, mean, share = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    begin, end = first[0], last[-1]
+    slope, curvature = np.empty(end - begin), np.empty(end - begin)
+    tilted = likelihood.family == LOGISTIC or likelihood.family == POISSON
+    for i in range(known.size):
+        n = known[i]
+        counts = likelihood.counts[n, begin:end]
+        score(
+            neuron_likelihood(likelihood, n),
+            counts,
+            psi[n, begin - low : end - low],
+            slope,
+            curvature,
+        )
+        for g in range(first.size):
+            total, slopes, curvatures = 0.0, 0.0, 0.0
+            for t in range(first[g] - begin, last[g] - begin):
+                total += counts[t]
+                slopes += slope[t]
+                curvatures += curvature[t]
+            if tilted:
+                observed[i, g], mean[i, g] = total, total - slopes
+                if mean[i, g] > 0.0:
+                    share[i, g] = min(max(1.0 - curvatures / mean[i, g], 0.0), 1.0)
+            else:
+                observed[i, g], mean[i, g] = slopes, curvatures
+    return PathSurrogate(loadings[known], tilted, observed, mean, share)
+
+
+@compiled
+def add_surrogate(
+    surrogate: PathSurrogate, path: Floats, gradient: Floats, curvature: Floats
+) -> None:
+    """Add the derivative in the path (grid,) and minus the second one to arrays (grid,)."""
+    loadings, tilted, observed, mean, share = surrogate
+    for i in range(loadings.size):
+        size = loadings[i]
+        for g in range(path.size):
+            shift = size * path[g]
+            if tilted:
+                e = exponential(min(max(shift, -_FARTHEST), _FARTHEST))
+                q = 1.0 / (1.0 + share[i, g] * (e - 1.0))
+                m = mean[i, g] * e * q
+                gradient[g] += size * (observed[i, g] - m)
+                curvature[g] += size * size * m * (1.0 - share[i, g]) * q
+            else:
+                gradient[g] += size * (observed[i, g] - mean[i, g] * shift)
+                curvature[g] += size * size * mean[i, g]
+
+
+@compiled
+def laplace_factor(
+    surrogate: PathSurrogate,
+    low: int,
+    high: int,
+    end: int,
+    path: Floats,
+    place: NDArray,
+    coefficients: Floats,
+) -> Floats:
+    """Return the banded Cholesky factor of the precision at the mode of some grid points.
+
+    The mode is found by a fixed number of Newton steps from zero, so the result does not depend on
+    the current values of these grid points. They are changed, and restored.
+
+    Parameters
+    ----------
+    surrogate : PathSurrogate
+    low, high, end, path, place, coefficients
+        See `pymc_glm.kernels.shared_path.add_precision`.
+    """
+    size = high - low
+    kept = path[low:high].copy()
+    path[low:high] = 0.0
+    banded, gradient, curvature = np.zeros((size, ORDER + 1)), np.empty(size), np.empty(size)
+    for step in range(_NEWTON + 1):
+        banded[:], gradient[:], curvature[:] = 0.0, 0.0, 0.0
+        add_precision(low, high, end, path, place, coefficients, banded, gradient)
+        add_surrogate(surrogate, path[low:high], gradient, curvature)
+        banded[:, 0] += curvature
+        banded_cholesky(banded)
+        if step < _NEWTON:
+            banded_solve_lower(banded, gradient)
+            banded_solve_transposed(banded, gradient)
+            for i in range(size):
+                path[low + i] = min(max(path[low + i] + gradient[i], -_MOST), _MOST)
+    path[low:high] = kept
+    return banded

@@ -11,6 +11,7 @@ from pytensor.graph.traversal import ancestors
 from pymc_glm.distributions import BlockLabelsRV
 from pymc_glm.graph.data import observed_counts
 from pymc_glm.graph.find import NetworkVariables, find_networks
+from pymc_glm.sampling.path_starts import shared_start
 from pymc_glm.steps.network_step import NetworkStep
 
 __all__ = ["initial_points"]
@@ -24,9 +25,9 @@ def initial_points(
     """Draw overdispersed initial values of bias, weights and adjacency, one dict per chain.
 
     Networks range from empty in the first chain to full in the last (in large networks, about 30
-    edges onto each neuron). Weights are small, and biases scatter by one unit of psi around the
-    observed rates. Block labels are spread over all blocks; other hyperparameters are drawn from
-    their prior.
+    edges onto each neuron); with shared input all are empty. Weights are small, and biases scatter
+    by one unit of psi around the observed rates. Block labels are spread over all blocks; other
+    hyperparameters are drawn from their prior.
 
     Parameters
     ----------
@@ -67,6 +68,9 @@ def initial_points(
                 start[str(rv.name)] = rng.permutation(point[str(rv.name)].size) % n_blocks
         for rv in regressors:
             start[str(rv.name)] = 0.3 * point[str(rv.name)]
+        for network in networks:
+            if network.loadings is not None:
+                start |= shared_start(model, network, point, rng)
         starts.append(start)
     return starts
 
@@ -87,6 +91,8 @@ def _network_start(
     adjacency: np.ndarray = np.ones((rates.size, rates.size), dtype=np.int8)
     if network.adjacency is not None:
         fullest = min(1.0, _MOST_EDGES / rates.size)
+        if network.loadings is not None:  # it explains what is shared before edges come in
+            fullest = 0.0
         adjacency = (rng.random(adjacency.shape) < density * fullest).astype(np.int8)
         log_odds = step.network_prior(point).log_odds
         adjacency[log_odds == np.inf] = 1

@@ -19,7 +19,7 @@ from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
 from pymc_glm.kernels.fisher import gradient_at
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior, NetworkPrior, edge_prior
 from pymc_glm.kernels.sparse_history import overlap
-from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
+from pymc_glm.steps.network_step import COMES_IN, NetworkStep, NetworkStepState
 
 __all__ = ["EdgeMetropolis"]
 
@@ -172,6 +172,9 @@ class EdgeMetropolis(NetworkStep):
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Visit every edge once and try swaps."""
+        if self._waits():
+            self.iteration += 1
+            return point, [{name: kind(0) for name, (kind, _) in self.stats_dtypes_shapes.items()}]
         bias, adjacency, weights = state = self._state(point)
         if self.averages is None:
             self.averages = Averages.start(bias, adjacency, weights)
@@ -190,6 +193,14 @@ class EdgeMetropolis(NetworkStep):
             "edge_swaps": int(swaps),
         }
         return self._moved(point, bias, adjacency, weights), [stats]
+
+    def _waits(self) -> bool:
+        """Return whether edges stay as they are, early in the tuning of shared input.
+
+        Both can explain neurons that fire together; edges that come first would not leave.
+        """
+        shared = self._further is not None and self._further.n_factors > 0
+        return self.gradual and shared and self.iteration < COMES_IN * self.warm_up
 
     def _visit(
         self, prior: EdgePrior, bias: NDArray, adjacency: NDArray, weights: NDArray

@@ -37,7 +37,7 @@ from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.prior import NetworkPrior
 from pymc_glm.steps.pickling import reduce_without_model
 
-__all__ = ["NetworkStep", "NetworkStepState"]
+__all__ = ["COMES_IN", "NetworkStep", "NetworkStepState"]
 
 _KINDS = {
     "bias": BaselineRV,
@@ -47,7 +47,7 @@ _KINDS = {
     "self_weights": SelfWeightsRV,
     "loadings": LoadingsRV,
 }
-_COMES_IN, _ALL_IN = 0.1, 0.7  # parts of the tuning between which structure is phased in
+COMES_IN, _ALL_IN = 0.1, 0.7  # parts of the tuning between which structure is phased in
 _log = logging.getLogger("pymc_glm")
 
 
@@ -214,7 +214,7 @@ class NetworkStep(BlockedStep):
         prior = self._prior(point)
         self.iteration += 1
         if self.gradual and self.iteration <= _ALL_IN * self.warm_up:
-            ramp = (self.iteration / self.warm_up - _COMES_IN) / (_ALL_IN - _COMES_IN)
+            ramp = (self.iteration / self.warm_up - COMES_IN) / (_ALL_IN - COMES_IN)
             prior = relaxed(prior, max(ramp, 0.0))
         if self._covariates is not None:
             prior = self._covariates.join_prior(prior, point)

@@ -18,6 +18,7 @@ from pymc_glm.distributions import BlockLabelsRV
 from pymc_glm.graph.covariate_groups import CovariateLayout
 from pymc_glm.graph.data import NetworkData, SpikeData, data_values, network_history
 from pymc_glm.graph.find import find_network
+from pymc_glm.graph.further_terms import further_terms
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.likelihood import LOGISTIC
 from pymc_glm.kernels.simulate import Process, run, state_after
@@ -170,6 +171,11 @@ class JointModel:
         observed = np.ascontiguousarray(counts[kept].T, counts_type)
         likelihood = self.observation.likelihood(observed)
         history = network_history(self.data._replace(counts=counts), self.layout)
+        data, size = self.data, self.basis.shape[1]
+        network = find_network(self.model)
+        history = history._replace(
+            further=further_terms(self.model, network, counts, data.starts, data.bins, size)
+        )
         for step in self.steps:
             if isinstance(step, NetworkStep):
                 step.condition_on(Shared(SpikeData(history, likelihood)))
@@ -179,11 +185,22 @@ class JointModel:
         bias, observation = free["bias"], self.observation
         filters = np.einsum("nmb,lb->mln", free["weights"], self.basis)
         starts = self.data.starts
-        if isinstance(observation, Bernoulli) and self.layout is None and starts.size == 1:
+        plain = not {"covariate_weights", "loadings", "self_weights"} & set(free)
+        if isinstance(observation, Bernoulli) and plain and starts.size == 1:
             return run_bernoulli(bias, filters, rng.random((self.n_bins, bias.size)))
         psi = np.tile(bias, (self.n_bins, 1))
         if self.layout is not None:
             psi += self.data.covariates @ free["covariate_weights"].T
+        if "loadings" in free:
+            index = self.model["path_index"].get_value()
+            psi += free["factors"][index] @ free["loadings"].T
+        if "self_weights" in free:
+            functions = self.model["self_basis_functions"].get_value()
+            longer = np.zeros((bias.size, max(len(functions), len(self.basis)), bias.size))
+            longer[:, : len(self.basis)] = filters
+            for n, weights in enumerate(free["self_weights"]):
+                longer[n, : len(functions), n] += functions @ weights
+            filters = longer
         parameter = None
         if observation.parameter_name is not None:
             parameter = free.get(
@@ -319,6 +336,10 @@ def make_joint(
         "weights",
         "dispersion",
         "covariate_weights",
+        "self_weights",
+        "loadings",
+        "factors",
+        "factor_timescale",
     }
     with model:
         steps = [kind(threads=1, rng=rng.spawn(1)[0]) for kind in network_steps]
@@ -373,6 +394,14 @@ def summaries(free, counts):
         pull = (free["covariate_weights"] * np.arange(1, 1 + len(free["bias"]))[:, None]).T
         result["covariate weights * spikes"] = (pull * counts.mean(axis=0)).mean()
         result["covariate weights * last"] = (pull * counts[-10:].mean(axis=0)).mean()
+    if "self_weights" in free:  # there are no self-edges
+        result = {name: value for name, value in result.items() if "self" not in name}
+    if "loadings" in free:
+        result |= _shared_summaries(free, counts)
+    if "self_weights" in free:
+        result["self weights * spikes"] = (
+            free["self_weights"].mean(axis=1) * counts.mean(0)
+        ).mean()
     for name, value in free.items():
         if name not in ("bias", "weights", "adjacency"):
             value = np.log(value) if name.endswith(SCALES) else value
@@ -381,6 +410,23 @@ def summaries(free, counts):
     for part in (_block_summaries, _distance_summaries, _coefficient_summaries):
         result |= part(free, weights)
     return result
+
+
+def _shared_summaries(free, counts):
+    """Functions of paths and loadings, which are symmetric: products, not means."""
+    loadings, path = free["loadings"], free["factors"]
+    strength = (loadings**2).mean()
+    return {
+        "loadings^4": (loadings**4).mean(),
+        "path neighbours": (path[1:] * path[:-1]).mean(),
+        "path^4": (path**4).mean(),
+        "loadings^2 * path^2": strength * (path**2).mean(),
+        "loadings^2 * neighbours": strength * (path[1:] * path[:-1]).mean(),
+        "loadings * end of path * end of counts": (loadings[:, -1] * counts[-3:].mean(0)).mean()
+        * path[-1],
+        "loadings * products of counts": (loadings[0] * loadings[-1]).mean()
+        * (counts[:, 0] * counts[:, -1]).mean(),
+    }
 
 
 def _pairs(name, values):

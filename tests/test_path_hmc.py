@@ -1,0 +1,131 @@
+"""Shared input and self filters: the samplers against independent draws, NUTS and planted bugs.
+
+Geweke's test as in test_geweke_polya_gamma: with up to 40 functions, many of them correlated, and
+thresholds of 4.2 standard errors a right sampler fails in fewer than 1 of 1000 seeds.
+"""
+
+import numpy as np
+import pymc as pm
+import pytest
+
+import pymc_glm as pg
+from helpers import joint
+from pymc_glm.graph.further_terms import FurtherCoefficients
+from pymc_glm.kernels import path_moves
+from pymc_glm.steps import path_hmc
+
+THRESHOLD = 4.2
+STEPS = (pg.EdgeMetropolis, pg.WeightHMC, pg.PathHMC)
+SMOOTHNESS = {"rough": 0.5, "smooth": 1.5, "both": np.array([0.5, 1.5])}
+
+
+def joint_of(smoothness=0.5, observation=None, n_prior=6000, steps=STEPS, **recording):
+    """Three neurons, two trials, two factors on grids of one and two bins, a self filter."""
+    exclude = np.zeros(36, bool)
+    exclude[[4, 5, 15]] = True
+    shared = pg.SharedInput(
+        2,
+        pm.LogNormal.dist(np.log([0.01, 0.04]), 0.5),
+        pm.HalfNormal.dist(1.0),
+        smoothness,
+        grid=np.array([0.005, 0.01]),
+    )
+    given = {
+        "edges": pg.BernoulliEdges(0.4),
+        "weights": pg.GaussianWeights(0.3, 0.3),
+        "bias": pm.Normal.dist(-1.0, 0.5),
+        "segment": np.repeat([0, 1], [21, 15]),
+        "exclude": exclude,
+        "unknown_history": "recorded",
+        "shared_input": shared,
+        "self_basis": pg.basis.raised_cosine(3, window=0.04, bin_width=0.005),
+        "self_prior": pg.SelfPrior(pm.LogNormal.dist(-0.7, 0.4)),
+    }
+    return joint.make_joint(
+        3,
+        36,
+        2,
+        n_prior,
+        seed=11,
+        network_steps=steps,
+        observation=observation,
+        **(given | recording),
+    )
+
+
+def worst(model, n_iterations, seed=12):
+    chain = joint.successive_conditional(model, n_iterations, seed)
+    return joint.worst(joint.marginal_conditional(model, seed=seed + 1), chain)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_iterations"),
+    [
+        ("both", 2000),
+        pytest.param("rough", 8000, marks=pytest.mark.slow),
+        pytest.param("smooth", 8000, marks=pytest.mark.slow),
+    ],
+)
+def test_geweke(kind, n_iterations):
+    name, score = worst(joint_of(SMOOTHNESS[kind]), n_iterations)
+    assert abs(score) < THRESHOLD, (name, score)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "observation", [pg.Gaussian(0.5), pg.Poisson(), pg.NegativeBinomial(2.0)], ids=lambda o: o.name
+)
+def test_geweke_of_other_observation_models(observation):
+    bias = pm.Normal.dist(-1.5, 0.3)
+    shared = pg.SharedInput(
+        2, np.array([0.01, 0.04]), pm.LogNormal.dist(-1.0, 0.3), grid=np.array([0.005, 0.01])
+    )
+    model = joint_of(observation=observation, bias=bias, shared_input=shared)
+    name, score = worst(model, 6000)
+    assert abs(score) < THRESHOLD, (name, score)
+
+
+def _forget_what_is_held(monkeypatch):
+    """The prior density of a stretch without the terms that tie it to what follows."""
+    original = path_moves._log_prior
+
+    def log_prior(low, high, end, *others):
+        return original.py_func(low, high, high, *others)
+
+    monkeypatch.setattr(path_moves, "_log_prior", log_prior)
+    for name in ("_move_stretch", "move_paths"):
+        monkeypatch.setattr(path_moves, name, getattr(path_moves, name).py_func)
+    monkeypatch.setattr(path_hmc, "move_paths", path_moves.move_paths)
+
+
+def _carry_without_the_likelihood(monkeypatch):
+    """Timescales and scales are moved as if the spikes said nothing about them."""
+
+    def compare_paths(chunks, *arguments):
+        arguments[-1][:] = 0.0
+
+    monkeypatch.setattr(path_hmc, "compare_paths", compare_paths)
+
+
+def _forget_the_past(monkeypatch):
+    """The self-weights are drawn as if their scale were another."""
+    original = FurtherCoefficients.join_prior
+
+    def join_prior(self, prior, point):
+        joined = original(self, prior, point)
+        precision = joined.precision.copy()
+        precision[:, -self.n_slots] *= 0.5
+        return joined._replace(precision=precision)
+
+    monkeypatch.setattr(FurtherCoefficients, "join_prior", join_prior)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "plant", [_forget_what_is_held, _carry_without_the_likelihood, _forget_the_past]
+)
+def test_planted_bugs_are_found(monkeypatch, plant):
+    """Each of these mistakes, put into the sampler on purpose, must break Geweke's test."""
+    plant(monkeypatch)
+    _, score = worst(joint_of(SMOOTHNESS["both"]), 4000)
+    assert abs(score) > THRESHOLD

@@ -4,7 +4,14 @@ import xarray as xr
 
 from pymc_glm.session_prefix import sessions_with
 
-__all__ = ["variable"]
+__all__ = ["PATH_GROUP", "kept_paths", "variable"]
+
+PATH_GROUP = "shared_path"  # where pg.sample keeps some draws of the paths of shared input
+
+
+def kept_paths(tree: xr.DataTree) -> xr.Dataset:
+    """Return the kept draws of the paths of shared input, an empty Dataset if there are none."""
+    return tree[PATH_GROUP].dataset if PATH_GROUP in tree.children else xr.Dataset()
 
 
 def variable(tree: xr.DataTree, group: str, name: str) -> xr.DataArray:

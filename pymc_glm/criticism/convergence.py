@@ -320,9 +320,10 @@ def _weights(draws: NetworkDraws, edges: pd.DataFrame) -> pd.DataFrame:
 
 def _hyperparameters(tree: xr.DataTree, not_judged: Set[str]) -> list[pd.DataFrame]:
     """Return diagnostics of the other variables, except those judged by derived quantities."""
-    apart = {"adjacency", "weights", "bias"} | not_judged
+    apart = {"adjacency", "weights", "bias", "factors"} | not_judged
     return [
-        diagnostics(draws)
+        # the sign of a factor is arbitrary, so its loadings are judged by their squares
+        diagnostics(draws**2 if name == "loadings" else draws)
         for name, draws in tree["posterior"].data_vars.items()
         if name not in apart and np.issubdtype(draws.dtype, np.floating)
     ]

@@ -9,7 +9,7 @@ import xarray as xr
 from pymc_glm.criticism.wording import counted
 from pymc_glm.observations import Bernoulli
 from pymc_glm.session_prefix import sessions_with
-from pymc_glm.trees import variable
+from pymc_glm.trees import kept_paths, variable
 
 __all__ = ["check_model", "index_of_new_neuron"]
 
@@ -174,7 +174,7 @@ def _check_no_foreign(tree: xr.DataTree, model: pm.Model, advice: str) -> None:
 def _check_variables(tree: xr.DataTree, model: pm.Model) -> None:
     """Raise unless the posterior is one of the model's variables."""
     _check_no_foreign(tree, model, _SAME)
-    drawn = tree["posterior"].data_vars
+    drawn = [*tree["posterior"].data_vars, *kept_paths(tree).data_vars]
     missing = [rv.name for rv in model.free_RVs if rv.name not in drawn]
     if missing:
         raise ValueError(_message("variables", f"the tree lacks its {missing[:5]}", _SAME))

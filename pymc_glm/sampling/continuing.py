@@ -19,7 +19,7 @@ from pymc_glm.sampling.sample import (
     sample,
     share_cores,
 )
-from pymc_glm.trees import variable
+from pymc_glm.trees import PATH_GROUP, kept_paths, variable
 
 __all__ = ["last_points", "sample_more"]
 
@@ -132,7 +132,9 @@ def last_points(tree: xr.DataTree, model: pm.Model) -> list[dict[str, np.ndarray
         A free variable is missing from the posterior.
     """
     posterior = tree["posterior"].dataset
-    missing = [rv.name for rv in model.free_RVs if rv.name not in posterior]
+    paths = kept_paths(tree)
+    known = [*posterior.data_vars, *paths.data_vars]
+    missing = [rv.name for rv in model.free_RVs if rv.name not in known]
     if missing:
         raise ValueError(
             f"tree: the posterior lacks {', '.join(map(repr, missing))}, which chains need to "
@@ -141,8 +143,12 @@ def last_points(tree: xr.DataTree, model: pm.Model) -> list[dict[str, np.ndarray
     points = []
     for chain in range(posterior.sizes["chain"]):
         last = posterior.isel(chain=chain, draw=-1)
+        ends = paths.isel(chain=chain, path_draw=-1) if paths.data_vars else paths
         points.append(
-            {str(rv.name): last[rv.name].values.astype(rv.dtype) for rv in model.free_RVs}
+            {
+                str(rv.name): (last if rv.name in last else ends)[rv.name].values.astype(rv.dtype)
+                for rv in model.free_RVs
+            }
         )
     return points
 
@@ -187,9 +193,22 @@ def _joined(tree: xr.DataTree, new: xr.DataTree) -> xr.DataTree:
             later = new[name].dataset if name in new.children else xr.Dataset()
             if {"draw", "chain"} <= set(later.dims):  # step methods may have no statistics
                 groups[name] = _appended(old, later)
+        elif name == PATH_GROUP:
+            groups[name] = _with_later_paths(old, new, tree["posterior"].sizes["draw"])
         elif "draw" not in old.dims:
             groups[name] = old
     return xr.DataTree.from_dict(groups)
+
+
+def _with_later_paths(old: xr.Dataset, new: xr.DataTree, n_before: int) -> xr.Dataset:
+    """Return old and new draws of paths, numbered as the draws of the joined posterior."""
+    if PATH_GROUP not in new.children:
+        return old
+    later = new[PATH_GROUP].dataset
+    later = later.assign_coords(
+        chain=old["chain"].values, path_draw=n_before + later["path_draw"].values
+    )
+    return xr.concat([old, later], dim="path_draw")
 
 
 def _appended(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:

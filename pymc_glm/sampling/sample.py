@@ -14,9 +14,9 @@ from pymc.step_methods.compound import flatten_steps
 
 from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.criticism import convergence_report
-from pymc_glm.graph.find import find_networks
 from pymc_glm.graph.threads import available_cores
 from pymc_glm.models.sessions import session, session_names
+from pymc_glm.sampling.kept_paths import KeptPaths
 from pymc_glm.sampling.starts import initial_points
 from pymc_glm.steps.network_step import NetworkStep
 
@@ -105,6 +105,7 @@ def sample(
     threads: int | None = None,
     random_seed: int | np.random.Generator | None = None,
     model: pm.Model | None = None,
+    path_draws: int = 100,
     progressbar: bool = True,
     report: bool = True,
     **kwargs: Any,
@@ -128,6 +129,9 @@ def sample(
         The same seed gives the same draws for any number of cores and threads.
     model : pymc.Model, optional
         By default the model in context.
+    path_draws : int
+        Draws of the paths of shared input that each chain keeps, evenly spaced. They are large, so
+        they are in a group of their own, ``shared_path``, with the dim ``path_draw``.
     progressbar : bool
     report : bool
         Whether to log what has not converged; see `convergence_report`.
@@ -139,7 +143,8 @@ def sample(
     Returns
     -------
     DataTree
-        Groups posterior, sample_stats, observed_data, constant_data.
+        Groups posterior, sample_stats, observed_data, constant_data; with shared input,
+        shared_path.
 
     Raises
     ------
@@ -163,7 +168,10 @@ def sample(
     cores, threads = share_cores(chains, cores, threads)
     rng = random_generator(random_seed)
     model = modelcontext(model)
-    find_networks(model)
+    number = as_whole_number(path_draws, "path_draws")
+    paths = KeptPaths(model, draws, tune, chains, number, kwargs.get("callback"))
+    if paths.names:
+        kwargs = {"var_names": paths.recorded} | kwargs | {"callback": paths}
     with model:
         with compiling(progressbar and not kwargs.get("quiet", False)):
             step = make_steps(model, kwargs, threads)
@@ -182,6 +190,8 @@ def sample(
             progressbar=progressbar,
             **({"compute_convergence_checks": False} | kwargs),
         )
+    if paths.names:
+        tree = paths.attach(tree)
     if report and not kwargs.get("quiet", False):
         log_report(tree)
     return tree

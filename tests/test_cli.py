@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import pymc_glm as pg
 from helpers.uncompiled import QUICK_FIT
+from pymc_glm import plots
 from pymc_glm.cli import app, demo, fit, networks, results
 from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.report import edges_with_truth, fit_report, truth_report
@@ -374,6 +375,27 @@ def test_electrodes_that_cannot_be_compared_with_are_left_out(structured, place)
     assert "electrode_x" not in position_table(found)
 
 
+@pytest.mark.usefixtures("drawn")
+def test_edges_are_called_by_the_effect_asked_for(recording, monkeypatch):
+    shown = []
+    for name in ("plot_network", "plot_filters"):
+        plot = getattr(plots, name)
+
+        def noted(tree, *, plot=plot, **options):
+            shown.append(options.get("min_effect"))
+            return plot(tree, **options)
+
+        monkeypatch.setattr(plots, name, noted)
+    result, output = fitted(recording, "--min-effect=0.5")
+    edges = pd.read_csv(output / "edges.csv", dtype={"pre": str, "post": str})
+    tree = xr.load_datatree(output / "posterior.nc", engine="h5netcdf")
+    expected = pg.edge_summary(tree, min_effect=0.5)
+    assert not expected["p_effect"].equals(expected["probability"])
+    pd.testing.assert_frame_equal(expected, edges, check_dtype=False)
+    assert "P: probability of an edge whose effect is above 0.5" in " ".join(result.stdout.split())
+    assert sorted(shown, key=str) == [0.5, 0.5, None]  # weights do not depend on it
+
+
 def test_labels_and_positions_are_not_summarised_by_value(recording, structured):
     """Tables between blocks are, after relabelling: here they are the same in all draws."""
     structured()
@@ -525,6 +547,8 @@ BAD_OPTIONS = {
     "--basis=identity --n-basis=2": "--n-basis: got 2 with --basis identity",
     "--format=mat": "format: got 'mat'",
     "--min-rate=500": "min_rate: no neuron fires at 500 Hz",
+    "--min-effect=-1": "min_effect: got -1.0, .* of at least 0",
+    "--min-effect=nan": "min_effect: got nan, .* of at least 0",
     "--min-rate=-1": "min_rate: got -1.0, .* at least 0 Hz",
     "--neurons=a,d": r"unknown neurons \['d'\]",
     "--neurons=a,a": r"repeat: \['a'\]",
@@ -599,7 +623,7 @@ def test_debug_shows_the_traceback(recording):
 
 @pytest.mark.usefixtures("drawn")
 def test_a_failure_that_is_no_bad_input_has_code_1(recording, monkeypatch):
-    monkeypatch.setattr(fit, "edge_table", lambda tree: 1 / 0)
+    monkeypatch.setattr(fit, "edge_table", lambda *_, **__: 1 / 0)
     result, output = fitted(recording)
     assert result.exit_code == 1
     assert "Failed: ZeroDivisionError: division by zero (--debug shows where)" in said(result)
@@ -621,9 +645,9 @@ def test_an_error_of_sampling_does_not_look_like_bad_input(recording, monkeypatc
 def test_edges_are_summarised_once(recording, monkeypatch):
     summarise, calls = fit.edge_table, []
 
-    def count(tree):
+    def count(tree, **options):
         calls.append(tree)
-        return summarise(tree)
+        return summarise(tree, **options)
 
     monkeypatch.setattr(fit, "edge_table", count)
     monkeypatch.setattr(convergence, "edge_table", count)

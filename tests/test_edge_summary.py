@@ -20,8 +20,8 @@ from pymc_glm.criticism import (
 from pymc_glm.criticism.network.discoveries import discoveries
 
 COLUMNS = [
-    "pre", "post", "probability", "mcse", "ess", "flips", "chain_min", "chain_max", "r_hat",
-    "peak_mean", "peak_sd", "peak_lower", "peak_upper", "excitatory", "inhibitory",
+    "pre", "post", "probability", "p_effect", "mcse", "ess", "flips", "chain_min", "chain_max",
+    "r_hat", "peak_mean", "peak_sd", "peak_lower", "peak_upper", "excitatory", "inhibitory",
     "discovered", "sign", "status",
 ]  # fmt: skip
 
@@ -42,7 +42,8 @@ def test_columns_and_order(network):
     table = edge_summary(network.tree)
     assert list(table.columns) == COLUMNS
     assert len(table) == 16
-    assert table["probability"].is_monotonic_decreasing
+    assert table["p_effect"].is_monotonic_decreasing
+    assert table["p_effect"].equals(table["probability"])  # no smallest effect is asked for
     certain = table[table["probability"] == 1]["peak_mean"].abs()
     assert len(certain) > 1
     assert certain.is_monotonic_decreasing
@@ -503,6 +504,94 @@ def test_certain_self_edges_do_not_help_couplings():
 def test_wrong_rates(network, fdr):
     with pytest.raises(ValueError, match="fdr: got"):
         edge_summary(network.tree, fdr=fdr)
+
+
+# Effects
+
+
+def posterior_of_effects():
+    """Two chains of 8 draws by hand; a basis with peaks 1 at the lags 1 and 2."""
+    adjacency, weights = np.zeros((2, 8, 2, 2)), np.zeros((2, 8, 2, 2, 2))
+    adjacency[:, :, 1, 0] = [[1, 1, 1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0]]
+    # At lag 1 the filter is 0.1 in all draws; at lag 2, its peak, it is
+    weights[:, :, 1, 0, 0] = 0.1
+    weights[:, :, 1, 0, 1] = [
+        [0.3, 0.1, 0.3, -0.3, 0.1, 0.3, 0.0, 0.0],
+        [0.3, 0.3, 0.3, 0.15, 0.0, 0.0, 0.0, 0.0],
+    ]
+    weights *= adjacency[..., None]
+    adjacency[:, :, 0, 1], weights[:, :, 0, 1] = 1, 0.01  # certain, and means nothing
+    return tree_of(adjacency, weights, basis=np.eye(3, 2))
+
+
+def test_effects_counted_by_hand():
+    tree = posterior_of_effects()
+    row = rows(edge_summary(tree, min_effect=0.2)).loc[("n1", "n0")]
+    assert row["probability"] == 10 / 16
+    assert row["p_effect"] == 7 / 16  # draws 0, 2, 3, 5 and 0, 1, 2
+    assert (row["excitatory"], row["inhibitory"]) == (6 / 16, 1 / 16)
+    assert row["flips"] == 6  # 5 and 1
+    assert (row["chain_min"], row["chain_max"]) == (3 / 8, 4 / 8)
+    assert row["peak_mean"] == pytest.approx((7 * 0.3 + 2 * 0.1 + 0.15 - 0.6) / 10)
+    present = rows(edge_summary(tree)).loc[("n1", "n0")]
+    assert (present["p_effect"], present["flips"]) == (10 / 16, 2)
+    assert present["mcse"] != row["mcse"]
+    equal = rows(edge_summary(tree, min_effect=0.15)).loc[("n1", "n0")]
+    assert equal["p_effect"] == 7 / 16  # an effect as large as asked for is not above it
+    for min_effect, matrix in ((0.2, 7 / 16), (0.0, 10 / 16)):
+        found = network_matrix(tree, min_effect=min_effect)
+        assert float(found.sel(post="n1", pre="n0")) == matrix
+
+
+def test_weak_edges_are_certain_but_not_called():
+    tree = posterior_of_effects()
+    weak = rows(edge_summary(tree)).loc[("n0", "n1")]
+    assert (weak["probability"], weak["discovered"], weak["sign"]) == (1, True, "excitatory")
+    table = rows(edge_summary(tree, min_effect=0.2))
+    row = table.loc[("n0", "n1")]
+    assert (row["probability"], row["p_effect"], row["discovered"]) == (1, 0, False)
+    assert (row["sign"], row["status"], row["peak_mean"]) == ("open", "settled", 0.01)
+    assert next(iter(table.index)) == ("n1", "n0")
+
+
+def test_calls_of_effects_keep_their_rate():
+    """Of the effects called, as many are below the size as the rate says (4 standard errors).
+
+    Planted bug: decisions by `probability`, which is 1 here, call all pairs, most of them wrongly.
+    """
+    rng = np.random.default_rng(9)
+    n, n_draws = 40, 500
+    mean = rng.normal(0, 0.5, (n, n))
+    weights = mean + 0.15 * rng.standard_normal((2, n_draws, n, n))
+    true = np.abs(mean + 0.15 * rng.standard_normal((n, n))) > 0.4
+    table = edge_summary(
+        tree_of(np.ones((2, n_draws, n, n)), weights[..., None]), fdr=0.1, min_effect=0.4
+    )
+    where = [label.str[1:].astype(int) for label in (table["post"], table["pre"])]
+    called = table["discovered"].to_numpy()
+    assert 200 < called.sum() < 1000
+    wrong = ~true[*where][called]
+    assert abs(wrong.mean() - 0.1) < 4 * np.sqrt(0.09 / called.sum())
+
+
+def test_dense_models_have_effects_too():
+    rng = np.random.default_rng(4)
+    weights = rng.normal(0.3, 0.2, (4, 500, 2, 2, 1))
+    table = edge_summary(tree_of(weights=weights), min_effect=0.2)
+    expected = stats.norm.sf(-0.5) + stats.norm.cdf(-2.5)
+    assert (table["probability"] == 1).all()
+    np.testing.assert_allclose(table["p_effect"], expected, atol=5 * np.sqrt(0.25 / 2000))
+    assert (table["flips"] > 500).all() and (table["status"] == "ok").all()
+    assert not edge_summary(tree_of(weights=weights), min_effect=5)["discovered"].any()
+
+
+@pytest.mark.parametrize("function", [edge_summary, network_matrix])
+@pytest.mark.parametrize(
+    ("min_effect", "error"), [(-0.1, ValueError), (np.nan, ValueError), ("0.1", TypeError)]
+)
+def test_wrong_smallest_effects(network, function, min_effect, error):
+    with pytest.raises(error, match=r"min_effect: got .*allowed are finite numbers of at least 0"):
+        function(network.tree, min_effect=min_effect)
 
 
 # Rates

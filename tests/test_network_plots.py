@@ -193,6 +193,19 @@ def test_filters_of_few_neurons_are_a_grid(small):
     assert texts == ["posterior mean", "94% interval", "true"]
 
 
+def test_probabilities_of_effects(small):
+    expected = network_matrix(small.tree, min_effect=1.0)
+    assert not np.allclose(expected, network_matrix(small.tree))
+    ax = plot_network(small.tree, min_effect=1.0)
+    np.testing.assert_allclose(ax.images[0].get_array(), expected)
+    bar = colour_bar(drawn(ax), ax)
+    assert bar.get_ylabel() == "probability of an effect above 1"
+    given = plot_network(expected, min_effect=1.0)  # a matrix may hold anything
+    assert colour_bar(drawn(given), given).get_ylabel() == "inclusion probability"
+    panel = plot_filters(small.tree, pairs=[("1", "2")], min_effect=1.0)[0]
+    assert panel.get_title() == f"1 -> 2 (P = {float(expected.sel(pre='1', post='2')):.2f})"
+
+
 @pytest.mark.parametrize(
     ("observation", "unit", "of"),
     [

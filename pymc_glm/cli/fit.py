@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pymc_glm.arguments import as_number
 from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.report import fit_report, write_report
 from pymc_glm.cli.results import result_files, write_pictures, write_posterior, write_summary
@@ -112,6 +113,13 @@ def fit(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads per chain.", show_default="spare cores")
     ] = None,
+    min_effect: Annotated[
+        float,
+        typer.Option(
+            help="Smallest effect of one spike, in log-odds, for an edge to be called; columns "
+            "p_effect, discovered and sign of edges.csv.",
+        ),
+    ] = _FIT.min_effect,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Write no pictures.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -141,6 +149,7 @@ def fit(
             neurons=None if neurons is None else tuple(map(str.strip, neurons.split(","))),
             prior=PriorSettings(edges, weights, n_blocks, n_dims),
             sampling=SampleSettings(draws, tune, chains, cores, threads, seed),
+            min_effect=min_effect,
         )
         folder = Path(f"{file.stem}-glm") if output is None else output
         run_fit(settings, folder, session, overwrite=overwrite, pictures=not no_pictures)
@@ -166,6 +175,7 @@ def run_fit(
         With code 130 if sampling was interrupted; the draws until then are written.
     """
     make_priors(settings.prior)  # report contradictory settings before reading anything
+    as_number(settings.min_effect, "min_effect", at_least=0)
     expected = result_files(settings.prior, pictures=pictures)
     with OutputFolder(path, overwrite=overwrite, expected=expected) as folder:
         recording = read_recording(settings, session)
@@ -176,10 +186,14 @@ def run_fit(
         with session.step("Writing the posterior"), hold_interrupts():
             write_posterior(posterior.tree, folder.staging / "posterior.nc")
             folder.commit()
-        report, structure = _write(recording, posterior, folder.staging, session)
+        report, structure = _write(
+            recording, posterior, settings.min_effect, folder.staging, session
+        )
         files = folder.commit()
         if pictures:
-            write_pictures(posterior.tree, folder.staging, session, structure)
+            write_pictures(
+                posterior.tree, folder.staging, session, structure, min_effect=settings.min_effect
+            )
             files = folder.commit()
     session.results.print(report)
     session.results.print(f"\nWritten to {path}: {', '.join(file.name for file in files)}")
@@ -188,18 +202,22 @@ def run_fit(
 
 
 def _write(
-    recording: Recording, posterior: Posterior, folder: Path, session: Session
+    recording: Recording,
+    posterior: Posterior,
+    min_effect: float,
+    folder: Path,
+    session: Session,
 ) -> tuple["RenderableType", Structure]:
     """Write the tables and the report; return the report, and blocks and positions."""
     with session.step("Summarising"):
         structure = find_structure(posterior.tree)
         write_summary(posterior.tree, folder / "summary.csv", structure)
-        edges = edge_table(posterior.tree)
+        edges = edge_table(posterior.tree, min_effect=min_effect)
         edges.to_csv(folder / "edges.csv", index=False)
         if structure.blocks is not None:
             block_table(structure.blocks).to_csv(folder / "blocks.csv", index=False)
         if structure.positions is not None:
             position_table(structure.positions).to_csv(folder / "positions.csv", index=False)
-        report = fit_report(recording, posterior, edges, structure)
+        report = fit_report(recording, posterior, edges, structure, min_effect=min_effect)
         write_report(report, folder / "report.txt")
     return report, structure

@@ -10,6 +10,7 @@ from rich.text import Text
 from pymc_glm.cli.results import TrueNetwork
 from pymc_glm.cli.run import Posterior, Recording
 from pymc_glm.cli.structure import Structure, structure_lines
+from pymc_glm.criticism.network.edges import MIN_EFFECT
 from pymc_glm.criticism.wording import counted
 
 if TYPE_CHECKING:
@@ -33,13 +34,15 @@ def fit_report(
     posterior: Posterior,
     edges: "pd.DataFrame",
     structure: Structure | None = None,
+    *,
+    min_effect: float = MIN_EFFECT,
 ) -> RenderableType:
     """Report on a fit: recording, most probable edges, blocks, positions and convergence."""
     lines = [] if structure is None else structure_lines(structure)
     return Group(
         _facts(recording, posterior),
         Text(),
-        _edge_table(edges),
+        _edge_table(edges, min_effect),
         Text("\n".join([_self_edges(edges), *lines])),
         Text(),
         convergence(posterior, edges),
@@ -86,12 +89,15 @@ def _columns(table: Table, *names: str) -> None:
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
 
 
-def _edge_table(edges: "pd.DataFrame") -> Table:
+def _edge_table(edges: "pd.DataFrame", min_effect: float) -> Table:
     between = edges[edges["pre"] != edges["post"]]
     shown = between.head(_MOST_EDGES)
+    meaning = "inclusion probability"
+    if min_effect:
+        meaning = f"probability of an edge whose effect is above {min_effect:g}"
     table = Table(
         title=f"The {len(shown)} most probable of {len(between)} edges between different neurons",
-        caption="P: inclusion probability, MCSE: its Monte Carlo standard error; effect: change in "
+        caption=f"P: {meaning}, MCSE: its Monte Carlo standard error; effect: change in "
         "log-odds at the peak of the filter, given that the edge is present",
         title_justify="left",
         caption_justify="left",
@@ -102,7 +108,7 @@ def _edge_table(edges: "pd.DataFrame") -> Table:
         table.add_row(
             row["pre"],
             row["post"],
-            f"{row['probability']:.2f}",
+            f"{row['p_effect']:.2f}",
             f"{row['mcse']:.3f}",
             *_effect(row),
             row["status"],
@@ -113,8 +119,8 @@ def _edge_table(edges: "pd.DataFrame") -> Table:
 def _self_edges(edges: "pd.DataFrame") -> str:
     between, of_self = (edges[(edges["pre"] == edges["post"]) == same] for same in (False, True))
     return (
-        f"P is above {_PRESENT} for {(between['probability'] > _PRESENT).sum()} of {len(between)} "
-        f"edges between neurons and {(of_self['probability'] > _PRESENT).sum()} of {len(of_self)} "
+        f"P is above {_PRESENT} for {(between['p_effect'] > _PRESENT).sum()} of {len(between)} "
+        f"edges between neurons and {(of_self['p_effect'] > _PRESENT).sum()} of {len(of_self)} "
         "self-edges."
     )
 

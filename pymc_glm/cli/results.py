@@ -7,6 +7,7 @@ from pymc_glm.cli.output import RESULT_FILES
 from pymc_glm.cli.session import Session
 from pymc_glm.cli.settings import EdgePrior, PriorSettings
 from pymc_glm.cli.structure import Structure
+from pymc_glm.criticism.network.edges import MIN_EFFECT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +93,7 @@ def write_pictures(
     structure: Structure | None = None,
     *,
     truth: TrueNetwork | None = None,
+    min_effect: float = MIN_EFFECT,
 ) -> None:
     """Draw network, weights, filters, rates, raster, blocks and positions, with any truth."""
     import matplotlib
@@ -113,10 +115,11 @@ def write_pictures(
     )
     with session.step("Drawing the pictures"):
         if not dense:
-            _save(plot_network(tree, truth=adjacency), folder / "network.png")
+            network = plot_network(tree, truth=adjacency, min_effect=min_effect)
+            _save(network, folder / "network.png")
         weights = plot_network(tree, quantity="weight", truth=peaks)
         _save(weights, folder / ("network.png" if dense else "weights.png"))
-        _save(plot_filters(tree, truth=filters), folder / "filters.png")
+        _save(plot_filters(tree, truth=filters, min_effect=min_effect), folder / "filters.png")
         _save(plot_rates(tree), folder / "rates.png")
         _save(plot_raster(tree), folder / "raster.png")
         if blocks is not None:

@@ -4,6 +4,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from pymc_glm.criticism.network.edges import MIN_EFFECT
+
 __all__ = [
     "BasisKind",
     "EdgePrior",
@@ -89,3 +91,4 @@ class FitSettings(NamedTuple):
     neurons: tuple[str, ...] | None = None
     prior: PriorSettings = PriorSettings()
     sampling: SampleSettings = SampleSettings()
+    min_effect: float = MIN_EFFECT  # of decisions, in the unit of psi

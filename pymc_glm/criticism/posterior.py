@@ -65,6 +65,15 @@ class NetworkDraws(NamedTuple):
         peak = np.abs(mean_filter).argmax(axis=1)
         return np.einsum("mcdb,mb->mcd", weights, self.basis[peak])
 
+    def effects_at(self, post: int, min_effect: float) -> NDArray[np.bool_]:
+        """Return whether each edge onto a neuron has an effect; shape (pre, chain, draw).
+
+        It has if it is present and its filter, at the peak lag of `peaks_at`, is above
+        `min_effect` in absolute value; for 0, if it is present.
+        """
+        present = self.present_at(post)
+        return present & (np.abs(self.peaks_at(post)) > min_effect) if min_effect else present
+
 
 def network_draws(tree: xr.DataTree) -> NetworkDraws:
     """Return the draws of adjacency and weights, with the basis and the labels.

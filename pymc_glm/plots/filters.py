@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.arguments import as_whole_number
-from pymc_glm.criticism.network.edges import network_matrix
+from pymc_glm.criticism.network.edges import MIN_EFFECT, network_matrix
 from pymc_glm.criticism.network.filters import filter_bands
 from pymc_glm.criticism.posterior import pair_index
 from pymc_glm.observations import Gaussian
@@ -37,6 +37,7 @@ def plot_filters(
     max_pairs: int = 12,
     hdi_prob: float = 0.94,
     simultaneous: bool = False,
+    min_effect: float = MIN_EFFECT,
     ax: "Axes | Iterable[Axes] | None" = None,
 ) -> np.ndarray:
     """Plot posterior means and credible bands of coupling filters, one panel per pair.
@@ -62,6 +63,8 @@ def plot_filters(
     simultaneous : bool
         Show bands that contain whole filters with this probability, instead of pointwise bands; see
         `filter_bands`.
+    min_effect : float
+        The smallest effect that counts in the probabilities, in units of psi, see `edge_summary`.
     ax : Axes or array of Axes, optional
         Where to draw, one for each pair. By default on a new figure.
 
@@ -82,7 +85,7 @@ def plot_filters(
     'a -> b (P = 1.00)'
     """
     max_pairs = as_whole_number(max_pairs, "max_pairs")
-    probability = network_matrix(tree, "probability")
+    probability = network_matrix(tree, "probability", min_effect=min_effect)
     neurons = tuple(str(label) for label in probability["post"].values)
     layout = _layout(tree, neurons, probability.values, pairs, max_pairs)
     names = [(neurons[pre], neurons[post]) for pre, post in layout.pairs]

@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.arguments import label_index
-from pymc_glm.criticism.network.edges import Quantity, network_matrix
+from pymc_glm.criticism.network.edges import MIN_EFFECT, Quantity, network_matrix
 from pymc_glm.plots.panels import GREY, axes_list, label_length, label_neurons, new_axes
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def plot_network(
     quantity: Quantity = "probability",
     truth: ArrayLike | None = None,
     order: Iterable[Hashable] | None = None,
+    min_effect: float = MIN_EFFECT,
     ax: "Axes | Iterable[Axes] | None" = None,
 ) -> "Axes | np.ndarray":
     """Plot a network as a matrix, post neurons in rows and pre neurons in columns.
@@ -47,6 +48,9 @@ def plot_network(
         number but 0 is an edge) or the weights.
     order : iterable of labels, optional
         Neurons to show, in this order. All by default.
+    min_effect : float
+        For probabilities of a tree: the smallest effect that counts, in units of psi, see
+        `edge_summary`.
     ax : Axes, or two Axes with `truth`, optional
         Where to draw. By default on a new figure.
 
@@ -70,7 +74,7 @@ def plot_network(
     if quantity not in _BAR_LABEL:
         allowed = list(get_args(Quantity.__value__))
         raise ValueError(f"quantity: got {quantity!r}, allowed are {allowed}.")
-    values, neurons, unit = _matrix(tree_or_matrix, quantity)
+    values, neurons, unit = _matrix(tree_or_matrix, quantity, min_effect)
     panels = {"": values} if truth is None else {"true": _truth(truth, quantity, values)}
     if truth is not None:
         panels["inferred"] = values
@@ -103,15 +107,20 @@ def plot_network(
     bar = axes[0].figure.colorbar(
         image, ax=axes, aspect=22, pad=0.02, extend=extend.get((bool(low), bool(high)), "neither")
     )
-    bar.set_label(_BAR_LABEL[quantity] + (f" ({unit})" if unit else ""))
+    label = _BAR_LABEL[quantity] + (f" ({unit})" if unit else "")
+    if quantity == "probability" and min_effect and isinstance(tree_or_matrix, xr.DataTree):
+        label = f"probability of an effect above {min_effect:g}"
+    bar.set_label(label)
     bar.outline.set_visible(False)
     return axes[0] if truth is None else np.array(axes, dtype=object)
 
 
-def _matrix(given: object, quantity: Quantity) -> tuple[NDArray[np.float64], tuple[str, ...], str]:
+def _matrix(
+    given: object, quantity: Quantity, min_effect: float
+) -> tuple[NDArray[np.float64], tuple[str, ...], str]:
     """Return values (post, pre), labels and unit of a tree, a DataArray or an array."""
     if isinstance(given, xr.DataTree):
-        given = network_matrix(given, quantity)
+        given = network_matrix(given, quantity, min_effect=min_effect)
     if isinstance(given, xr.DataArray):
         if set(given.dims) != {"post", "pre"}:
             raise ValueError(

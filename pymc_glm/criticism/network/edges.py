@@ -15,13 +15,14 @@ from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 from scipy import stats
 
-from pymc_glm.arguments import as_probability
+from pymc_glm.arguments import as_number, as_probability
 from pymc_glm.criticism.network.discoveries import discoveries
 from pymc_glm.criticism.posterior import NetworkDraws, hdi, network_draws, psi_unit
 from pymc_glm.criticism.wording import counted
 
 __all__ = [
     "MIN_EDGE_ESS",
+    "MIN_EFFECT",
     "Quantity",
     "edge_status",
     "edge_summary",
@@ -34,6 +35,7 @@ type Columns = dict[str, NDArray]
 type Quantity = Literal["probability", "weight"]
 
 MIN_EDGE_ESS = 100
+MIN_EFFECT = 0.0  # default of `min_effect`, in the unit of psi
 _INTERVAL = 0.94
 _FDR = 0.05
 _FALSE_ALARM = 0.01  # probability that converged chains are reported to disagree on any edge
@@ -43,7 +45,11 @@ _log = logging.getLogger("pymc_glm")
 
 
 def edge_summary(
-    tree: xr.DataTree, *, include_self: bool = True, fdr: float = _FDR
+    tree: xr.DataTree,
+    *,
+    include_self: bool = True,
+    fdr: float = _FDR,
+    min_effect: float = MIN_EFFECT,
 ) -> pd.DataFrame:
     r"""Summarise every ordered pair: inclusion probability, its Monte Carlo error and coupling.
 
@@ -56,18 +62,28 @@ def edge_summary(
     fdr : float
         Bayesian false discovery rate of the columns `discovered` and `sign`: the largest expected
         fraction of wrong decisions. Couplings and self-edges are decided separately.
+    min_effect : float
+        The smallest effect of interest, in units of psi: the change of the log-odds (log rate) of
+        a spike that one pre spike causes at the peak lag. Long recordings make even couplings of
+        0.01 certain; above 0, `p_effect`, its diagnostics and all decisions are about effects
+        larger than this. At 0 they are about the presence of edges.
 
     Returns
     -------
     pandas.DataFrame
-        One row per pair, most probable first, with the columns
+        One row per pair, largest `p_effect` first, with the columns
 
         pre, post
             Labels; the edge leads from pre to post.
         probability
-            Posterior inclusion probability: the fraction of draws in which the edge is present.
+            Posterior inclusion probability: the fraction of draws in which the edge is present,
+            however weak.
+        p_effect
+            Posterior probability that the edge is present and its filter, at the peak lag, is
+            above `min_effect` in absolute value; for a `min_effect` of 0 the same as
+            `probability`. The next six columns, and `status`, are about its indicator.
         mcse
-            Its Monte Carlo standard error; 0 if the indicator is the same in all draws.
+            Monte Carlo standard error of `p_effect`; 0 if the indicator is the same in all draws.
         ess
             Effective sample size of the indicator; NaN if it is the same in all draws.
         flips
@@ -82,15 +98,16 @@ def edge_summary(
             a pair is where its mean filter is largest in absolute value. NaN if the edge is never
             present.
         excitatory, inhibitory
-            Posterior probability that the edge is present and its filter, at that lag, is above or
-            below zero.
+            Posterior probability that the edge is present and its filter, at that lag, is above
+            `min_effect` or below -`min_effect`.
         discovered
-            Whether the edge is declared present at the false discovery rate `fdr`.
+            Whether the edge is declared present, with an effect above `min_effect`, at the false
+            discovery rate `fdr`.
         sign
             "excitatory" or "inhibitory" if declared so at the rate `fdr` of wrong signs, where
-            absent edges count as wrong; else "open".
+            edges that are absent or have no such effect count as wrong; else "open".
         status
-            "settled": the edge is present in every draw of every chain, or in none.
+            "settled": the indicator is 1 in every draw of every chain, or in none.
             "chains disagree": the chains' frequencies differ by more than their Monte Carlo
             error, or the chains are frozen at different values.
             "too few draws": fewer than 100 effective draws.
@@ -99,7 +116,8 @@ def edge_summary(
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold the draws of a network.
+        The tree does not hold the draws of a network, `fdr` is not between 0 and 1, or
+        `min_effect` is not a number of at least 0.
 
     Notes
     -----
@@ -109,9 +127,13 @@ def edge_summary(
     Monte Carlo error within chains, an F test with (chains - 1, within-chain effective draws -
     chains) degrees of freedom, at a family-wise level of 1% (Bonferroni, over edges that flip).
 
-    In a dense model every edge is present, so `ess` and `r_hat` (split, without ranks) describe
-    the filter at its peak; status is "chains disagree" above an R-hat of 1.05 and "too few
-    draws" above 1.01 or below 100 effective draws.
+    In a dense model every edge is present. For a `min_effect` of 0, `ess` and `r_hat` (split,
+    without ranks) then describe the filter at its peak; status is "chains disagree" above an R-hat
+    of 1.05 and "too few draws" above 1.01 or below 100 effective draws.
+
+    Decisions about effects above a threshold are those of TREAT for genes (McCarthy & Smyth 2009,
+    Bioinformatics 25:765-771) and of a region of practical equivalence (Kruschke 2018, Advances
+    in Methods and Practices in Psychological Science 1:270-280).
 
     The R-hat of an indicator is that of Vehtari et al. (2021, Bayesian Analysis 16:667-718): ranks
     of two values are an affine map of them, so that rank normalisation and folding change nothing.
@@ -129,8 +151,11 @@ def edge_summary(
       pre post  probability  peak_mean        sign
     0   b    c          1.0        2.1  excitatory
     1   a    b          1.0        1.9  excitatory
+    >>> strong = pg.edge_summary(tree, include_self=False, min_effect=2.0)
+    >>> bool(strong["discovered"].any())  # b -> c is hardly above 2
+    False
     """
-    table = edge_table(tree, as_probability(fdr, "fdr"))
+    table = edge_table(tree, as_probability(fdr, "fdr"), min_effect)
     _warn_of_disagreement(table)
     if not include_self:
         table = table[table["pre"] != table["post"]].reset_index(drop=True)
@@ -153,19 +178,22 @@ def _warn_of_disagreement(table: pd.DataFrame) -> None:
         )
 
 
-def edge_table(tree: xr.DataTree, fdr: float = _FDR) -> pd.DataFrame:
+def edge_table(
+    tree: xr.DataTree, fdr: float = _FDR, min_effect: float = MIN_EFFECT
+) -> pd.DataFrame:
     """Return the table of `edge_summary`, self-edges included, without the warning."""
+    min_effect = as_number(min_effect, "min_effect", at_least=0)
     draws = network_draws(tree)
-    tables = [_edges_onto(draws, post) for post in range(len(draws.neurons))]
+    tables = [_edges_onto(draws, post, min_effect) for post in range(len(draws.neurons))]
     table = pd.concat(tables, ignore_index=True)
-    if draws.adjacency is None:
+    if draws.adjacency is None and not min_effect:
         table["status"] = _dense_status(table)
     else:
         table["status"] = edge_status(table)
     table = _decided(table, fdr).drop(columns="p_value")
     strength = table["peak_mean"].abs()
     order = table.assign(strength=strength).sort_values(
-        ["probability", "strength"], ascending=False, kind="stable"
+        ["p_effect", "probability", "strength"], ascending=False, kind="stable"
     )
     return table.loc[order.index].reset_index(drop=True)
 
@@ -176,25 +204,29 @@ def _decided(table: pd.DataFrame, fdr: float) -> pd.DataFrame:
     signs = table[["excitatory", "inhibitory"]].to_numpy()
     found, signed = np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
     for kind in (is_self, ~is_self):
-        found[kind] = discoveries(1 - table["probability"].to_numpy()[kind], fdr)
+        found[kind] = discoveries(1 - table["p_effect"].to_numpy()[kind], fdr)
         signed[kind] = discoveries(1 - signs[kind].max(axis=1), fdr)
     names = np.where(signs[:, 0] > signs[:, 1], "excitatory", "inhibitory")
     status = table.pop("status")
     return table.assign(discovered=found, sign=np.where(signed, names, "open"), status=status)
 
 
-def _edges_onto(draws: NetworkDraws, post: int) -> pd.DataFrame:
+def _edges_onto(draws: NetworkDraws, post: int, min_effect: float) -> pd.DataFrame:
     """Return the rows of the table for one post neuron, in the order of the pre neurons."""
     present, values = draws.present_at(post), draws.peaks_at(post)
-    indicator = indicator_columns(present)
-    if draws.adjacency is None:
+    indicator = indicator_columns(draws.effects_at(post, min_effect))
+    if draws.adjacency is None and not min_effect:
         # Rank-normalised diagnostics take three times as long; the convergence report has them.
         indicator["r_hat"] = np.asarray(array_stats.rhat(values, method="split"))
         indicator["ess"] = np.asarray(array_stats.ess(values, method="mean"))
     return pd.DataFrame(
         {"pre": list(draws.neurons), "post": draws.neurons[post]}
+        | {
+            "probability": present.mean(axis=2).mean(axis=1),
+            "p_effect": indicator.pop("probability"),
+        }
         | indicator
-        | _weight_columns(values, present)
+        | _weight_columns(values, present, min_effect)
     )
 
 
@@ -244,8 +276,10 @@ def _homogeneity(present: NDArray[np.bool_]) -> NDArray[np.float64]:
     return stats.f.sf(ratio, n_chains - 1, np.maximum(ess - n_chains, 1.0))
 
 
-def _weight_columns(values: NDArray[np.float64], present: NDArray[np.bool_]) -> Columns:
-    """Return moments and interval of present edges, and signs; arguments (pre, chain, draw)."""
+def _weight_columns(
+    values: NDArray[np.float64], present: NDArray[np.bool_], min_effect: float
+) -> Columns:
+    """Return moments and interval of present edges, and signs; arrays (pre, chain, draw)."""
     n_present = present.sum(axis=(1, 2))
     some, several = n_present > 0, n_present > 1
     mean, sd = np.full(len(values), np.nan), np.full(len(values), np.nan)
@@ -260,8 +294,8 @@ def _weight_columns(values: NDArray[np.float64], present: NDArray[np.bool_]) -> 
         "peak_sd": sd,
         "peak_lower": interval[:, 0],
         "peak_upper": interval[:, 1],
-        "excitatory": (present & (values > 0)).mean(axis=(1, 2)),
-        "inhibitory": (present & (values < 0)).mean(axis=(1, 2)),
+        "excitatory": (present & (values > min_effect)).mean(axis=(1, 2)),
+        "inhibitory": (present & (values < -min_effect)).mean(axis=(1, 2)),
     }
 
 
@@ -283,7 +317,9 @@ def _dense_status(table: pd.DataFrame) -> NDArray:
     )
 
 
-def network_matrix(tree: xr.DataTree, quantity: Quantity = "probability") -> xr.DataArray:
+def network_matrix(
+    tree: xr.DataTree, quantity: Quantity = "probability", *, min_effect: float = MIN_EFFECT
+) -> xr.DataArray:
     """Return the posterior mean network as a matrix.
 
     Parameters
@@ -294,6 +330,9 @@ def network_matrix(tree: xr.DataTree, quantity: Quantity = "probability") -> xr.
         "probability": inclusion probability. "weight": posterior mean of the coupling filter at
         its peak lag, where absent edges count as 0; this is `probability` times `peak_mean` of
         `edge_summary`. Its unit, that of psi under the observation model, is in attrs.
+    min_effect : float
+        For "probability": the smallest effect that counts, in units of psi; above 0 the matrix
+        holds `p_effect` of `edge_summary`.
 
     Returns
     -------
@@ -302,7 +341,8 @@ def network_matrix(tree: xr.DataTree, quantity: Quantity = "probability") -> xr.
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold the draws of a network, or the quantity is unknown.
+        The tree does not hold the draws of a network, the quantity is unknown, or `min_effect` is
+        not a number of at least 0.
 
     Examples
     --------
@@ -313,10 +353,15 @@ def network_matrix(tree: xr.DataTree, quantity: Quantity = "probability") -> xr.
     allowed = get_args(Quantity.__value__)
     if quantity not in allowed:
         raise ValueError(f"quantity: got {quantity!r}, allowed are {list(allowed)}.")
+    min_effect = as_number(min_effect, "min_effect", at_least=0)
     draws = network_draws(tree)
-    read = draws.present_at if quantity == "probability" else draws.peaks_at
-    values = np.array([read(post).mean(axis=(1, 2)) for post in range(len(draws.neurons))])
     neurons = list(draws.neurons)
+    values = np.empty((len(neurons), len(neurons)))
+    for post in range(len(neurons)):
+        if quantity == "probability":
+            values[post] = draws.effects_at(post, min_effect).mean(axis=(1, 2))
+        else:
+            values[post] = draws.peaks_at(post).mean(axis=(1, 2))
     return xr.DataArray(
         values,
         dims=("post", "pre"),

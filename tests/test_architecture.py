@@ -40,6 +40,7 @@ FOUNDATIONS = {"arguments", "kernels", "session_prefix"}  # below everything on 
 DOORS = {
     ("covariates", "priors"),  # what is learned is a hyperparameter, here too
     ("observations", "priors"),
+    ("basis", "segments"),  # no interval reaches across trials
     ("graph", "observations"),  # a network is known by its observation model
     ("__main__", "cli"),
 }

@@ -110,17 +110,17 @@ def test_without_spikes_cosines_in_log_time():
 
 
 def test_intervals_do_not_reach_across_trials():
-    """Two spikes 30 ms apart in each trial; 50 ms from the last one of a trial to the next's."""
-    trial = np.zeros(200, dtype=int)
-    trial[[90, 120]] = 1
+    """Two spikes 30 ms apart in each trial; 70 ms from the last one of a trial to the next's."""
+    trial = np.zeros(100, dtype=int)
+    trial[[40, 70]] = 1
     counts = pg.bin_spikes({"a": [0.1]}, WIDTH, stop=60.0)
-    counts[:, 0] = np.tile(trial, 300)
-    trials = counts.assign_coords(trial=("time", np.repeat(np.arange(300), 200)))
+    counts[:, 0] = np.tile(trial, 600)
+    trials = counts.assign_coords(trial=("time", np.repeat(np.arange(600), 100)))
     alone = np.zeros(60 * 1200, dtype=int)  # the same intervals, and none that is short otherwise
     alone[1200 * np.arange(60) + 90] = alone[1200 * np.arange(60) + 120] = 1
-    alone = np.tile(alone, 5)
+    alone = np.tile(alone, 10)
     xr.testing.assert_equal(pg.basis.self_history(trials), basis_of(alone))
-    assert not np.allclose(pg.basis.self_history(counts), basis_of(alone))  # 30 and 170 ms in turn
+    assert not np.allclose(pg.basis.self_history(counts), basis_of(alone))  # 30 and 70 ms in turn
     short = counts[:150].assign_coords(trial=("time", np.repeat([0, 1], [90, 60])))
     assert pg.basis.self_history(short).attrs["window"] == pytest.approx(0.09)
 

@@ -118,11 +118,11 @@ def _edge_table(edges: "pd.DataFrame", min_effect: float) -> Table:
 
 def _self_edges(edges: "pd.DataFrame") -> str:
     between, of_self = (edges[(edges["pre"] == edges["post"]) == same] for same in (False, True))
-    return (
-        f"P is above {_PRESENT} for {(between['p_effect'] > _PRESENT).sum()} of {len(between)} "
-        f"edges between neurons and {(of_self['p_effect'] > _PRESENT).sum()} of {len(of_self)} "
-        "self-edges."
-    )
+    found = (between["p_effect"] > _PRESENT).sum()
+    text = f"P is above {_PRESENT} for {found} of {len(between)} edges between neurons"
+    if not len(of_self):  # self filters take their place
+        return f"{text}."
+    return f"{text} and {(of_self['p_effect'] > _PRESENT).sum()} of {len(of_self)} self-edges."
 
 
 def convergence(posterior: Posterior, edges: "pd.DataFrame") -> Text:

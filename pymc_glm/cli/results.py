@@ -29,7 +29,8 @@ _DPI = 150
 # Edges are in edges.csv. Means of the others are meaningless, since draws may renumber labels,
 # rotate positions or reorder factors.
 _NO_SUMMARY = (
-    "adjacency", "weights", "block_labels", "latent_positions", "latent_factors", "eigenvalues",
+    "adjacency", "weights", "self_weights", "block_labels", "latent_positions", "latent_factors",
+    "eigenvalues",
 )  # fmt: skip
 
 

@@ -237,11 +237,11 @@ def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> 
     """
     draws = network_draws(tree)
     bias = variable(tree, "posterior", "bias")
-    edges = edge_table(tree) if edges is None else _checked(edges, draws.neurons)
+    edges = edge_table(tree) if edges is None else _checked(edges, draws)
     edges = edges.assign(name=edges["pre"] + " -> " + edges["post"])
     structure = structure_diagnostics(tree)
     tables = {
-        "weight": _weights(draws, edges),
+        "weight": concat([_weights(draws, edges), _self_filters(draws)]),
         "bias": diagnostics(bias, names=[str(label) for label in bias["post"].values]),
         "": concat([*_hyperparameters(tree, structure.not_judged), structure.tables]),
         "the": structure.n_blocks,
@@ -285,13 +285,15 @@ def _unsettled(indicators: pd.DataFrame) -> pd.DataFrame:
     return bad.sort_values(["status", "ess"], kind="stable")
 
 
-def _checked(edges: pd.DataFrame, neurons: tuple[str, ...]) -> pd.DataFrame:
+def _checked(edges: pd.DataFrame, draws: NetworkDraws) -> pd.DataFrame:
     """Return a table of edges if it has the columns that the report needs, for every pair."""
+    neurons, with_self = draws.neurons, draws.self_filters is None
     needed = {"pre", "post", "probability", "ess", "r_hat", "status"}
     missing = sorted(needed - set(edges.columns))
     if missing:
         raise ValueError(f"edges: it lacks the columns {missing}; give edge_summary(tree).")
-    if sorted(zip(edges["pre"], edges["post"], strict=True)) != sorted(product(neurons, repeat=2)):
+    pairs = [pair for pair in product(neurons, repeat=2) if with_self or pair[0] != pair[1]]
+    if sorted(zip(edges["pre"], edges["post"], strict=True)) != sorted(pairs):
         raise ValueError(
             f"edges: its {counted(len(edges), 'pair')} are not those of the "
             f"{counted(len(neurons), 'neuron')} of the tree; give edge_summary(tree), self-edges "
@@ -318,9 +320,18 @@ def _weights(draws: NetworkDraws, edges: pd.DataFrame) -> pd.DataFrame:
     return concat(tables)
 
 
+def _self_filters(draws: NetworkDraws) -> pd.DataFrame:
+    """Return name, r_hat and ess of the self filters at their peaks."""
+    if draws.self_filters is None:
+        return concat([])
+    values = np.array([draws.self_filters.peaks_at(post) for post in range(len(draws.neurons))])
+    names = [f"{label} -> {label}" for label in draws.neurons]
+    return pd.DataFrame({"name": names} | rank_diagnostics(values))
+
+
 def _hyperparameters(tree: xr.DataTree, not_judged: Set[str]) -> list[pd.DataFrame]:
     """Return diagnostics of the other variables, except those judged by derived quantities."""
-    apart = {"adjacency", "weights", "bias", "factors"} | not_judged
+    apart = {"adjacency", "weights", "self_weights", "bias", "factors"} | not_judged
     return [
         # the sign of a factor is arbitrary, so its loadings are judged by their squares
         diagnostics(draws**2 if name == "loadings" else draws)

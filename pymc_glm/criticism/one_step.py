@@ -1,8 +1,8 @@
 """The data of a posterior, and its activations psi one bin ahead, given the spikes before."""
 
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymc_glm.covariates import covariate_columns
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.design import check_counts
-from pymc_glm.kernels.history import history_product
+from pymc_glm.kernels.history import history_product, self_product_kernel
 from pymc_glm.observations import Bernoulli, Observation, observation_named
 from pymc_glm.segments import data_bins, segment_starts
 from pymc_glm.spikes import intervals_from_package
@@ -43,6 +43,12 @@ class ObservedData(NamedTuple):
     neurons: tuple[str, ...]
     bin_width: float
     observation: type[Observation]
+    self_basis: Floats | None = None  # (self_lag, self_basis), of the self filters if there are any
+
+    @property
+    def n_lags(self) -> int:
+        """Number of bins before a bin on which it depends."""
+        return max(len(self.basis), 0 if self.self_basis is None else len(self.self_basis))
 
     @property
     def rate_unit(self) -> float:
@@ -57,6 +63,24 @@ class PostDraws(NamedTuple):
     weights: Floats  # (sample, pre, basis)
     covariate_weights: Floats | None  # (sample, covariate)
     parameter: Floats  # (sample,), of the observation model; 1 where it has none
+    self_weights: Floats | None = None  # (sample, self_basis)
+    post: int | None = None  # index of the neuron; None: each sample is another one, in order
+
+    def some(self, samples: slice) -> Self:
+        """Return some of the draws."""
+        return self._each(lambda values: values[samples])
+
+    def averaged(self) -> Self:
+        """Return the mean of the draws as one draw."""
+        return self._each(lambda values: values.mean(axis=0, keepdims=True))
+
+    def _each(self, change: Callable[[Floats], Floats]) -> Self:
+        changed = {
+            name: change(values)
+            for name, values in self._asdict().items()
+            if isinstance(values, np.ndarray)
+        }
+        return self._replace(**changed)
 
 
 def observed_data(tree: xr.DataTree) -> ObservedData:
@@ -82,6 +106,10 @@ def observed_data(tree: xr.DataTree) -> ObservedData:
         starts = constants["segment_start"].values.astype(np.int64)
     if "covariates" in constants:
         covariates = constants["covariates"].transpose("time", "covariate").values.astype(float)
+    self_basis = None
+    if "self_basis_functions" in constants:
+        long = constants["self_basis_functions"].transpose("self_lag", "self_basis")
+        self_basis = np.ascontiguousarray(long.values, dtype=float)
     return ObservedData(
         np.ascontiguousarray(counts.values),
         counts["time"].values,
@@ -92,6 +120,7 @@ def observed_data(tree: xr.DataTree) -> ObservedData:
         tuple(str(label) for label in counts["post"].values),
         width,
         observation_named(name),
+        self_basis,
     )
 
 
@@ -149,7 +178,7 @@ def observed_data_like(
         counts=np.ascontiguousarray(checked.values),
         times=checked["time"].values.astype(float),
         starts=starts,
-        bins=data_bins(checked, starts, len(known.basis), intervals_from_package(exclude)),
+        bins=data_bins(checked, starts, known.n_lags, intervals_from_package(exclude)),
         covariates=_same_covariates(tree, covariates, checked),
     )
 
@@ -200,6 +229,9 @@ def post_draws(
     covariate_weights = None
     if "covariates" in tree["constant_data"].dataset:
         covariate_weights = drawn("posterior", "covariate_weights", "covariate")
+    self_weights = None
+    if "self_basis_functions" in tree["constant_data"].dataset:
+        self_weights = drawn("posterior", "self_weights", "self_basis")
     parameter = np.ones(len(draws))
     for group in ("posterior", "constant_data"):
         if name is not None and name in tree[group].dataset:
@@ -210,6 +242,8 @@ def post_draws(
         drawn("posterior", "weights", "pre", "basis"),
         covariate_weights,
         parameter,
+        self_weights,
+        post,
     )
 
 
@@ -226,29 +260,34 @@ def activations(data: ObservedData, draws: PostDraws, window: slice | None = Non
     start, stop, _ = slice(None).indices(len(data.counts))
     if window is not None:
         start, stop = window.start, window.stop
-    before = min(start, len(data.basis))
+    before = min(start, data.n_lags)
     first = start - before
-    starts = data.starts
-    inside = starts[(starts > first) & (starts < stop)] - first
-    psi = history_product(data.counts[first:stop], data.basis, draws.weights, np.append(0, inside))[
-        before:
-    ].T
+    inside = data.starts[(data.starts > first) & (data.starts < stop)] - first
+    counts, starts = data.counts[first:stop], np.append(0, inside)
+    psi = history_product(counts, data.basis, draws.weights, starts)
+    if data.self_basis is not None and draws.self_weights is not None:
+        psi += _self_activations(counts, data.self_basis, draws, starts)
+    psi = psi[before:].T
     psi += draws.bias[:, None]
     if data.covariates is not None and draws.covariate_weights is not None:
         psi += draws.covariate_weights @ data.covariates[start:stop].T
     return psi
 
 
+def _self_activations(
+    counts: NDArray, basis: Floats, draws: PostDraws, starts: NDArray[np.int64]
+) -> Floats:
+    """Return the contribution of the neuron's spikes to psi, (time, sample)."""
+    weights = draws.self_weights
+    if draws.post is None:
+        return self_product_kernel(counts, basis, weights, starts)
+    alone = np.ascontiguousarray(counts[:, draws.post, None])
+    return history_product(alone, basis, weights[:, None], starts)
+
+
 def activation_blocks(data: ObservedData, draws: PostDraws) -> Iterator[tuple[Floats, Floats]]:
     """Yield psi (sample, time) and the parameter (sample, 1) for a few draws at a time."""
     size = max(1, _BLOCK // len(data.counts))
     for first in range(0, len(draws.bias), size):
-        some = slice(first, first + size)
-        covariate_weights = draws.covariate_weights
-        part = PostDraws(
-            draws.bias[some],
-            draws.weights[some],
-            None if covariate_weights is None else covariate_weights[some],
-            draws.parameter[some],
-        )
+        part = draws.some(slice(first, first + size))
         yield activations(data, part), part.parameter[:, None]

@@ -14,12 +14,31 @@ from pymc_glm.trees import variable
 
 __all__ = [
     "NetworkDraws",
+    "SelfFilters",
     "hdi",
     "network_draws",
     "pair_index",
     "psi_unit",
     "variable",
 ]
+
+
+class SelfFilters(NamedTuple):
+    """Draws of the self filters of a network, which take the place of self-edges."""
+
+    weights: xr.DataArray  # (chain, draw, post, self_basis)
+    basis: NDArray[np.float64]  # (self_lag, self_basis)
+    lags: NDArray[np.float64]  # (self_lag,), seconds
+
+    def weights_at(self, post: int) -> NDArray[np.float64]:
+        """Return the weights of a neuron; shape (chain, draw, self_basis)."""
+        return self.weights.isel(post=post).transpose("chain", "draw", "self_basis").values
+
+    def peaks_at(self, post: int) -> NDArray[np.float64]:
+        """Return the self filter of a neuron where its mean is largest; shape (chain, draw)."""
+        weights = self.weights_at(post)
+        peak = np.abs(weights.mean(axis=(0, 1)) @ self.basis.T).argmax()
+        return weights @ self.basis[peak]
 
 
 class NetworkDraws(NamedTuple):
@@ -30,6 +49,7 @@ class NetworkDraws(NamedTuple):
     basis: NDArray[np.float64]  # (lag, basis)
     lags: NDArray[np.float64]  # (lag,), seconds
     neurons: tuple[str, ...]
+    self_filters: SelfFilters | None = None
 
     @property
     def n_chains(self) -> int:
@@ -44,7 +64,9 @@ class NetworkDraws(NamedTuple):
     def present_at(self, post: int) -> NDArray[np.bool_]:
         """Return whether each edge onto a neuron is present; shape (pre, chain, draw)."""
         if self.adjacency is None:
-            return np.ones((len(self.neurons), self.n_chains, self.n_draws), dtype=bool)
+            present = np.ones((len(self.neurons), self.n_chains, self.n_draws), dtype=bool)
+            present[post] = self.self_filters is None
+            return present
         edges = self.adjacency.isel(post=post).transpose("pre", "chain", "draw")
         return edges.values != 0
 
@@ -83,7 +105,8 @@ def network_draws(tree: xr.DataTree) -> NetworkDraws:
     tree : DataTree
         Posterior with ``weights`` (chain, draw, post, pre, basis) and, unless every edge is
         present, ``adjacency`` (chain, draw, post, pre); constant data with ``basis_functions``
-        (lag, basis).
+        (lag, basis). With ``self_basis_functions`` (self_lag, self_basis) in the constant data,
+        ``self_weights`` (chain, draw, post, self_basis).
 
     Raises
     ------
@@ -99,6 +122,19 @@ def network_draws(tree: xr.DataTree) -> NetworkDraws:
         basis=basis.values.astype(np.float64),
         lags=basis["lag"].values.astype(np.float64),
         neurons=tuple(str(label) for label in weights["post"].values),
+        self_filters=_self_filters(tree),
+    )
+
+
+def _self_filters(tree: xr.DataTree) -> SelfFilters | None:
+    """Return the draws of the self filters, None if the model has self-edges instead."""
+    if "self_basis_functions" not in tree["constant_data"].data_vars:
+        return None
+    basis = variable(tree, "constant_data", "self_basis_functions")
+    return SelfFilters(
+        variable(tree, "posterior", "self_weights"),
+        basis.transpose("self_lag", "self_basis").values.astype(np.float64),
+        basis["self_lag"].values.astype(np.float64),
     )
 
 

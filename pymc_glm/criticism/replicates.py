@@ -10,8 +10,9 @@ from pymc_glm.arguments import as_whole_number
 from pymc_glm.criticism.one_step import ObservedData, PostDraws, activations
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.kernels.simulate import draw_given
+from pymc_glm.simulation.checks import CheckedNetwork, check_network
 from pymc_glm.simulation.custom import custom_draws
-from pymc_glm.simulation.parameters import CheckedNetwork, NetworkParameters, check_network
+from pymc_glm.simulation.parameters import NetworkParameters
 from pymc_glm.simulation.running import Guard, run_pieces
 
 __all__ = ["chosen_draws", "drawn_networks", "one_step_counts", "run_segments"]
@@ -73,7 +74,7 @@ def run_segments(
         The observation model is a custom one that cannot draw counts.
     """
     draws = custom_draws(network.observation, network.parameter)
-    silence = np.zeros((network.filters.shape[1], network.bias.size), dtype=np.int64)
+    silence = np.zeros((network.n_lags, network.bias.size), dtype=np.int64)
     for first, end in zip(starts, [*starts[1:], n_bins], strict=True):
         here = covariates[first:end]
         yield from run_pieces(network, int(end - first), rng, guard, silence, here, draws)
@@ -96,7 +97,13 @@ def one_step_counts(
     """
     parameter = check_network(parameters).parameter
     # Each neuron takes the place of a draw, so that one call gives the activations of all.
-    each = PostDraws(parameters.bias, parameters.weights, parameters.covariate_weights, parameter)
+    each = PostDraws(
+        parameters.bias,
+        parameters.weights,
+        parameters.covariate_weights,
+        parameter,
+        parameters.self_weights,
+    )
     psi = np.ascontiguousarray(activations(data, each).T)
     whole = parameters.observation.whole
     counts = np.empty(psi.shape, dtype=np.int64 if whole else np.float64)

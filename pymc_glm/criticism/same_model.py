@@ -13,9 +13,9 @@ from pymc_glm.trees import kept_paths, variable
 
 __all__ = ["check_model", "index_of_new_neuron"]
 
-_CONTAINERS = ("basis_functions", "bin_width", "segment_start", "data_bins", "covariates",
-               "n_trials")  # fmt: skip
-_OF_THE_NETWORK = ("basis_functions", "bin_width", "n_trials")
+_CONTAINERS = ("basis_functions", "self_basis_functions", "bin_width", "segment_start", "data_bins",
+               "covariates", "n_trials")  # fmt: skip
+_OF_THE_NETWORK = ("basis_functions", "self_basis_functions", "bin_width", "n_trials")
 _SAME = "give the model that was sampled, or leave model out"
 _ONE_MORE = "build it like the model that was sampled, with the counts of one more neuron"
 

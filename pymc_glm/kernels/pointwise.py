@@ -22,8 +22,10 @@ __all__ = [
     "DrawnLikelihood",
     "Events",
     "Groups",
+    "SelfPast",
     "coupling_of",
     "events_of",
+    "self_past_of",
     "write_log_densities",
     "write_loo",
 ]
@@ -45,6 +47,16 @@ class Events(NamedTuple):
     n_pre: int
 
 
+class SelfPast(NamedTuple):
+    """Non-zero counts of one post neuron, with the basis and the draws of its self filter."""
+
+    before: NDArray[np.int64]  # (time,): number of events before each bin
+    bin: NDArray[np.int64]  # (event,)
+    value: Floats  # (event,): the counts
+    basis: Floats  # (self_lag, self_basis); no lags: there is no self filter
+    weights: Floats  # (self_basis, draw)
+
+
 class Coupling(NamedTuple):
     """Draws of the bias and weights of one post neuron."""
 
@@ -55,6 +67,7 @@ class Coupling(NamedTuple):
     draw: NDArray[np.int32]  # (stored,)
     value: Floats  # (stored, basis)
     covariate_weights: Floats  # (covariate, draw)
+    past: SelfPast
 
 
 class DrawnLikelihood(NamedTuple):
@@ -82,6 +95,7 @@ class Groups(NamedTuple):
 
 class _Scratch(NamedTuple):
     history: Floats  # (pre, basis)
+    past: Floats  # (self_basis,)
     active: NDArray[np.int64]  # (pre,)
     seen: NDArray[np.bool_]  # (pre,)
     psi: Floats  # (draw,)
@@ -106,7 +120,24 @@ def events_of(counts: NDArray, basis: Floats, starts: NDArray[np.int64]) -> Even
     return Events(start, pre.astype(np.int32), values, first, basis, counts.shape[1])
 
 
-def coupling_of(bias: Floats, weights: Floats, covariate_weights: Floats | None) -> Coupling:
+def self_past_of(counts: NDArray, basis: Floats, weights: Floats) -> SelfPast:
+    """Store the non-zero counts of one post neuron, and its self filter.
+
+    Parameters
+    ----------
+    counts : array, shape (time,)
+    basis : array, shape (self_lag, self_basis)
+    weights : array, shape (draw, self_basis)
+    """
+    bins = np.flatnonzero(counts)
+    before = np.append(0, np.cumsum(counts != 0))[:-1].astype(np.int64)
+    values = counts[bins].astype(np.float64)
+    return SelfPast(before, bins, values, basis, np.ascontiguousarray(weights.T))
+
+
+def coupling_of(
+    bias: Floats, weights: Floats, covariate_weights: Floats | None, past: SelfPast | None = None
+) -> Coupling:
     """Store the non-zero weights.
 
     Parameters
@@ -114,6 +145,8 @@ def coupling_of(bias: Floats, weights: Floats, covariate_weights: Floats | None)
     bias : array, shape (draw,)
     weights : array, shape (draw, pre, basis)
     covariate_weights : array, shape (draw, covariate), optional
+    past : SelfPast, optional
+        By default there is no self filter.
     """
     n_draws = len(weights)
     present = (weights != 0).any(axis=2).T  # (pre, draw)
@@ -124,6 +157,8 @@ def coupling_of(bias: Floats, weights: Floats, covariate_weights: Floats | None)
     pre, draw = np.nonzero(rare)
     if covariate_weights is None:
         covariate_weights = np.zeros((n_draws, 0))
+    if past is None:
+        past = self_past_of(np.zeros(0), np.zeros((0, 0)), np.zeros((n_draws, 0)))
     return Coupling(
         bias,
         place,
@@ -132,6 +167,7 @@ def coupling_of(bias: Floats, weights: Floats, covariate_weights: Floats | None)
         draw.astype(np.int32),
         np.ascontiguousarray(weights[draw, pre]),
         np.ascontiguousarray(covariate_weights.T),
+        past,
     )
 
 
@@ -140,11 +176,32 @@ def _scratch(events, coupling):
     n_draws, n_pre = coupling.bias.size, events.n_pre
     return _Scratch(
         np.zeros((n_pre, events.basis.shape[1])),
+        np.zeros(coupling.past.basis.shape[1]),
         np.empty(n_pre, np.int64),
         np.zeros(n_pre, np.bool_),
         np.empty(n_draws),
         np.empty(n_draws),
     )
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _add_self(past, first, t, history, psi):
+    """Add the self filter in bin t of a segment to psi (draw,); return whether there is a spike."""
+    earliest = max(first, t - past.basis.shape[0])
+    event = past.before[t] - 1
+    found = event >= 0 and past.bin[event] >= earliest
+    history[:] = 0.0
+    while event >= 0 and past.bin[event] >= earliest:
+        lag = t - past.bin[event] - 1
+        for b in range(history.size):
+            history[b] += past.value[event] * past.basis[lag, b]
+        event -= 1
+    for b in range(history.size):
+        if history[b] != 0.0:
+            weight = past.weights[b]
+            for s in range(psi.size):
+                psi[s] += history[b] * weight[s]
+    return found
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
@@ -183,7 +240,10 @@ def _write_psi(events, coupling, covariates, t, scratch):
         weight, covariate = coupling.covariate_weights[c], covariates[t, c]
         for s in range(psi.size):
             psi[s] += covariate * weight[s]
-    return n_active > 0 or coupling.covariate_weights.shape[0] > 0
+    more = False
+    if coupling.past.basis.shape[0] > 0:
+        more = _add_self(coupling.past, events.first[t], t, scratch.past, psi)
+    return n_active > 0 or more or coupling.covariate_weights.shape[0] > 0
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

@@ -15,6 +15,8 @@ MOST_SPIKES = 1e6  # mean count of a bin beyond which a simulation stops
 
 type Floats = NDArray[np.float64]
 
+_NONE = np.empty((0, 0))
+
 
 class Process(NamedTuple):
     """A network with known parameters."""
@@ -27,6 +29,7 @@ class Process(NamedTuple):
     covariate_weights: Floats  # (covariate, post)
     window: int  # bins in which spikes are counted to detect a run-away
     limit: float  # number of spikes in a window above which a neuron has run away
+    self_filters: Floats = _NONE  # (post, self_lag); no lags: there are none
 
 
 class State(NamedTuple):
@@ -34,22 +37,27 @@ class State(NamedTuple):
 
     ring: Floats  # (lag, post): coupling in the coming bins, that of bin t in row t % lag
     recent: Floats  # (post,): spikes since the start of the window; infinite: too many in one bin
+    self_ring: Floats  # (self_lag, post): effect of a neuron on itself, as in `ring`
 
 
-def state_after(filters: Floats, initial: NDArray) -> State:
+def state_after(filters: Floats, initial: NDArray, self_filters: Floats = _NONE) -> State:
     """Return the state before bin 0.
 
     Parameters
     ----------
     filters : array, shape (pre, lag, post)
-    initial : array, shape (lag, pre)
+    initial : array, shape (time, pre)
         Counts of the bins before bin 0, the latest in the last row.
+    self_filters : array, shape (post, self_lag)
     """
-    n_lags = len(initial)
-    ring = np.zeros((n_lags, filters.shape[2]))
+    n_lags, n_self = filters.shape[1], self_filters.shape[1]
+    ring, self_ring = np.zeros((n_lags, filters.shape[2])), np.zeros((n_self, filters.shape[2]))
     for before, counts in enumerate(initial[::-1]):
-        ring[: n_lags - before] += np.einsum("m,mln->ln", counts, filters[:, before:])
-    return State(ring, np.zeros(filters.shape[2]))
+        if before < n_lags:
+            ring[: n_lags - before] += np.einsum("m,mln->ln", counts, filters[:, before:])
+        if before < n_self:
+            self_ring[: n_self - before] += counts * self_filters[:, before:].T
+    return State(ring, np.zeros(filters.shape[2]), self_ring)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -63,9 +71,9 @@ def run(
 ) -> int:
     """Draw counts of some bins.
 
-    A spike adds its filters to a ring buffer of coming activations, so the cost is one exponential
-    per bin and neuron plus (lags x post) additions per spike. The probability of a count above 0 is
-    at most its mean, so for most bins only the mean is needed.
+    A spike adds its filters to ring buffers of coming activations, so the cost is one exponential
+    per bin and neuron plus (lags x post + lags of the self filter) additions per spike. The
+    probability of a count above 0 is at most its mean, so for most bins only the mean is needed.
 
     Parameters
     ----------
@@ -87,15 +95,19 @@ def run(
         limit, or infinite. Later bins are not written.
     """
     n_bins, n = uniforms.shape
-    n_lags = state.ring.shape[0]
+    n_lags, n_self = state.ring.shape[0], state.self_ring.shape[0]
     psi, mean = np.empty(n), np.empty(n)
     for t in range(n_bins):
-        now = (first + t) % n_lags
+        now, self_now = (first + t) % n_lags, (first + t) % max(n_self, 1)
         if (first + t) % process.window == 0:
             state.recent[:] = 0.0
         for post in range(n):
             psi[post] = process.bias[post] + state.ring[now, post]
             state.ring[now, post] = 0.0
+        if n_self > 0:
+            for post in range(n):
+                psi[post] += state.self_ring[self_now, post]
+                state.self_ring[self_now, post] = 0.0
         for k in range(covariates.shape[1]):
             for post in range(n):
                 psi[post] += covariates[t, k] * process.covariate_weights[k, post]
@@ -118,6 +130,9 @@ def run(
                     slot = (now + 1 + lag) % n_lags
                     for post in range(n):
                         state.ring[slot, post] += count * process.filters[m, lag, post]
+                for lag in range(n_self):
+                    slot = (self_now + 1 + lag) % n_self
+                    state.self_ring[slot, m] += count * process.self_filters[m, lag]
         if runaway:
             return t
     return -1

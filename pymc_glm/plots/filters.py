@@ -23,6 +23,23 @@ _LARGEST_GRID = 6
 _SMALLEST_SPAN = 1.0  # log-odds
 
 
+class _Curves(NamedTuple):
+    """What is drawn in a panel."""
+
+    lags: NDArray[np.float64]  # (lag,), ms
+    band: NDArray[np.float64]  # (3, lag): mean, lower, upper
+    true: NDArray[np.float64] | None  # (lag,)
+    certain: bool  # whether the edge is probable
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest value, or 0 if that is beyond."""
+        low, high = self.band.min(), self.band.max()
+        if self.true is not None:
+            low, high = min(low, self.true.min()), max(high, self.true.max())
+        return min(low, 0.0), max(high, 0.0)
+
+
 class _Layout(NamedTuple):
     pairs: list[tuple[int, int]]  # (pre, post)
     rows: int
@@ -34,6 +51,7 @@ def plot_filters(
     *,
     pairs: Iterable[tuple[Hashable, Hashable]] | None = None,
     truth: ArrayLike | None = None,
+    self_truth: ArrayLike | None = None,
     max_pairs: int = 12,
     hdi_prob: float = 0.94,
     simultaneous: bool = False,
@@ -43,7 +61,8 @@ def plot_filters(
     """Plot posterior means and credible bands of coupling filters, one panel per pair.
 
     All couplings share one scale, and all self-edges another. Edges with a probability below 0.5
-    are grey.
+    are grey. In a model with self filters (``self_basis``) the panels of a neuron and itself show
+    these, with lags of their own.
 
     Parameters
     ----------
@@ -55,6 +74,8 @@ def plot_filters(
         edges (the strongest among equals), up to a third of them self-edges, which come last.
     truth : array (post, pre, lag), optional
         True filters, in units of psi (log-odds).
+    self_truth : array (post, self_lag), optional
+        True self filters, in a model with self filters.
     max_pairs : int
         Largest number of panels if `pairs` is not given and there are more than 6 neurons.
     hdi_prob : float
@@ -90,25 +111,35 @@ def plot_filters(
     layout = _layout(tree, neurons, probability.values, pairs, max_pairs)
     names = [(neurons[pre], neurons[post]) for pre, post in layout.pairs]
     bands = filter_bands(tree, hdi_prob, names)
-    true = None if truth is None else _true_filters(truth, bands)
+    has_self = "self_mean" in bands
+    true = _true_filters(truth, bands["mean"], "truth")
+    self_true = None
+    if self_truth is not None:
+        if not has_self:
+            raise ValueError("self_truth: the model has no self filters; give truth alone.")
+        self_true = _true_filters(self_truth, bands["self_mean"], "self_truth")
 
-    flat = _make_axes(layout) if ax is None else axes_list(ax, len(layout.pairs))
-    lags = bands["lag"].values * 1e3
-    prefix, kind = ("simultaneous_", "simultaneous band") if simultaneous else ("", "interval")
-    shown_bands = ("mean", f"{prefix}lower", f"{prefix}upper")
-    curves = np.stack([bands[name].values for name in shown_bands])
-    titles = []
+    flat = _make_axes(layout, has_self) if ax is None else axes_list(ax, len(layout.pairs))
+    drawn, titles = [], []
     for panel, (pre, post) in zip(flat, layout.pairs, strict=True):
+        name = f"{neurons[pre]} -> {neurons[post]}"
         present = float(probability.values[post, pre])
-        known = None if true is None else true[post, pre]
-        _draw(panel, lags, curves[:, post, pre], known, present)
-        titles.append((f"{neurons[pre]} -> {neurons[post]}", f"(P = {present:.2f})"))
+        if has_self and pre == post:
+            known = None if self_true is None else self_true[post]
+            drawn.append(_curves(bands.isel(post=post), "self_", simultaneous, known, True))
+            titles.append((name, "(self filter)"))
+        else:
+            known = None if true is None else true[post, pre]
+            pair = bands.isel(post=post, pre=pre)
+            drawn.append(_curves(pair, "", simultaneous, known, present >= 0.5))
+            titles.append((name, f"(P = {present:.2f})"))
+        _draw(panel, drawn[-1])
     width = _panel_width(layout) - 0.25 if ax is None else flat[0].bbox.width / flat[0].figure.dpi
     set_titles(flat, titles, 8 if layout.columns > 3 else 9, width)
-    shown = curves if true is None else np.concatenate([curves, true[None]])
-    _share_scales(flat, layout.pairs, shown)
-    key = f"{100 * hdi_prob:g}% {kind}"
-    _finish(flat, layout, ax is None, key, true is not None, bands.attrs["units"])
+    _share_scales(flat, layout.pairs, drawn)
+    key = f"{100 * hdi_prob:g}% {'simultaneous band' if simultaneous else 'interval'}"
+    has_truth = any(curves.true is not None for curves in drawn)
+    _finish(flat, layout, ax is None, key, has_truth, bands.attrs["units"])
     grid = ax is None and pairs is None and len(neurons) <= _LARGEST_GRID
     result = np.array(flat, dtype=object)
     return result.reshape(layout.rows, layout.columns) if grid else result
@@ -139,16 +170,31 @@ def _layout(
     return _Layout(chosen, -(-len(chosen) // columns), columns)
 
 
-def _true_filters(truth: ArrayLike, bands: xr.Dataset) -> NDArray[np.float64]:
-    if isinstance(truth, xr.DataArray) and set(truth.dims) == {"post", "pre", "lag"}:
-        truth = truth.transpose("post", "pre", "lag").values
+def _true_filters(
+    truth: ArrayLike | None, mean: xr.DataArray, argument: str
+) -> NDArray[np.float64] | None:
+    """Return true filters in the form of their posterior mean."""
+    if truth is None:
+        return None
+    if isinstance(truth, xr.DataArray) and set(truth.dims) == set(mean.dims):
+        truth = truth.transpose(*mean.dims).values
     values = np.asarray(truth, dtype=np.float64)
-    expected = bands["mean"].shape
-    if values.shape != expected:
+    if values.shape != mean.shape:
         raise ValueError(
-            f"truth: got the shape {values.shape}, allowed is {expected}, (post, pre, lag)."
+            f"{argument}: got the shape {values.shape}, allowed is {mean.shape}, "
+            f"({', '.join(map(str, mean.dims))})."
         )
     return values
+
+
+def _curves(
+    bands: xr.Dataset, prefix: str, simultaneous: bool, true: NDArray | None, certain: bool
+) -> _Curves:
+    """Return what is drawn of one filter; the names of its variables begin with `prefix`."""
+    kind = "simultaneous_" if simultaneous else ""
+    names = [f"{prefix}{name}" for name in ("mean", f"{kind}lower", f"{kind}upper")]
+    lags = bands[f"{prefix}lag"].values * 1e3
+    return _Curves(lags, np.stack([bands[name].values for name in names]), true, certain)
 
 
 def _panel_width(layout: _Layout) -> float:
@@ -156,11 +202,11 @@ def _panel_width(layout: _Layout) -> float:
     return 2.3 if layout.columns <= 3 else 1.85
 
 
-def _make_axes(layout: _Layout) -> list["Axes"]:
+def _make_axes(layout: _Layout, has_self: bool) -> list["Axes"]:
     """Return axes for the pairs on a new figure, without axes in the remaining places."""
     width = _panel_width(layout)
     size = (max(layout.columns * width + 0.5, 3.6), max(layout.rows * 0.8 * width + 0.7, 2.9))
-    axes = list(new_axes(layout.rows, layout.columns, size, sharex=True).ravel())
+    axes = list(new_axes(layout.rows, layout.columns, size, sharex=not has_self).ravel())
     for ax in axes[len(layout.pairs) :]:
         ax.remove()
     for ax in axes[max(len(layout.pairs) - layout.columns, 0) : len(layout.pairs)]:
@@ -168,11 +214,9 @@ def _make_axes(layout: _Layout) -> list["Axes"]:
     return axes[: len(layout.pairs)]
 
 
-def _draw(
-    ax: "Axes", lags: NDArray, curves: NDArray, true: NDArray | None, probability: float
-) -> None:
-    mean, lower, upper = curves
-    colour = BLUE if probability >= 0.5 else GREY
+def _draw(ax: "Axes", curves: _Curves) -> None:
+    lags, (mean, lower, upper), true = curves.lags, curves.band, curves.true
+    colour = BLUE if curves.certain else GREY
     ax.axhline(0, color=GREY, linewidth=0.6, zorder=1)
     ax.fill_between(
         lags, lower, upper, color=colour, alpha=0.3, linewidth=0, label="band", zorder=2
@@ -189,16 +233,16 @@ def _draw(
 
 
 def _share_scales(
-    axes: Sequence["Axes"], pairs: Sequence[tuple[int, int]], curves: NDArray[np.float64]
+    axes: Sequence["Axes"], pairs: Sequence[tuple[int, int]], drawn: Sequence[_Curves]
 ) -> None:
     """Set one scale for couplings and one for self-edges, which are often much stronger."""
     for is_self in (False, True):
-        members = [(ax, pair) for ax, pair in zip(axes, pairs, strict=True)
-                   if (pair[0] == pair[1]) == is_self]  # fmt: skip
+        members = [(ax, curves) for ax, (pre, post), curves in zip(axes, pairs, drawn, strict=True)
+                   if (pre == post) == is_self]  # fmt: skip
         if not members:
             continue
-        values = np.concatenate([curves[:, post, pre].ravel() for _, (pre, post) in members])
-        low, high = min(values.min(), 0.0), max(values.max(), 0.0)
+        ends = [curves.range for _, curves in members]
+        low, high = min(end[0] for end in ends), max(end[1] for end in ends)
         # A minimal span, so that negligible filters do not fill the panel.
         margin = max(0.06 * (high - low), (_SMALLEST_SPAN - (high - low)) / 2)
         for ax, _ in members:

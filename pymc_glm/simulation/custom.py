@@ -154,7 +154,7 @@ def run_custom(
         -1, or the index of the bin in which a neuron ran away: its `state.recent` is above the
         limit, or infinite. Later bins are not written.
     """
-    n_lags = len(state.ring)
+    n_lags, n_self = len(state.ring), len(state.self_ring)
     driven = process.bias + covariates @ process.covariate_weights
     for t, seed in enumerate(seeds):
         now = (first + t) % n_lags
@@ -162,6 +162,9 @@ def run_custom(
             state.recent[:] = 0.0
         psi = (driven[t] + state.ring[now])[None]
         state.ring[now] = 0.0
+        if n_self:
+            psi += state.self_ring[(first + t) % n_self]
+            state.self_ring[(first + t) % n_self] = 0.0
         counts[t] = 0
         too_many = draws.beyond(psi)[0]
         if too_many.any():
@@ -172,6 +175,9 @@ def run_custom(
         if fired.size:
             coming = (now + 1 + np.arange(n_lags)) % n_lags
             state.ring[coming] += np.tensordot(counts[t, fired], process.filters[fired], 1)
+            if n_self:
+                coming = (first + t + 1 + np.arange(n_self)) % n_self
+                state.self_ring[coming] += counts[t] * process.self_filters.T
             state.recent[fired] += counts[t, fired]
             if (state.recent > process.limit).any():
                 return t

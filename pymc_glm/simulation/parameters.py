@@ -1,7 +1,7 @@
 """Networks with known parameters: given, from a posterior draw or from a point of a model."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pymc as pm
@@ -10,18 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.basis import as_basis
-from pymc_glm.covariates import in_order
 from pymc_glm.observations import Bernoulli, Observation, observation_named, observation_of
 from pymc_glm.session_prefix import sessions_with
 from pymc_glm.trees import variable
 
-__all__ = [
-    "CheckedNetwork",
-    "NetworkParameters",
-    "check_covariates",
-    "check_model",
-    "check_network",
-]
+__all__ = ["NetworkParameters", "check_model"]
 
 type Floats = NDArray[np.float64]
 
@@ -40,6 +33,11 @@ class NetworkParameters(NamedTuple):
     observation : Observation
         The observation model, with known parameters.
     covariate_weights : array, shape (post, covariate), optional
+    self_weights : array, shape (post, self_basis), optional
+        Amplitudes of the self filters: effects of a neuron's spikes on itself, beside those on the
+        diagonal of `weights`, with a basis of their own.
+    self_basis : DataArray (lag, basis), optional
+        Basis of the self filters, such as `pymc_glm.basis.self_history`.
 
     Examples
     --------
@@ -54,6 +52,8 @@ class NetworkParameters(NamedTuple):
     basis: xr.DataArray
     observation: Observation = Bernoulli()
     covariate_weights: Floats | None = None
+    self_weights: Floats | None = None
+    self_basis: xr.DataArray | None = None
 
     @property
     def adjacency(self) -> NDArray[np.int8]:
@@ -64,6 +64,13 @@ class NetworkParameters(NamedTuple):
     def filters(self) -> Floats:
         """Coupling filters: changes of the activation after one spike, (post, pre, lag)."""
         return np.einsum("nmb,lb->nml", self.weights, np.asarray(self.basis))
+
+    @property
+    def self_filters(self) -> Floats | None:
+        """Self filters, (post, self_lag), None if there are none."""
+        if self.self_weights is None or self.self_basis is None:
+            return None
+        return np.asarray(self.self_weights) @ np.asarray(self.self_basis).T
 
     @classmethod
     def from_draw(
@@ -117,12 +124,20 @@ class NetworkParameters(NamedTuple):
         if "covariate_weights" in known:
             covariate_weights = values("covariate_weights", "post", "covariate")
         functions = variable(tree, "constant_data", "basis_functions").transpose("lag", "basis")
+        width = float(variable(tree, "constant_data", "bin_width"))
+        self_weights = self_basis = None
+        if "self_basis_functions" in tree["constant_data"].data_vars:
+            long = variable(tree, "constant_data", "self_basis_functions")
+            self_basis = as_basis(long.transpose("self_lag", "self_basis").values, width)
+            self_weights = values("self_weights", "post", "self_basis")
         return cls(
             values("bias", "post"),
             values("weights", "post", "pre", "basis"),
-            as_basis(functions.values, float(variable(tree, "constant_data", "bin_width"))),
+            as_basis(functions.values, width),
             _observation_of_draw(tree, chosen),
             covariate_weights,
+            self_weights,
+            self_basis,
         )
 
     @classmethod
@@ -135,8 +150,8 @@ class NetworkParameters(NamedTuple):
             From one of the builders.
         point : mapping of names to arrays
             Untransformed values of ``bias``, ``weights`` and, if the model has them,
-            ``covariate_weights`` and the learned parameter of the observation model, such as
-            ``dispersion``. Other values are ignored.
+            ``covariate_weights``, ``self_weights`` and the learned parameter of the observation
+            model, such as ``dispersion``. Other values are ignored.
 
         Raises
         ------
@@ -159,9 +174,8 @@ class NetworkParameters(NamedTuple):
                 "model: its variable 'spikes' has no known observation model; give a model that "
                 "pymc_glm.build_glm returns."
             )
-        needed = ["bias", "weights"]
-        if "covariate_weights" in model.named_vars:
-            needed.append("covariate_weights")
+        optional = ("covariate_weights", "self_weights")
+        needed = ["bias", "weights", *(name for name in optional if name in model.named_vars)]
         if observation.parameter_name in [rv.name for rv in model.free_RVs]:
             needed.append(str(observation.parameter_name))
         missing = [name for name in needed if name not in point]
@@ -173,13 +187,19 @@ class NetworkParameters(NamedTuple):
             observation = observation.with_parameter(
                 np.asarray(point[str(observation.parameter_name)], dtype=float)
             )
-        chosen = point.get("covariate_weights")
+        width = float(model["bin_width"].get_value())
+        given = {name: np.asarray(point[name], dtype=float) for name in optional if name in point}
+        long = None
+        if "self_weights" in given:
+            long = as_basis(model["self_basis_functions"].get_value(), width)
         return cls(
             np.asarray(point["bias"], dtype=float),
             np.asarray(point["weights"], dtype=float),
-            as_basis(model["basis_functions"].get_value(), float(model["bin_width"].get_value())),
+            as_basis(model["basis_functions"].get_value(), width),
             observation,
-            None if chosen is None else np.asarray(chosen, dtype=float),
+            given.get("covariate_weights"),
+            given.get("self_weights"),
+            long,
         )
 
 
@@ -215,141 +235,3 @@ def _observation_of_draw(tree: xr.DataTree, chosen: Mapping[str, int]) -> Observ
     return observation.with_parameter(
         variable(tree, "constant_data", observation.parameter_name).values
     )
-
-
-class CheckedNetwork(NamedTuple):
-    """The parameters of a network as arrays of consistent shapes."""
-
-    bias: Floats  # (post,)
-    filters: Floats  # (pre, lag, post), contiguous
-    bin_width: float
-    observation: Observation
-    parameter: Floats  # (post,), of the observation model, 1 if it has none
-    covariate_weights: Floats  # (covariate, post), contiguous
-
-
-def check_network(parameters: NetworkParameters) -> CheckedNetwork:
-    """Check the parameters of a network.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Shapes are inconsistent, numbers are not finite, or the parameter of the observation model
-        is unknown.
-    """
-    bias = np.asarray(parameters.bias, dtype=np.float64)
-    weights = np.asarray(parameters.weights, dtype=np.float64)
-    if "bin_width" not in getattr(parameters.basis, "attrs", {}):
-        raise ValueError("basis: it has no attrs['bin_width']; create it with pg.basis.")
-    bin_width = float(parameters.basis.attrs["bin_width"])
-    basis = as_basis(parameters.basis, bin_width)
-    expected = (bias.size, bias.size, basis.sizes["basis"])
-    if bias.ndim != 1 or weights.shape != expected:
-        raise ValueError(
-            f"weights: got the shape {weights.shape} with bias {bias.shape} and basis "
-            f"{basis.shape}, allowed is (post, pre, basis) = {expected}."
-        )
-    given = parameters.covariate_weights
-    covariate_weights = (
-        np.empty((bias.size, 0)) if given is None else np.asarray(given, dtype=float)
-    )
-    if covariate_weights.ndim != 2 or len(covariate_weights) != bias.size:
-        raise ValueError(
-            f"covariate_weights: got the shape {covariate_weights.shape}, allowed is (post, "
-            f"covariate) = ({bias.size}, any)."
-        )
-    for name, array in (
-        ("bias", bias),
-        ("weights", weights),
-        ("covariate_weights", covariate_weights),
-    ):
-        if not np.isfinite(array).all():
-            where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            raise ValueError(f"{name}: {array[where]} at index {where}; give finite numbers.")
-    return CheckedNetwork(
-        bias,
-        np.ascontiguousarray(np.einsum("nmb,lb->mln", weights, basis.values)),
-        bin_width,
-        parameters.observation,
-        _parameter(parameters.observation, bias.size),
-        np.ascontiguousarray(covariate_weights.T),
-    )
-
-
-def _parameter(observation: Any, n_neurons: int) -> Floats:
-    """Return the parameter of the observation model of every neuron, 1 if it has none."""
-    if not isinstance(observation, Observation):
-        raise TypeError(
-            f"observation: got {observation!r}; give an observation model such as "
-            "pg.Bernoulli() or pg.NegativeBinomial(2.0)."
-        )
-    name = observation.parameter_name
-    if name is None:
-        return np.ones(n_neurons)
-    value = getattr(observation, name)
-    try:
-        values = np.broadcast_to(np.asarray(value, dtype=np.float64), (n_neurons,))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"observation: the {name} of {observation.name!r} is {value!r}; give one number, or "
-            f"one for each of the {n_neurons} neurons."
-        ) from error
-    wrong = ~((values > 0) & np.isfinite(values))
-    if wrong.any():
-        raise ValueError(
-            f"observation: the {name} of neuron {int(np.flatnonzero(wrong)[0])} is "
-            f"{values[wrong][0]}; give finite numbers above 0."
-        )
-    return values
-
-
-def check_covariates(
-    covariates: xr.DataArray | ArrayLike | None,
-    n_covariates: int,
-    n_bins: int | None = None,
-    labels: list[str] | None = None,
-) -> Floats:
-    """Return covariates as a contiguous array (time, covariate).
-
-    Parameters
-    ----------
-    covariates : DataArray or array, (time, covariate), or None
-    n_covariates : int
-        Number of covariates for which there are weights.
-    n_bins : int, optional
-        Required number of rows; by default any.
-    labels : list of str, optional
-        Their labels, in order, by which a labelled DataArray is aligned.
-
-    Raises
-    ------
-    ValueError
-        They are missing, not wanted, of another shape, have other labels or are not finite.
-    """
-    if covariates is None:
-        if n_covariates:
-            raise ValueError(
-                f"covariates: none given, but there are covariate_weights for {n_covariates}; give "
-                "an array (time, covariate)."
-            )
-        return np.empty((n_bins or 0, 0))
-    if isinstance(covariates, xr.DataArray) and set(covariates.dims) == {"time", "covariate"}:
-        covariates = covariates.transpose("time", "covariate")
-        if labels is not None and "covariate" in covariates.coords:
-            covariates = in_order(covariates, "covariate", labels, "covariates")
-    values = np.ascontiguousarray(covariates, dtype=np.float64)
-    if not n_covariates:
-        raise ValueError(
-            f"covariates: got the shape {values.shape}, but the parameters have no "
-            "covariate_weights (post, covariate); give both or neither."
-        )
-    rows = len(values) if n_bins is None and values.ndim else n_bins
-    if values.shape != (rows, n_covariates):
-        raise ValueError(
-            f"covariates: got the shape {values.shape}, allowed is (time, covariate) = "
-            f"({'any' if n_bins is None else n_bins}, {n_covariates})."
-        )
-    if not np.isfinite(values).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        raise ValueError(f"covariates: {values[where]} at index {where}; give finite numbers.")
-    return values

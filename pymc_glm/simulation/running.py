@@ -13,13 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.covariates import in_order
 from pymc_glm.kernels.simulate import MOST_SPIKES, Process, run, state_after
+from pymc_glm.simulation.checks import CheckedNetwork, check_covariates, check_network
 from pymc_glm.simulation.custom import CustomDraws, custom_draws, run_custom
-from pymc_glm.simulation.parameters import (
-    CheckedNetwork,
-    NetworkParameters,
-    check_covariates,
-    check_network,
-)
+from pymc_glm.simulation.parameters import NetworkParameters
 from pymc_glm.simulation.sources import given_network
 from pymc_glm.simulation.stability import described, linearise
 
@@ -67,7 +63,7 @@ def run_guard(network: CheckedNetwork, max_rate: float | None) -> Guard:
     """
     window = max(
         int(np.ceil(_GUARD_SECONDS / network.bin_width - 1e-9)),
-        network.filters.shape[1],
+        network.n_lags,
         _GUARD_BINS,
     )
     if not network.observation.whole:
@@ -121,8 +117,9 @@ def run_pieces(
         network.covariate_weights,
         guard.window,
         guard.max_rate * guard.window * network.bin_width * (1 + 1e-9),
+        network.self_filters,
     )
-    state = state_after(network.filters, initial)
+    state = state_after(network.filters, initial, network.self_filters)
     rows = max(_UNIFORMS // n, 1)
     uniforms = np.empty((min(rows, n_bins), n))
     for first in range(0, n_bins, rows):
@@ -171,8 +168,8 @@ def simulate(
         A Generator continues its stream: pieces simulated one after the other, each with the last
         counts as initial_history, equal one long simulation.
     initial_history : DataArray or array of int, shape (lag, neuron), optional
-        Counts just before the first bin, oldest first, over the window of the basis; by default
-        silence.
+        Counts just before the first bin, oldest first, over the window of the basis (or of the
+        self basis if that is longer); by default silence.
     max_rate : float, optional
         Run-away guard: the largest allowed rate of a neuron in Hz, over a window of 1 s (at least
         100 bins and the length of the basis). By default half of the largest possible count in
@@ -217,7 +214,7 @@ def simulate(
     neurons = given.neurons if neurons is None else neurons
     network = check_network(given.parameters)
     n_bins = as_whole_number(n_bins, "n_bins")
-    n, n_lags = network.bias.size, network.filters.shape[1]
+    n, n_lags = network.bias.size, network.n_lags
     labels = _check_labels(neurons, n)
     guard = run_guard(network, max_rate)
     n_covariates = len(network.covariate_weights)

@@ -83,6 +83,7 @@ def networks_of_prior(
         "bias",
         "weights",
         "covariate_weights",
+        "self_weights",
         str(getattr(observation, "parameter_name", None)),
     ]
     names = [name for name in wanted if name in learned]

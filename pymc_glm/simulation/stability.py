@@ -10,12 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from pymc_glm.arguments import random_generator
 from pymc_glm.kernels.spectral_radius import growth_factor, spectral_radius
-from pymc_glm.simulation.parameters import (
-    CheckedNetwork,
-    NetworkParameters,
-    check_covariates,
-    check_network,
-)
+from pymc_glm.simulation.checks import CheckedNetwork, check_covariates, check_network
+from pymc_glm.simulation.parameters import NetworkParameters
 from pymc_glm.simulation.sources import given_network
 
 __all__ = ["LinearProcess", "NetworkStability", "described", "linearise", "stability"]
@@ -107,7 +103,12 @@ def linearise(network: CheckedNetwork, covariates: Floats) -> LinearProcess:
         n = psi.size
         return LinearProcess(np.full(n, np.inf), np.full((1, n, n), np.nan))
     mean, gain = _mean_and_gain(network, found)
-    return LinearProcess(mean, gain[:, None] * network.filters.transpose(1, 2, 0))
+    n, n_lags = psi.size, network.n_lags
+    filters = np.zeros((n_lags, n, n))
+    filters[: network.filters.shape[1]] = network.filters.transpose(1, 2, 0)
+    n_self = network.self_filters.shape[1]
+    filters[:n_self, np.arange(n), np.arange(n)] += network.self_filters.T
+    return LinearProcess(mean, gain[:, None] * filters)
 
 
 def _mean_and_gain(network: CheckedNetwork, psi: Floats) -> tuple[Floats, Floats]:
@@ -129,7 +130,7 @@ def _self_consistent(network: CheckedNetwork, silent: Floats) -> Floats | None:
 
     The search starts from silence; without inhibition it finds the smallest of several solutions.
     """
-    coupling = network.filters.sum(axis=1).T
+    coupling = network.filters.sum(axis=1).T + np.diag(network.self_filters.sum(axis=1))
     psi, step, before = silent.copy(), 1.0, np.inf
     for i in range(_STEPS):
         if _is_far(network, psi):

@@ -12,12 +12,8 @@ from numpy.typing import NDArray
 from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.replicates import chosen_draws, drawn_networks, run_segments
-from pymc_glm.simulation.parameters import (
-    NetworkParameters,
-    check_covariates,
-    check_model,
-    check_network,
-)
+from pymc_glm.simulation.checks import check_covariates, check_network
+from pymc_glm.simulation.parameters import NetworkParameters, check_model
 from pymc_glm.simulation.running import RunAway, run_guard
 from pymc_glm.simulation.sources import networks_of_prior
 

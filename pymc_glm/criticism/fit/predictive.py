@@ -17,7 +17,8 @@ from pymc_glm.criticism.replicates import (
     one_step_counts,
     run_segments,
 )
-from pymc_glm.simulation.parameters import NetworkParameters, check_covariates, check_network
+from pymc_glm.simulation.checks import check_covariates, check_network
+from pymc_glm.simulation.parameters import NetworkParameters
 from pymc_glm.simulation.running import RunAway, run_guard
 
 __all__ = ["predictive_check"]

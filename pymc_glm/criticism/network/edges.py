@@ -58,7 +58,8 @@ def edge_summary(
     tree : DataTree
         What sampling returned; needs the posterior and the constant data.
     include_self : bool
-        Whether to list self-edges.
+        Whether to list self-edges. A model with self filters (``self_basis``) has none; see
+        `filter_bands` for these.
     fdr : float
         Bayesian false discovery rate of the columns `discovered` and `sign`: the largest expected
         fraction of wrong decisions. Couplings and self-edges are decided separately.
@@ -181,11 +182,13 @@ def _warn_of_disagreement(table: pd.DataFrame) -> None:
 def edge_table(
     tree: xr.DataTree, fdr: float = _FDR, min_effect: float = MIN_EFFECT
 ) -> pd.DataFrame:
-    """Return the table of `edge_summary`, self-edges included, without the warning."""
+    """Return the table of `edge_summary`, with any self-edges, without the warning."""
     min_effect = as_number(min_effect, "min_effect", at_least=0)
     draws = network_draws(tree)
     tables = [_edges_onto(draws, post, min_effect) for post in range(len(draws.neurons))]
     table = pd.concat(tables, ignore_index=True)
+    if draws.self_filters is not None:
+        table = table[table["pre"] != table["post"]].reset_index(drop=True)
     if draws.adjacency is None and not min_effect:
         table["status"] = _dense_status(table)
     else:
@@ -329,7 +332,8 @@ def network_matrix(
     quantity : {"probability", "weight"}
         "probability": inclusion probability. "weight": posterior mean of the coupling filter at
         its peak lag, where absent edges count as 0; this is `probability` times `peak_mean` of
-        `edge_summary`. Its unit, that of psi under the observation model, is in attrs.
+        `edge_summary`. Its unit, that of psi under the observation model, is in attrs. The diagonal
+        is 0 in a model with self filters (``self_basis``), which has no self-edges.
     min_effect : float
         For "probability": the smallest effect that counts, in units of psi; above 0 the matrix
         holds `p_effect` of `edge_summary`.

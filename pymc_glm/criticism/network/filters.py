@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_glm.arguments import as_probability
-from pymc_glm.criticism.posterior import hdi, network_draws, pair_index, psi_unit
+from pymc_glm.criticism.posterior import NetworkDraws, hdi, network_draws, pair_index, psi_unit
 
 __all__ = ["filter_bands"]
 
@@ -45,7 +45,8 @@ def filter_bands(
     Dataset
         `mean`, `lower` and `upper`, and `simultaneous_lower` and `simultaneous_upper`, dims (post,
         pre, lag), lag in seconds. NaN for other pairs than `pairs` and, with `given_edge`, for
-        edges that are never present.
+        edges that are never present. In a model with self filters (``self_basis``) the diagonal is
+        NaN, and `self_mean`, `self_lower`, ..., dims (post, self_lag), hold these.
 
     Raises
     ------
@@ -73,6 +74,9 @@ def filter_bands(
     every = [(pre, post) for post in range(n_neurons) for pre in range(n_neurons)]
     chosen = every if pairs is None else pair_index(draws.neurons, pairs)
     bands = np.full((len(_NAMES), n_neurons, n_neurons, n_lags), np.nan)
+    more = _self_bands(draws, prob, [post for pre, post in chosen if pre == post], psi_unit(tree))
+    if more:
+        chosen = [(pre, post) for pre, post in chosen if pre != post]
     for post in sorted({post for _, post in chosen}):
         present, weights = draws.present_at(post), draws.weights_at(post)
         for pre in {pre for pre, other in chosen if other == post}:
@@ -80,20 +84,41 @@ def filter_bands(
             if not present[pre].any():
                 bands[:, post, pre] = np.nan if given_edge else 0.0
                 continue
-            values = weights[pre][used] @ draws.basis.T
-            bands[0, post, pre] = values.mean(axis=0)
-            bands[1:3, post, pre] = hdi(values, prob).T
-            bands[3:, post, pre] = _simultaneous(values, prob)
+            bands[:, post, pre] = _bands(weights[pre][used] @ draws.basis.T, prob)
     neurons = list(draws.neurons)
     unit = psi_unit(tree)
+    lags = {"lag": ("lag", draws.lags, {"units": "s"})}
+    if draws.self_filters is not None:
+        lags["self_lag"] = ("self_lag", draws.self_filters.lags, {"units": "s"})
     return xr.Dataset(
         {
             name: (("post", "pre", "lag"), values, {"units": unit})
             for name, values in zip(_NAMES, bands, strict=True)
-        },
-        coords={"post": neurons, "pre": neurons, "lag": ("lag", draws.lags, {"units": "s"})},
+        }
+        | more,
+        coords={"post": neurons, "pre": neurons} | lags,
         attrs={"hdi_prob": prob, "units": unit},
     )
+
+
+def _self_bands(draws: NetworkDraws, prob: float, posts: list[int], unit: str) -> dict[str, tuple]:
+    """Return the variables of self filters, NaN for other neurons; none for self-edges."""
+    if draws.self_filters is None:
+        return {}
+    _, basis, lags = draws.self_filters
+    bands = np.full((len(_NAMES), len(draws.neurons), len(lags)), np.nan)
+    for post in set(posts):
+        weights = draws.self_filters.weights_at(post)
+        bands[:, post] = _bands(weights.reshape(-1, basis.shape[1]) @ basis.T, prob)
+    return {
+        f"self_{name}": (("post", "self_lag"), values, {"units": unit})
+        for name, values in zip(_NAMES, bands, strict=True)
+    }
+
+
+def _bands(values: NDArray[np.float64], prob: float) -> NDArray[np.float64]:
+    """Return mean, pointwise and simultaneous bounds, (5, lag), of filters (sample, lag)."""
+    return np.stack([values.mean(axis=0), *hdi(values, prob).T, *_simultaneous(values, prob)])
 
 
 def _simultaneous(values: NDArray[np.float64], prob: float) -> NDArray[np.float64]:

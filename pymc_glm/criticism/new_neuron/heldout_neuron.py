@@ -164,6 +164,7 @@ def heldout_neuron(
         The model is not built like the fitted one, or differs by more than the new neuron; it has
         hyperparameters for single neurons other than blocks, positions, factors and the parameter
         of the observation model; the observation model is a custom one, which cannot be annealed;
+        the model has self filters, which cannot either;
         or a number is out of range.
 
     Notes
@@ -194,6 +195,11 @@ def heldout_neuron(
     True
     """
     post = index_of_new_neuron(tree, model, neuron)
+    if "self_basis_functions" in model.named_vars:
+        raise ValueError(
+            "model: it has self filters (self_basis), which are not annealed; give a fit and a "
+            "model without self_basis, in which a neuron's effect on itself is a self-edge."
+        )
     n_steps = as_whole_number(temperatures, "temperatures")
     rng = random_generator(random_seed)
     chains, index = chosen_draws(tree, draws, rng)

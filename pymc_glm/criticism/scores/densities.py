@@ -16,6 +16,7 @@ from pymc_glm.kernels.pointwise import (
     Groups,
     coupling_of,
     events_of,
+    self_past_of,
     write_log_densities,
     write_loo,
 )
@@ -76,7 +77,10 @@ class Densities:
         """Return the parameters of one post neuron, by default in all draws."""
         draws = self.draws_of(post) if draws is None else draws
         counts = np.ascontiguousarray(self.data.counts[:, post])
-        coupling = coupling_of(draws.bias, draws.weights, draws.covariate_weights)
+        past = None
+        if self.data.self_basis is not None and draws.self_weights is not None:
+            past = self_past_of(counts, self.data.self_basis, draws.self_weights)
+        coupling = coupling_of(draws.bias, draws.weights, draws.covariate_weights, past)
         return Drawn(coupling, self._likelihood(draws.parameter, counts), counts)
 
     def _likelihood(self, parameter: Floats, counts: NDArray) -> DrawnLikelihood:

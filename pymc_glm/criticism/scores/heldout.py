@@ -144,7 +144,7 @@ def heldout_score(
     check_model(tree, model)
     heldout = observed_data_like(tree, counts, covariates)
     window = time_slice(heldout.times, heldout.bin_width, start, stop, "the counts")
-    n_bins, n_lags = window.stop - window.start, len(heldout.basis)
+    n_bins, n_lags = window.stop - window.start, heldout.n_lags
     if n_bins <= n_lags:
         raise ValueError(
             f"counts: got {n_bins} held-out bins, allowed are more than the {n_lags} bins of the "

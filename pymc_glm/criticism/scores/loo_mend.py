@@ -141,6 +141,7 @@ def _refitted(refit: Refit, data: ObservedData, bins: NDArray[np.int64]) -> xr.D
         ("observation model", new.observation is data.observation),
         ("counts", np.array_equal(new.counts, data.counts)),
         ("basis", np.array_equal(new.basis, data.basis)),
+        ("self basis", _same_self_basis(new, data)),
         ("excluded bins", new.bins is not None and np.array_equal(new.bins, left)),
     ):
         if not same:
@@ -149,6 +150,12 @@ def _refitted(refit: Refit, data: ObservedData, bins: NDArray[np.int64]) -> xr.D
                 "data of the tree, with exclude= the bins given and unknown_history='recorded'."
             )
     return fitted
+
+
+def _same_self_basis(new: ObservedData, data: ObservedData) -> bool:
+    if new.self_basis is None or data.self_basis is None:
+        return new.self_basis is data.self_basis
+    return np.array_equal(new.self_basis, data.self_basis)
 
 
 def _without(

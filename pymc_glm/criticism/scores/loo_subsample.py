@@ -9,7 +9,7 @@ from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOSubsample
 from numpy.typing import NDArray
 
 from pymc_glm.arguments import as_whole_number, random_generator
-from pymc_glm.criticism.one_step import PostDraws, observed_data
+from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.same_model import check_model
 from pymc_glm.criticism.scores.densities import Densities
@@ -109,16 +109,7 @@ def _sample(n: int, size: int, random_seed: int | np.random.Generator | None) ->
 
 def _plug_in(densities: Densities, post: int, groups: Groups) -> Floats:
     """Return the log densities (group,) at the posterior means of the parameters."""
-    draws = densities.draws_of(post)
-    covariate_weights = draws.covariate_weights
-    if covariate_weights is not None:
-        covariate_weights = covariate_weights.mean(axis=0, keepdims=True)
-    mean = PostDraws(
-        draws.bias.mean(keepdims=True),
-        draws.weights.mean(axis=0, keepdims=True),
-        covariate_weights,
-        draws.parameter.mean(keepdims=True),
-    )
+    mean = densities.draws_of(post).averaged()
     out = np.empty((groups.n_groups, 1))
     densities.write(densities.drawn(post, mean), groups, out)
     return out[:, 0]

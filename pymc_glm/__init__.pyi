@@ -31,6 +31,7 @@ from .criticism import (
     predictive_check,
     prior_rates,
     residual_correlograms,
+    sign_summary,
     statistics,
     time_rescaling,
 )
@@ -42,6 +43,7 @@ from .distributions import (
     Edge,
     FactorPaths,
     Loadings,
+    NeuronSign,
     SelfWeights,
     SpikeAndSlab,
 )
@@ -85,6 +87,7 @@ from .priors.edges import (
 )
 from .priors.self_history import SelfPrior
 from .priors.shared_input import SharedInput
+from .priors.signed_weights import SignedWeights
 from .priors.weights import BlockWeights, DistanceWeights, FeatureWeights, GaussianWeights
 from .readers import read_spikes
 from .sampling.continuing import sample_more
@@ -101,6 +104,7 @@ from .steps import (
     NoiseGibbs,
     PathHMC,
     PolyaGammaGibbs,
+    SignGibbs,
     WeightHMC,
 )
 
@@ -140,6 +144,7 @@ __all__ = [
     "NetworkNUTS",
     "NetworkParameters",
     "NetworkStability",
+    "NeuronSign",
     "NoiseGibbs",
     "Observation",
     "PathHMC",
@@ -148,6 +153,8 @@ __all__ = [
     "SelfPrior",
     "SelfWeights",
     "SharedInput",
+    "SignGibbs",
+    "SignedWeights",
     "SpikeAndSlab",
     "SpikeTrains",
     "WeightHMC",
@@ -204,6 +211,7 @@ __all__ = [
     "sbm_glm",
     "self_activation",
     "session",
+    "sign_summary",
     "simulate",
     "stability",
     "statistics",

@@ -127,10 +127,10 @@ def fit(
     """Fit a network to the spike times in FILE.
 
     Writes posterior.nc, summary.csv (biases and hyperparameters), edges.csv (every pair of
-    neurons), blocks.csv and positions.csv if the model has them, report.txt and pictures. The
-    posterior is written first, so a later error cannot lose it. To continue in Python,
-    pymc_glm.load("posterior.nc") returns the posterior and its model. Exit codes: 2 for bad input,
-    130 after Ctrl-C, 1 for other errors.
+    neurons), blocks.csv, positions.csv and signs.csv if the model has them, report.txt and
+    pictures. The posterior is written first, so a later error cannot lose it. To continue in
+    Python, pymc_glm.load("posterior.nc") returns the posterior and its model. Exit codes: 2 for
+    bad input, 130 after Ctrl-C, 1 for other errors.
     """
     with open_session(quiet=quiet, debug=debug) as session:
         settings = FitSettings(
@@ -218,6 +218,8 @@ def _write(
             block_table(structure.blocks).to_csv(folder / "blocks.csv", index=False)
         if structure.positions is not None:
             position_table(structure.positions).to_csv(folder / "positions.csv", index=False)
+        if structure.signs is not None:
+            structure.signs.to_csv(folder / "signs.csv", index=False)
         report = fit_report(recording, posterior, edges, structure, min_effect=min_effect)
         write_report(report, folder / "report.txt")
     return report, structure

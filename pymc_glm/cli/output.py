@@ -17,6 +17,7 @@ RESULT_FILES = (
     "edges.csv",
     "blocks.csv",
     "positions.csv",
+    "signs.csv",
     "report.txt",
     "network.png",
     "weights.png",

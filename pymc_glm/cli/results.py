@@ -26,11 +26,11 @@ __all__ = [
 _DPI = 150
 
 
-# Edges are in edges.csv. Means of the others are meaningless, since draws may renumber labels,
-# rotate positions or reorder factors.
+# Edges are in edges.csv, signs in signs.csv. Means of the others are meaningless, since draws may
+# renumber labels, rotate positions or reorder factors.
 _NO_SUMMARY = (
     "adjacency", "weights", "self_weights", "block_labels", "latent_positions", "latent_factors",
-    "eigenvalues",
+    "eigenvalues", "signs", "loadings", "factors",
 )  # fmt: skip
 
 
@@ -43,6 +43,8 @@ def result_files(prior: PriorSettings, *, pictures: bool = True) -> list[str]:
         absent |= {"blocks.csv", "blocks.png"}
     if not prior.has_positions:
         absent |= {"positions.csv", "positions.png"}
+    if not prior.has_signs:
+        absent.add("signs.csv")
     if not pictures:
         absent |= {name for name in RESULT_FILES if name.endswith(".png")}
     return [name for name in RESULT_FILES if name not in absent]
@@ -109,7 +111,7 @@ def write_pictures(
         plot_rates,
     )
 
-    blocks, positions = Structure() if structure is None else structure
+    blocks, positions, _ = Structure() if structure is None else structure
     dense = "adjacency" not in tree["posterior"]
     adjacency, peaks, filters = (
         (None, None, None) if truth is None else (truth.adjacency, truth.peaks, truth.filters)

@@ -233,6 +233,7 @@ def make_priors(settings: PriorSettings) -> tuple["Edges", "Weights"]:
         WeightPrior.GAUSSIAN: lambda: pg.GaussianWeights(),
         WeightPrior.BLOCK: lambda: pg.BlockWeights(n_blocks),
         WeightPrior.DISTANCE: lambda: pg.DistanceWeights(n_dims),
+        WeightPrior.SIGNED: lambda: pg.SignedWeights(),
     }
     return of_edges[edges](), of_weights[weights]()
 

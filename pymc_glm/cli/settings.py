@@ -41,6 +41,7 @@ class WeightPrior(StrEnum):
     GAUSSIAN = "gaussian"
     BLOCK = "block"
     DISTANCE = "distance"
+    SIGNED = "signed"
 
 
 class PriorSettings(NamedTuple):
@@ -60,6 +61,11 @@ class PriorSettings(NamedTuple):
     def has_positions(self) -> bool:
         """Return whether neurons have positions."""
         return EdgePrior.DISTANCE == self.edges or WeightPrior.DISTANCE == self.weights
+
+    @property
+    def has_signs(self) -> bool:
+        """Return whether neurons have signs."""
+        return WeightPrior.SIGNED == self.weights
 
 
 class SampleSettings(NamedTuple):

@@ -1,4 +1,4 @@
-"""Tables and report of blocks and latent positions, for models that learn them."""
+"""Tables and report of blocks, latent positions and signs, for models that learn them."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,14 +12,15 @@ __all__ = ["Structure", "block_table", "find_structure", "position_table", "stru
 
 
 class Structure(NamedTuple):
-    """Blocks and positions; None if the model does not learn them."""
+    """Blocks, positions and signs; None if the model does not learn them."""
 
     blocks: "BlockSummary | None" = None
     positions: "AlignedPositions | None" = None
+    signs: "pd.DataFrame | None" = None  # from `sign_summary`
 
 
 def find_structure(tree: "xr.DataTree") -> Structure:
-    """Summarise blocks and positions, aligned with the electrodes if all of these are known."""
+    """Summarise blocks, signs, and positions, aligned with the electrodes if all are known."""
     import pymc_glm as pg
 
     learned = tree["posterior"].data_vars
@@ -28,6 +29,7 @@ def find_structure(tree: "xr.DataTree") -> Structure:
         pg.align_positions(tree, "position" if _electrodes_known(tree) else None)
         if "latent_positions" in learned
         else None,
+        pg.sign_summary(tree) if "signs" in learned else None,
     )
 
 
@@ -74,7 +76,7 @@ def position_table(positions: "AlignedPositions") -> "pd.DataFrame":
 
 
 def structure_lines(structure: Structure) -> list[str]:
-    """Return one line on the number of blocks in use and one on latent distances."""
+    """Return one line each on the number of blocks in use, latent distances and signs."""
     import numpy as np
 
     lines = []
@@ -103,4 +105,9 @@ def structure_lines(structure: Structure) -> list[str]:
                 "Rank correlation between latent and electrode distances: "
                 f"{middle:.2f}, 90% of draws from {low:.2f} to {high:.2f} (positions.csv)."
             )
+    if structure.signs is not None:
+        declared = structure.signs["sign"].value_counts()
+        kinds = [f"{declared.get(sign, 0)} {sign}" for sign in ("excitatory", "inhibitory", "open")]
+        lines.append(f"Signs of neurons, at a false discovery rate of 5%: {', '.join(kinds)} "
+                     "(signs.csv).")  # fmt: skip
     return lines

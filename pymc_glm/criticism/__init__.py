@@ -18,6 +18,7 @@ from pymc_glm.criticism.scores.loo_mend import mend_loo
 from pymc_glm.criticism.scores.loo_subsample import ElpdDifference, elpd_difference, loo_subsample
 from pymc_glm.criticism.structure.blocks import BlockSummary, block_summary
 from pymc_glm.criticism.structure.positions import AlignedPositions, align_positions
+from pymc_glm.criticism.structure.signs import sign_summary
 
 __all__ = [
     "AlignedPositions",
@@ -46,6 +47,7 @@ __all__ = [
     "predictive_check",
     "prior_rates",
     "residual_correlograms",
+    "sign_summary",
     "statistics",
     "time_rescaling",
 ]

@@ -14,6 +14,7 @@ from pymc_glm.distributions.shared_input import (
     Loadings,
     LoadingsRV,
 )
+from pymc_glm.distributions.signs import NeuronSign, NeuronSignRV
 from pymc_glm.distributions.weights import SpikeAndSlab, SpikeAndSlabRV
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "FactorPathsRV",
     "Loadings",
     "LoadingsRV",
+    "NeuronSign",
+    "NeuronSignRV",
     "SelfWeights",
     "SelfWeightsRV",
     "SpikeAndSlab",

@@ -12,7 +12,12 @@ from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, dimensions, hyperparameter
 
-__all__ = ["cholesky_of_partial_correlations", "inverse_lower", "whitening_factor"]
+__all__ = [
+    "cholesky_of_partial_correlations",
+    "inverse_lower",
+    "whitening_factor",
+    "with_learned_correlations",
+]
 
 ETA = 2.0  # LKJ shape: favours small correlations, mildly
 LOG_SCALE_SIGMA = 0.75
@@ -67,6 +72,28 @@ def _learned(
         shape=(*batch, size),
         dims=(*batch_dims, "basis"),
     )
+    return with_learned_correlations(prefix, scale, batch_dims)
+
+
+def with_learned_correlations(
+    prefix: str, scale: TensorVariable, batch_dims: tuple[str, ...] = ()
+) -> TensorVariable:
+    """Return the whitening factor of covariances with given scales and learned correlations.
+
+    Parameters
+    ----------
+    prefix : str
+        Of the names of the correlations, see `whitening_factor`.
+    scale : tensor, shape (*batch, basis)
+        Standard deviations.
+    batch_dims : tuple of str
+
+    Returns
+    -------
+    tensor, shape (*batch, basis, basis)
+        Lower triangular.
+    """
+    size = scale.type.shape[-1]
     if size == 1:
         return (1.0 / scale)[..., None]
     rows, columns = np.tril_indices(size, -1)

@@ -29,6 +29,7 @@ __all__ = [
     "Slab",
     "WeightUnits",
     "Weights",
+    "slab_with_self_edges",
     "weight_units",
 ]
 
@@ -125,7 +126,7 @@ class GaussianWeights(Weights):
         """Return means and whitening factors of all pairs."""
         mean = _mean("weight_mean", self.mean, units.mean)
         whitening = whitening_factor("weight", self.cov, units.scale)
-        return _with_self_edges(
+        return slab_with_self_edges(
             Slab(mean, whitening), self.self_mean, self.self_cov, n_neurons, units
         )
 
@@ -209,7 +210,7 @@ class BlockWeights(Weights):
             (*pair, n_basis, n_basis),
         )
         slab = Slab(between(mean, groups, n_neurons), between(whitening, groups, n_neurons))
-        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
+        return slab_with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +275,7 @@ class DistanceWeights(Weights):
         )
         mean = intercept - squared_distance(place.values)[:, :, None] / scale**2
         slab = Slab(mean, whitening_factor("weight", self.cov, units.scale))
-        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
+        return slab_with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,7 +338,7 @@ class FeatureWeights(Weights):
         )
         mean = _mean("weight_intercept", self.intercept, units.mean) + features @ coefficients
         slab = Slab(mean, whitening_factor("weight", self.cov, units.scale))
-        return _with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
+        return slab_with_self_edges(slab, self.self_mean, self.self_cov, n_neurons, units)
 
 
 def _mean(name: str, mean: Hyperparameter, sigma: NDArray[np.float64]) -> TensorVariable:
@@ -350,14 +351,25 @@ def _mean(name: str, mean: Hyperparameter, sigma: NDArray[np.float64]) -> Tensor
     )
 
 
-def _with_self_edges(
+def slab_with_self_edges(
     slab: Slab,
     self_mean: Hyperparameter | None,
     self_cov: Hyperparameter | None,
     n_neurons: int,
     units: WeightUnits,
 ) -> Slab:
-    """Put the slab of self-edges on the diagonal, unless they are like all others."""
+    """Put the slab of self-edges on the diagonal, unless they are like all others.
+
+    Parameters
+    ----------
+    slab : Slab
+        Of pairs of different neurons.
+    self_mean, self_cov : number, array, PyMC distribution, "learned" or None
+        As for `GaussianWeights`.
+    n_neurons : int
+    units : WeightUnits
+        Sizes of weights for default priors.
+    """
     diagonal = pt.eye(n_neurons, dtype="bool")
     mean, whitening = slab
     scale = units.self_scale

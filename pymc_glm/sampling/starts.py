@@ -7,9 +7,11 @@ import pymc as pm
 from pymc.distributions.continuous import FlatRV, HalfFlatRV
 from pymc.initial_point import make_initial_point_fn
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.distributions import BlockLabelsRV
+from pymc_glm.distributions import BlockLabelsRV, NeuronSignRV
 from pymc_glm.graph.data import observed_counts
+from pymc_glm.graph.evaluate import PointFunction
 from pymc_glm.graph.find import NetworkVariables, find_networks
 from pymc_glm.sampling.path_starts import shared_start
 from pymc_glm.steps.network_step import NetworkStep
@@ -26,8 +28,9 @@ def initial_points(
 
     Networks range from empty in the first chain to full in the last (in large networks, about 30
     edges onto each neuron); with shared input all are empty. Weights are small, and biases scatter
-    by one unit of psi around the observed rates. Block labels are spread over all blocks; other
-    hyperparameters are drawn from their prior.
+    by one unit of psi around the observed rates. Block labels are spread over all blocks, unknown
+    signs of neurons are either with equal probability; other hyperparameters are drawn from their
+    prior.
 
     Parameters
     ----------
@@ -66,6 +69,8 @@ def initial_points(
             if isinstance(rv.owner.op, BlockLabelsRV):  # spread, as a single block is hard to split
                 n_blocks = rv.owner.op.dist_params(rv.owner)[0].type.shape[0]
                 start[str(rv.name)] = rng.permutation(point[str(rv.name)].size) % n_blocks
+            elif isinstance(rv.owner.op, NeuronSignRV):
+                start[str(rv.name)] = _signs(model, rv, point, rng)
         for rv in regressors:
             start[str(rv.name)] = 0.3 * point[str(rv.name)]
         for network in networks:
@@ -73,6 +78,16 @@ def initial_points(
                 start |= shared_start(model, network, point, rng)
         starts.append(start)
     return starts
+
+
+def _signs(
+    model: pm.Model, signs: TensorVariable, point: dict, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw signs without regard to their probability, except where it is 0 or 1."""
+    drawn = point[str(signs.name)]
+    (p,) = PointFunction(model, signs.owner.op.dist_params(signs.owner))(point)
+    unknown = np.broadcast_to((p > 0) & (p < 1), drawn.shape)
+    return np.where(unknown, rng.choice([-1, 1], drawn.shape), drawn).astype(drawn.dtype)
 
 
 def _network_start(

@@ -14,13 +14,14 @@ from pymc_glm.observations import Observation
 from pymc_glm.priors.edges import Edges
 from pymc_glm.priors.self_history import SelfPrior
 from pymc_glm.priors.shared_input import SharedInput
+from pymc_glm.priors.signed_weights import SignedWeights
 from pymc_glm.priors.weights import Weights
 from pymc_glm.recipe import CannotStoreError, Recipe, read_recipe
 from pymc_glm.trees import variable
 
 __all__ = ["rebuild"]
 
-_PARTS = (Edges, Weights, Observation, CovariatePrior, SharedInput, SelfPrior)
+_PARTS = (Edges, Weights, SignedWeights, Observation, CovariatePrior, SharedInput, SelfPrior)
 _INSTEAD = (
     "build the model yourself with pymc_glm.build_glm; xarray.open_datatree reads the posterior"
 )

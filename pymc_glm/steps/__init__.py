@@ -9,6 +9,7 @@ from pymc_glm.steps.network_nuts import NetworkNUTS
 from pymc_glm.steps.noise_gibbs import NoiseGibbs
 from pymc_glm.steps.path_hmc import PathHMC
 from pymc_glm.steps.polya_gamma_gibbs import PolyaGammaGibbs
+from pymc_glm.steps.sign_gibbs import SignGibbs
 from pymc_glm.steps.weight_hmc import WeightHMC
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "NoiseGibbs",
     "PathHMC",
     "PolyaGammaGibbs",
+    "SignGibbs",
     "WeightHMC",
 ]
 
@@ -31,6 +33,7 @@ for _method in (
     NoiseGibbs,
     BlockGibbs,
     PathHMC,
+    SignGibbs,
     NetworkNUTS,
 ):
     if _method not in STEP_METHODS:

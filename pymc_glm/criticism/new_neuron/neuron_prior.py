@@ -15,7 +15,7 @@ from pytensor.tensor.random.basic import NormalRV
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.criticism.posterior import variable
-from pymc_glm.distributions import BlockLabelsRV
+from pymc_glm.distributions import BlockLabelsRV, NeuronSignRV
 from pymc_glm.graph.covariate_groups import CovariateTerms
 from pymc_glm.graph.evaluate import INTERPRETED
 from pymc_glm.graph.find import NetworkVariables
@@ -40,8 +40,8 @@ class RowPrior(NamedTuple):
 class NeuronPrior:
     """The prior of bias, edges and weights of one neuron, at draws of the hyperparameters.
 
-    Covariates follow after the pre neurons. The block, latent position or factors of the neuron are
-    drawn from their prior given those of the other neurons.
+    Covariates follow after the pre neurons. The block, sign, latent position or factors of the
+    neuron are drawn from their prior given those of the other neurons.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class NeuronPrior:
         needed = [rv for rv in model.free_RVs if rv in above and rv not in drawn]
         self._others = np.delete(np.arange(len(model.coords["post"])), neuron)
         self._conditionals = {
-            str(rv.name): _conditional(str(rv.name), rv, needed)
+            str(rv.name): _conditional(str(rv.name), rv, needed, neuron)
             for rv in needed
             if _has_values_for_neurons(rv, model)
         }
@@ -170,7 +170,7 @@ def _has_values_for_neurons(rv: TensorVariable, model: pm.Model) -> bool:
     return any(plain_name(dim) in ("post", "pre") for dim in dims)
 
 
-def _conditional(name: Any, rv: TensorVariable, needed: list) -> Callable:
+def _conditional(name: Any, rv: TensorVariable, needed: list, neuron: int) -> Callable:
     """Return a function that draws or moves a neuron's value given those of the others.
 
     Its arguments are the hyperparameters, the values of the other neurons, the present value of the
@@ -187,6 +187,14 @@ def _conditional(name: Any, rv: TensorVariable, needed: list) -> Callable:
             return int(rng.choice(concentration.size, p=weights / weights.sum()))
 
         return label
+    if isinstance(kind, NeuronSignRV):
+        probability = _function(needed, [pt.broadcast_to(first, rv.shape)])
+
+        def sign(values: Values, others: NDArray, present: Any, rng: np.random.Generator) -> int:
+            (p,) = probability(values)
+            return 1 if rng.random() < p[neuron] else -1
+
+        return sign
     if isinstance(kind, NormalRV) and rv.type.ndim == 2 and all(first.type.broadcastable):
         both = _function(needed, [first, *rest])
 

@@ -414,7 +414,7 @@ def test_structure_is_told_of_what_there_is_alone(structured):
     assert found.positions is None and len(structure_lines(found)) == 1
     assert list(block_table(found.blocks)) == ["neuron", "block", "probability"]
     tree["posterior"] = xr.DataTree(alone.drop_vars(["block_labels", "edge_probability"]))
-    assert find_structure(tree) == (None, None) and not structure_lines(find_structure(tree))
+    assert find_structure(tree) == (None, None, None) and not structure_lines(find_structure(tree))
 
 
 def test_results_of_each_prior():
@@ -424,6 +424,7 @@ def test_results_of_each_prior():
     assert {"blocks.csv", "blocks.png"} == files(edges="block") - files()
     assert {"blocks.csv", "blocks.png"} == files(weights="block") - files()
     assert {"positions.csv", "positions.png"} == files(weights="distance") - files()
+    assert {"signs.csv"} == files(weights="signed") - files()
     assert files(edges="eigen") == files()
 
 

@@ -51,6 +51,9 @@ WEIGHTS = {
     | {"weight_intercept": ("basis",), "weight_length_scale": ("basis",)},
     "feature": SLAB
     | {"weight_intercept": ("basis",), "weight_coefficients": ("weight_feature", "basis")},
+    "signed": {name: ("sign", *dims) for name, dims in SLAB.items()}
+    | {name: ("sign", "basis") for name in ("weight_mean", "weight_relative_scale")}
+    | {"signs": ("pre",), "excitatory_probability": ()},
 }
 
 
@@ -78,6 +81,7 @@ def default_parts(edges, weights):
         "block": lambda: pg.BlockWeights(None if edges == "block" else 3),
         "distance": pg.DistanceWeights,
         "feature": lambda: pg.FeatureWeights(features),
+        "signed": pg.SignedWeights,
     }
     return edge_kinds[edges](), weight_kinds[weights]()
 
@@ -101,6 +105,9 @@ def assert_network(group, n_blocks):
     for name in {"block_labels", "weight_block_labels"} & set(group.data_vars):
         assert group[name].dtype == np.int64
         assert ((group[name] >= 0) & (group[name] < n_blocks)).all()
+    if "signs" in group:
+        assert group["signs"].dtype == np.int8
+        assert (abs(group["signs"]) == 1).all()
     for name in group.data_vars:
         if name.endswith("edge_probability"):
             assert ((group[name] > 0) & (group[name] < 1)).all(), name
@@ -193,7 +200,8 @@ def expected_steps(model):
     labels = names & {"block_labels", "weight_block_labels"}
     steps = {"EdgeMetropolis": network & {"adjacency"}, "WeightHMC": network - {"adjacency"}}
     steps["BlockGibbs"] = labels
-    steps["NetworkNUTS"] = names - network - labels
+    steps["SignGibbs"] = names & {"signs"}
+    steps["NetworkNUTS"] = names - network - labels - {"signs"}
     return {name: variables for name, variables in steps.items() if variables}
 
 

@@ -91,7 +91,7 @@ class SignOdds:
             (first,), (second,) = (
                 density(point | {name: drawn.astype(np.int8)}) for drawn in (one, other)
             )
-            expected = (odds * (one > 0) - odds * (other > 0))[free].sum()
+            expected = odds[free] @ (one - other)[free] / 2
             if not np.isclose(first - second, expected, rtol=1e-9, atol=1e-6):
                 raise self._unknown_use(
                     f"the model's log density does not depend on {name!r} through the weights of "
@@ -109,13 +109,13 @@ def _random_network(
     model: pm.Model, found: list[TensorVariable], point: PointType, rng: np.random.Generator
 ) -> PointType:
     """Return random values of the weights and edges that depend on the signs."""
-    drawn: PointType = {}
+    drawn: dict[str, NDArray] = {}
     for child in found:
         if isinstance(child.owner.op, EdgeRV):
             continue
         adjacency = child.owner.op.dist_params(child.owner)[0]
         name = model.rvs_to_values[child].name
-        present = np.ones(point[name].shape[:2], dtype=bool)
+        present: NDArray = np.ones(point[name].shape[:2], dtype=bool)
         if adjacency in model.free_RVs:
             present = rng.random(present.shape) < 0.7
             drawn[model.rvs_to_values[adjacency].name] = present.astype(np.int8)

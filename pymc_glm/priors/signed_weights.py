@@ -44,9 +44,10 @@ class SignedWeights(Weights):
         Covariance over basis functions, by default learned for each sign: standard deviations
         ``weight_scale`` (sign, basis) are units.scale times the root mean square of the sign's mean
         sizes over basis functions (in units of units.scale) times ``weight_relative_scale`` (sign,
-        basis), log-normal around 0.5 with sigma 0.3; correlations ``weight_corr`` (sign, basis_pair) as for
-        `GaussianWeights`. Otherwise as there; a number, a scalar distribution and an array (sign,
-        basis, basis) give each sign its own, variances (basis,) and a matrix are common to both.
+        basis), log-normal around 0.5 with sigma 0.3; correlations ``weight_corr`` (sign,
+        basis_pair) as for `GaussianWeights`. Otherwise as there; a number, a scalar distribution
+        and an array (sign, basis, basis) give each sign its own, variances (basis,) and a matrix
+        are common to both.
     probability : number, array (pre,), PyMC distribution or "learned"
         Probability that a neuron of unknown sign is excitatory. By default learned: Beta(2, 2), in
         the posterior as ``excitatory_probability``.

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 import pymc_glm as pg
 from helpers.uncompiled import UNCOMPILED
-from pymc_glm.distributions import BlockLabelsRV
+from pymc_glm.distributions import BlockLabelsRV, NeuronSignRV
 from pymc_glm.graph.covariate_groups import CovariateLayout
 from pymc_glm.graph.data import NetworkData, SpikeData, data_values, network_history
 from pymc_glm.graph.find import find_network
@@ -27,12 +27,14 @@ from pymc_glm.steps import polya_gamma_gibbs
 from pymc_glm.steps.network_step import NetworkStep
 
 EDGES = ("dense", "bernoulli", "block", "distance", "eigen", "feature")
-WEIGHTS = ("gaussian", "block", "distance", "feature")
-COMBINATIONS = [(edges, weights) for edges in EDGES for weights in WEIGHTS]
-# Every kind of edges once and every kind of weights.
+WEIGHTS = ("gaussian", "block", "distance", "feature", "signed")
+COMBINATIONS = [(edges, weights) for edges in EDGES for weights in WEIGHTS[:-1]]
+COMBINATIONS += [(edges, "signed") for edges in EDGES]
+# Every kind of edges and every kind of weights.
 COVERING = [
     ("dense", "block"),
     ("bernoulli", "distance"),
+    ("bernoulli", "signed"),
     ("block", "block"),
     ("distance", "distance"),
     ("eigen", "feature"),
@@ -56,8 +58,8 @@ def features(n):
 
 
 def n_basis_of(edges, weights):
-    """Two basis functions in six of the combinations, one in the others."""
-    return 2 if EDGES.index(edges) % 4 == WEIGHTS.index(weights) else 1
+    """Two basis functions in eight of the combinations, one in the others."""
+    return 2 if EDGES.index(edges) % 4 == WEIGHTS.index(weights) % 4 else 1
 
 
 def parts(edges, weights, n=N_NEURONS, share=True):
@@ -73,6 +75,7 @@ def parts(edges, weights, n=N_NEURONS, share=True):
         "block": np.array([0.7, 1.5]),
         "distance": None,
         "feature": "learned",
+        "signed": None,
     }[weights]
     edge_kinds = {
         "dense": pg.DenseEdges,
@@ -118,6 +121,12 @@ def parts(edges, weights, n=N_NEURONS, share=True):
         ),
         "feature": lambda: pg.FeatureWeights(
             features(n), pm.Normal.dist(0, 0.5), pm.Normal.dist(0, 0.5), **slab
+        ),
+        "signed": lambda: pg.SignedWeights(
+            pm.LogNormal.dist(-0.5, 0.4),
+            probability=pm.Beta.dist(2, 2) if i % 2 else 0.6,
+            signs=[None] * (n - 1) + [-1] if i < 3 else None,
+            **slab,
         ),
     }
     return edge_kinds[edges](), weight_kinds[weights]()
@@ -348,7 +357,9 @@ def make_joint(
                 steps.append(kind(threads=1, rng=rng.spawn(1)[0]))
         if BlockLabelsRV in kinds:
             steps.append(pg.BlockGibbs(rng=rng.spawn(1)[0]))
-        if len(hyperparameters) > kinds.count(BlockLabelsRV):
+        if NeuronSignRV in kinds:
+            steps.append(pg.SignGibbs(rng=rng.spawn(1)[0]))
+        if len(hyperparameters) > kinds.count(BlockLabelsRV) + kinds.count(NeuronSignRV):
             steps.append(pg.NetworkNUTS(rng=rng.spawn(1)[0]))
         draws = pm.sample_prior_predictive(
             n_prior, var_names=names, random_seed=seed, compile_kwargs=UNCOMPILED
@@ -403,11 +414,11 @@ def summaries(free, counts):
             free["self_weights"].mean(axis=1) * counts.mean(0)
         ).mean()
     for name, value in free.items():
-        if name not in ("bias", "weights", "adjacency"):
+        if name not in ("bias", "weights", "adjacency", "signs"):
             value = np.log(value) if name.endswith(SCALES) else value
             result[name] = np.mean(value)
             result[f"{name}^2"] = np.mean(np.square(value))
-    for part in (_block_summaries, _distance_summaries, _coefficient_summaries):
+    for part in (_block_summaries, _distance_summaries, _coefficient_summaries, _sign_summaries):
         result |= part(free, weights)
     return result
 
@@ -504,6 +515,27 @@ def _coefficient_summaries(free, weights):
             stacked = np.stack(list(features(len(weights)).values()), axis=-1)
             effect = stacked @ free[f"{name}_coefficients"]
             result |= _pairs(f"{name}: present * features * coefficients", present * effect)
+    return result
+
+
+def _sign_summaries(free, weights):
+    if "signs" not in free:
+        return {}
+    signs = free["signs"].astype(float)
+    result = {
+        "signs": signs.mean(),
+        "signs: sum^2": signs.sum() ** 2,
+        "first sign": signs[0],
+        "last sign * bias": signs[-1] * free["bias"].mean(),
+    }
+    result |= _pairs("weights * signs", weights * signs[:, None])
+    kind = (signs < 0).astype(int)
+    for name in ("weight_mean", "weight_relative_scale", "weight_cov"):
+        if name in free and len(free[name]) == 2 and free[name].ndim:
+            of_neuron = np.log(free[name][kind]).reshape(len(kind), -1)
+            result[f"log {name} * signs"] = (of_neuron * signs[:, None]).mean()
+            sizes = weights if name == "weight_mean" else weights**2
+            result |= _pairs(f"weights * signs * log {name}", sizes * of_neuron * signs[:, None])
     return result
 
 

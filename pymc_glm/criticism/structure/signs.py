@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pymc_glm.arguments import as_probability
 from pymc_glm.criticism.network.discoveries import discoveries
 from pymc_glm.criticism.network.edges import edge_status, indicator_columns
-from pymc_glm.criticism.posterior import network_draws
+from pymc_glm.criticism.posterior import network_draws, variable
 from pymc_glm.criticism.structure.learned import learned, variable_names
 
 __all__ = ["sign_summary"]
@@ -78,9 +78,9 @@ def sign_summary(tree: xr.DataTree, *, fdr: float = _FDR) -> pd.DataFrame:
     drawn = learned(tree, "signs", "tree", "build the model with pymc_glm.SignedWeights")
     draws = network_draws(tree)
     columns = indicator_columns(drawn.transpose("pre", "chain", "draw").values > 0)
-    known: NDArray[np.bool_] = np.zeros(len(draws.neurons), dtype=bool)
+    known: NDArray = np.zeros(len(draws.neurons), dtype=bool)
     if "known_signs" in variable_names(tree, "constant_data"):
-        known = tree["constant_data"]["known_signs"].values != 0
+        known = variable(tree, "constant_data", "known_signs").values != 0
     table = pd.DataFrame({"neuron": list(draws.neurons)} | columns)
     status = edge_status(table)
     table = table.drop(columns="p_value").rename(columns={"probability": "excitatory"})

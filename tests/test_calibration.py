@@ -68,6 +68,7 @@ def test_a_sampler_of_the_prior_is_found(short, monkeypatch):
         pytest.param("dense", "gaussian", id="dense_glm"),
         pytest.param("block", "block", marks=pytest.mark.slow, id="sbm_glm"),
         pytest.param("distance", "distance", marks=pytest.mark.slow, id="latent_distance_glm"),
+        pytest.param("bernoulli", "signed", marks=pytest.mark.slow, id="signed weights"),
     ],
 )
 def test_short_of_other_builders(edges, weights):

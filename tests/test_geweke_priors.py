@@ -40,9 +40,10 @@ def assert_same_distribution(model, n_iterations, seed=2):
 
 
 @pytest.mark.parametrize(
-    ("edges", "weights"), [("bernoulli", "distance"), ("distance", "distance")]
+    ("edges", "weights"),
+    [("bernoulli", "distance"), ("distance", "distance"), ("bernoulli", "signed")],
 )
-def test_two_combinations(edges, weights):
+def test_some_combinations(edges, weights):
     assert_same_distribution(combination(edges, weights), 3000)
 
 
@@ -93,6 +94,57 @@ def with_blocks():
 @pytest.fixture(scope="module")
 def with_positions():
     return Planted(combination("distance", "distance"))
+
+
+@pytest.fixture(scope="module")
+def with_signs():
+    """Known slabs that differ between signs in size and width, for self-edges too."""
+    mean, cov = np.array([[0.4], [0.9]]), np.array([0.2, 0.9]).reshape(2, 1, 1)
+    weights = pg.SignedWeights(mean, cov, 0.7, self_mean=None, self_cov=None)
+    return Planted(make((pg.BernoulliEdges(0.5, None), weights)))
+
+
+def test_known_slabs(with_signs):
+    """Without a bug the model of the planted ones passes."""
+    assert_same_distribution(with_signs.model, 2500)
+
+
+def _change_log_odds(monkeypatch, model, change):
+    """Give `SignGibbs` other log odds."""
+    step = model.step_of(pg.SignGibbs)
+    original = step._log_odds["signs"]
+    monkeypatch.setitem(step._log_odds, "signs", lambda point: change(original, point))
+
+
+def _forget_probability(odds, point):
+    return odds(point) - np.log(0.7 / 0.3)
+
+
+def _forget_widths(odds, point):
+    """Without the slabs' normalising constants."""
+    return odds(point) - 0.5 * np.log(0.9 / 0.2) * point["adjacency"].sum(axis=0)
+
+
+def _forget_self_edges_of_signs(odds, point):
+    n = len(point["adjacency"])
+    cut = {name: point[name].copy() for name in ("adjacency", "weights")}
+    for values in cut.values():
+        values[np.arange(n), np.arange(n)] = 0
+    return odds(point | cut)
+
+
+def _signs_of_post_neurons(odds, point):
+    swapped = {name: np.swapaxes(point[name], 0, 1) for name in ("adjacency", "weights")}
+    return odds(point | {name: np.ascontiguousarray(v) for name, v in swapped.items()})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_forget_probability, _forget_widths, _forget_self_edges_of_signs, _signs_of_post_neurons],
+)
+def test_bugs_planted_in_sign_gibbs_are_found(with_signs, monkeypatch, change):
+    _change_log_odds(monkeypatch, with_signs.model, change)
+    with_signs.assert_found(2500)
 
 
 def test_known_tables(with_blocks):

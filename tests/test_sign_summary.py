@@ -198,8 +198,9 @@ def test_a_new_neuron_gets_a_sign():
     model = pg.build_glm(counts, BASIS, **parts)
     prior = NeuronPrior(tree, model, find_network(model), 1)
     rng, seen = np.random.default_rng(1), []
+    values = prior.values(3, rng)
     for i in range(600):
-        values = prior.values(3, rng) if i == 0 or i % 2 else prior.moved(values, rng)
+        values = prior.values(3, rng) if i % 2 else prior.moved(values, rng)
         signs = values["signs"]
         assert signs[[0, 2]].tolist() == tree["posterior"]["signs"].values[0, 3].tolist()
         if i < 10:

@@ -69,10 +69,13 @@ def sign_summary(tree: xr.DataTree, *, fdr: float = _FDR) -> pd.DataFrame:
     Examples
     --------
     >>> import pymc_glm as pg
-    >>> model = pg.build_glm(counts, basis, weights=pg.SignedWeights(1.0, 1.0, 0.5))
-    >>> table = pg.sign_summary(pg.sample(model=model, random_seed=1, **options))
-    >>> table[["neuron", "excitatory", "edges"]].round(1).shape
-    (3, 3)
+    >>> weights = pg.SignedWeights(1.5, 0.3, 0.5, self_mean=-1.0, self_cov=1.0)
+    >>> model = pg.build_glm(counts, basis, edges=pg.BernoulliEdges(0.3, 1.0), weights=weights)
+    >>> tree = pg.sample(model=model, random_seed=1, **options)
+    >>> pg.sign_summary(tree)[["neuron", "sign"]].head(2)
+      neuron        sign
+    0      a  excitatory
+    1      b  excitatory
     """
     rate = as_probability(fdr, "fdr")
     drawn = learned(tree, "signs", "tree", "build the model with pymc_glm.SignedWeights")

@@ -1,0 +1,272 @@
+"""One-step-ahead prediction of counts with the path of shared input integrated out.
+
+The activation of post neuron n is psi[t, n] + sum_k loadings[n, k] f_k(t). Each factor f_k is an
+autoregression on its own grid, begun anew in every segment. The filter keeps a normal distribution
+of the factors given all counts before. For each neuron of a bin, in their order, it computes the
+density of the count with the factors integrated out, and then takes the count into account: the new
+normal distribution has the exact mean and covariance of the old one times the density of the count
+(assumed density filtering: Maybeck 1982, Stochastic Models, Estimation, and Control 2, chapter 12;
+Minka 2001, PhD thesis, MIT, chapter 3). Only the activation of the neuron matters, so this is one
+integral in one dimension, see `kernels/normal_activation.py`. For traces this is the Kalman filter,
+which is exact.
+
+By the chain rule, the sum over the neurons of a bin is the log predictive density of the bin. A
+bin, whose counts are simultaneous, is processed neuron by neuron: the term of a neuron is its
+density given the past and the counts of the neurons before it.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.likelihood import LOGISTIC, POISSON, Likelihood, neuron_likelihood
+from pymc_glm.kernels.normal_activation import (
+    NARROW,
+    RARE,
+    WIDE,
+    Quadrature,
+    expected_count,
+    silent,
+    tilted,
+)
+
+__all__ = [
+    "Belief",
+    "Factors",
+    "expected_counts",
+    "factors_of",
+    "filter_path",
+    "prior_belief",
+]
+
+type Floats = NDArray[np.float64]
+type Integers = NDArray[np.int64]
+
+
+class Factors(NamedTuple):
+    """The autoregressions of all factors, and their loadings."""
+
+    loadings: Floats  # (post, factor)
+    width: Integers  # (factor,): bins of a step of the grid
+    partner: Integers  # (factor,): place of the previous value in the state; -1: not needed
+    first: Floats  # (factor,): coefficient of the last value
+    second: Floats  # (factor,): coefficient of the one before
+    noise: Floats  # (factor,): variance of the innovations
+    correlation: Floats  # (factor,): of successive values
+
+
+class Belief(NamedTuple):
+    """The normal distribution of the state, changed in place: values, then previous values."""
+
+    mean: Floats  # (state,)
+    covariance: Floats  # (state, state)
+
+
+def factors_of(loadings: Floats, timescale: Floats, smoothness: Floats, width: Integers,
+               bin_width: float) -> Factors:  # fmt: skip
+    """Return the autoregressions of factors with given timescales.
+
+    Parameters
+    ----------
+    loadings : array, shape (post, factor)
+    timescale : array, shape (factor,)
+        Seconds.
+    smoothness : array, shape (factor,)
+        0.5 or 1.5.
+    width : array of int, shape (factor,)
+        Bins of a step of the grid.
+    bin_width : float
+        Seconds.
+    """
+    step = width * bin_width / timescale
+    r, rest = np.exp(-step), -np.expm1(-2.0 * step)  # 1 - r^2
+    smooth = smoothness > 1.0
+    square = r * r
+    partner = np.where(smooth, len(r) + np.cumsum(smooth) - 1, -1)
+    return Factors(
+        np.ascontiguousarray(loadings, dtype=np.float64),
+        np.ascontiguousarray(width, dtype=np.int64),
+        partner.astype(np.int64),
+        np.where(smooth, 2.0 * r, r),
+        np.where(smooth, -square, 0.0),
+        np.where(smooth, rest**3 / (1.0 + square), rest),
+        np.where(smooth, 2.0 * r / (1.0 + square), r),
+    )
+
+
+def prior_belief(factors: Factors) -> Belief:
+    """Return the distribution of the state before anything is known."""
+    n_states = factors.partner.size + int((factors.partner >= 0).sum())
+    belief = Belief(np.zeros(n_states), np.zeros((n_states, n_states)))
+    _begin(factors, belief)
+    return belief
+
+
+@compiled
+def _begin(factors, belief):
+    """Forget everything: the factors are stationary."""
+    mean, covariance = belief
+    mean[:] = 0.0
+    covariance[:] = 0.0
+    for k in range(factors.partner.size):
+        covariance[k, k] = 1.0
+        before = factors.partner[k]
+        if before >= 0:
+            covariance[before, before] = 1.0
+            covariance[k, before] = covariance[before, k] = factors.correlation[k]
+
+
+@compiled
+def _step(factors, belief, k):
+    """Move factor k to its next grid point."""
+    mean, covariance = belief
+    first, second, before = factors.first[k], factors.second[k], factors.partner[k]
+    if before < 0:
+        mean[k] *= first
+        covariance[k] *= first
+        covariance[:, k] *= first
+    else:
+        old = mean[k]
+        mean[k] = first * old + second * mean[before]
+        mean[before] = old
+        for i in range(mean.size):
+            old = covariance[k, i]
+            covariance[k, i] = first * old + second * covariance[before, i]
+            covariance[before, i] = old
+        for i in range(mean.size):
+            old = covariance[i, k]
+            covariance[i, k] = first * old + second * covariance[i, before]
+            covariance[i, before] = old
+    covariance[k, k] += factors.noise[k]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def filter_path(
+    factors: Factors,
+    belief: Belief,
+    likelihood: Likelihood,
+    psi: Floats,
+    place: Integers,
+    seen: NDArray[np.bool_],
+    group: Integers,
+    rule: Quadrature,
+    density: Floats,
+    path_mean: Floats,
+    path_covariance: Floats,
+) -> None:
+    """Predict each bin from those before it.
+
+    Parameters
+    ----------
+    factors : Factors
+    belief : Belief
+        After the bins before these; changed in place.
+    likelihood : Likelihood
+        Its counts have the shape (post, time).
+    psi : array, shape (time, post)
+        Activations without the factors.
+    place : array of int, shape (time,)
+        Number of bins before each bin in its segment.
+    seen : array of bool, shape (time,)
+        Whether the counts of a bin are data; the factors move on in other bins, too.
+    group : array of int, shape (time,)
+        The group of bins to which the log densities of each bin are added; -1: to none.
+    rule : Quadrature
+    density : array, shape (group, post)
+        Receives sums of log densities, up to terms without psi.
+    path_mean : array, shape (time, factor)
+    path_covariance : array, shape (time, factor, factor)
+        Receive mean and covariance of the factors in each bin given all bins before it, unless they
+        have the shape (0, ...).
+    """
+    loadings, mean, covariance = factors.loadings, belief.mean, belief.covariance
+    n_posts, n_factors = loadings.shape
+    n_states = mean.size
+    effect = np.empty(n_states)
+    family, counts, dispersion = likelihood.family, likelihood.counts, likelihood.dispersion
+    few, few_weights, many, many_weights = rule.few, rule.few_weights, rule.nodes, rule.weights
+    quick = family == LOGISTIC or family == POISSON
+    for t in range(psi.shape[0]):
+        if place[t] == 0:
+            _begin(factors, belief)
+        else:
+            for k in range(n_factors):
+                if place[t] % factors.width[k] == 0:
+                    _step(factors, belief, k)
+        if path_mean.shape[0] > 0:
+            for k in range(n_factors):
+                path_mean[t, k] = mean[k]
+                for j in range(n_factors):
+                    path_covariance[t, k, j] = covariance[k, j]
+        if not seen[t]:
+            continue
+        for n in range(n_posts):
+            centre, variance = psi[t, n], 0.0
+            for i in range(n_states):
+                effect[i] = 0.0
+                for k in range(n_factors):
+                    effect[i] += covariance[i, k] * loadings[n, k]
+            for k in range(n_factors):
+                centre += loadings[n, k] * mean[k]
+                variance += loadings[n, k] * effect[k]
+            variance = max(variance, 0.0)
+            if quick and counts[n, t] == 0 and centre < RARE and variance < NARROW:
+                value, slope, curvature = silent(
+                    family, dispersion[n], centre, variance, few, few_weights
+                )
+            elif quick and counts[n, t] == 0 and centre < RARE and variance < WIDE:
+                value, slope, curvature = silent(
+                    family, dispersion[n], centre, variance, many, many_weights
+                )
+            else:
+                value, slope, curvature = tilted(
+                    neuron_likelihood(likelihood, n), float(counts[n, t]), centre, variance, rule
+                )
+            for i in range(n_states):
+                mean[i] += slope * effect[i]
+                pull = curvature * effect[i]
+                for j in range(n_states):
+                    covariance[i, j] -= pull * effect[j]
+            if group[t] >= 0:
+                density[group[t], n] += value
+
+
+@compiled
+def expected_counts(
+    loadings: Floats,
+    likelihood: Likelihood,
+    psi: Floats,
+    path_mean: Floats,
+    path_covariance: Floats,
+    rule: Quadrature,
+    mean: Floats,
+    variance: Floats,
+) -> None:
+    """Write mean and variance of each count of some neurons, given normal factors.
+
+    Parameters
+    ----------
+    loadings : array, shape (post, factor)
+    likelihood : Likelihood
+        Of these neurons; not a custom one. Its counts are ignored.
+    psi : array, shape (time, post)
+        Activations without the factors.
+    path_mean : array, shape (time, factor)
+    path_covariance : array, shape (time, factor, factor)
+    rule : Quadrature
+    mean, variance : arrays, shape (time, post)
+    """
+    n_bins, n_factors = path_mean.shape
+    for t in range(n_bins):
+        for n in range(loadings.shape[0]):
+            centre, spread = psi[t, n], 0.0
+            for k in range(n_factors):
+                centre += loadings[n, k] * path_mean[t, k]
+                for j in range(n_factors):
+                    spread += loadings[n, k] * path_covariance[t, k, j] * loadings[n, j]
+            mean[t, n], variance[t, n] = expected_count(
+                neuron_likelihood(likelihood, n), centre, max(spread, 0.0), rule
+            )

@@ -2,6 +2,7 @@
 
 from pymc_glm.datasets.cell_types import simulate_cell_types
 from pymc_glm.datasets.fetching import fetch_retina
+from pymc_glm.datasets.networks import KnownNetwork, fetch_network
 from pymc_glm.datasets.recordings import citation
 from pymc_glm.datasets.retina import simulate_retina
 from pymc_glm.datasets.simulated import SimulatedRecording
@@ -9,8 +10,10 @@ from pymc_glm.datasets.small_networks import simulate_small_network
 from pymc_glm.datasets.stimulus import simulate_stimulus
 
 __all__ = [
+    "KnownNetwork",
     "SimulatedRecording",
     "citation",
+    "fetch_network",
     "fetch_retina",
     "simulate_cell_types",
     "simulate_retina",

@@ -1,18 +1,15 @@
-"""Recordings read from a folder or the cache, or downloaded."""
+"""Recordings of the retina, read from a folder or the cache, or downloaded."""
 
-import hashlib
-import os
 from os import PathLike
-from pathlib import Path
 
-from pymc_glm.datasets.recordings import REPOSITORY, DatasetEntry, citation, entry_named
+from pymc_glm.datasets.published_files import PublishedFile, fetch_file
+from pymc_glm.datasets.recordings import REPOSITORY, citation, entry_named
 from pymc_glm.readers import read_spikes
 from pymc_glm.spikes import SpikeTrains
 
 __all__ = ["fetch_retina"]
 
 _ADDRESS = "https://raw.githubusercontent.com/sje30/waverepo/master/hdf5"
-_FOLDER_VARIABLE, _ADDRESS_VARIABLE = "PYMC_GLM_DATA", "PYMC_GLM_DATA_URL"
 
 
 def fetch_retina(
@@ -71,79 +68,15 @@ def fetch_retina(
     >>> counts = pg.bin_spikes(trains, 0.01, min_rate=0.1).clip(max=1)  # doctest: +SKIP
     """
     recording = entry_named(name)
-    if folder is not None and address is not None:
-        raise ValueError("folder, address: got both; give either folder or address.")
-    if folder is None and address is None and (known := os.environ.get(_FOLDER_VARIABLE)):
-        folder = known
-    if folder is not None:
-        path = _in_folder(recording, Path(folder).expanduser())
-    else:
-        path = _downloaded(recording, address or os.environ.get(_ADDRESS_VARIABLE) or _ADDRESS)
+    published = PublishedFile(
+        recording.path,
+        recording.sha256,
+        _ADDRESS,
+        f"hdf5/{recording.path} from {REPOSITORY}",
+        "PYMC_GLM_DATA",
+    )
+    path = fetch_file(published, folder, address)
     trains = read_spikes(path, format="mea_hdf5", name=name)
     if not quiet:
         print(citation(name))
     return trains
-
-
-def _in_folder(recording: DatasetEntry, folder: Path) -> Path:
-    """Return the path of a recording in a folder, after checking its checksum."""
-    places = [folder / recording.file, folder / recording.path]
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        raise FileNotFoundError(
-            f"folder: there is no {recording.file} in {folder} (from folder= or the environment "
-            f"variable {_FOLDER_VARIABLE}); {_by_hand(recording)}"
-        )
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != recording.sha256:
-        raise ValueError(
-            f"folder: {recording.file} in {path.parent} is not the published file: its SHA-256 is "
-            f"{found}, not {recording.sha256}; {_by_hand(recording)}"
-        )
-    return path
-
-
-def _by_hand(recording: DatasetEntry) -> str:
-    return (
-        f"download hdf5/{recording.path} from {REPOSITORY} by hand into a folder, and set "
-        f"{_FOLDER_VARIABLE} to that folder."
-    )
-
-
-def _downloaded(recording: DatasetEntry, address: str) -> Path:
-    """Return the path of a recording in the cache, downloading it if necessary."""
-    try:
-        import pooch
-    except ImportError as error:
-        raise ImportError(
-            'downloading recordings needs pooch: pip install "pymc_glm[data]"; or '
-            + _by_hand(recording)
-        ) from error
-    from requests.exceptions import HTTPError, RequestException
-
-    if not address.startswith(("https://", "http://")):
-        raise ValueError(
-            f"address: got {address!r}, allowed are addresses that start with https:// or http://; "
-            "for a local folder use folder=."
-        )
-    files = pooch.create(
-        path=pooch.os_cache("pymc_glm"),
-        base_url=address.rstrip("/") + "/",
-        registry={recording.path: f"sha256:{recording.sha256}"},
-    )
-    tried = files.get_url(recording.path)
-    try:
-        return Path(files.fetch(recording.path))
-    except HTTPError as error:
-        status = error.response.status_code if error.response is not None else "an error"
-        reason = f"the server answered {status}"
-    except (RequestException, OSError) as error:
-        reason = f"{type(error).__name__}; check the network, and that {files.path} is writable"
-    except ValueError as error:  # another checksum; pooch has deleted the download
-        raise ValueError(
-            f"address: the file at {tried} is not the published one: its SHA-256 is not "
-            f"{recording.sha256}; {_by_hand(recording)}"
-        ) from error
-    raise ConnectionError(
-        f"{recording.file} could not be downloaded from {tried} ({reason}); {_by_hand(recording)}"
-    )

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from pymc_glm.datasets.networks.registry import NETWORKS
+
 __all__ = ["REPOSITORY", "RETINA", "DatasetEntry", "citation", "entry_named"]
 
 REPOSITORY = "https://github.com/sje30/waverepo"
@@ -77,7 +79,7 @@ def citation(name: str) -> str:
     Parameters
     ----------
     name : str
-        Name of a recording, as for `fetch_retina`.
+        Name of a recording, as for `fetch_retina`, or of a network, as for `fetch_network`.
 
     Returns
     -------
@@ -95,7 +97,11 @@ def citation(name: str) -> str:
     >>> print(pg.datasets.citation("Wong1993_Adult").splitlines()[0])
     Wong1993_Adult: retina of an adult ferret: 57 units, 146 s
     """
-    recording = entry_named(name)
+    if name in NETWORKS:
+        return NETWORKS[name].describe(name)
+    if name not in RETINA:
+        raise ValueError(f"name: got {name!r}, allowed are {[*RETINA, *NETWORKS]}.")
+    recording = RETINA[name]
     return "\n".join(
         [
             f"{name}: {recording.about}",

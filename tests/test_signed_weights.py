@@ -341,6 +341,27 @@ def test_signs_of_other_neurons_are_refused(kind):
         pg.SignGibbs()
 
 
+@pytest.mark.parametrize("edges", [None, pg.DenseEdges()], ids=["bernoulli", "dense"])
+def test_with_a_self_filter(edges):
+    """The diagonal has no edges, and says nothing about signs."""
+    self_basis = pg.basis.raised_cosine(3, window=0.1, bin_width=0.005)
+    weights = pg.SignedWeights(MEAN, COV, 0.7)
+    model = pg.build_glm(COUNTS, BASIS, edges=edges, weights=weights, self_basis=self_basis)
+    point = model.initial_point(0)
+    present = (1 - np.eye(N)).astype(np.int8)
+    if "adjacency" in point:
+        point["adjacency"] = present
+    point["weights"] = np.random.default_rng(1).normal(size=(N, N, B)) * present[..., None]
+    excitatory = stats.multivariate_normal(MEAN[0], COV[0])
+    inhibitory = stats.multivariate_normal(-MEAN[1], COV[1])
+    expected = np.full(N, np.log(0.7 / 0.3))
+    for post, pre in np.argwhere(present):
+        w = point["weights"][post, pre]
+        expected[pre] += excitatory.logpdf(w) - inhibitory.logpdf(w)
+    found = SignOdds(model, model["signs"], model.initial_point(0))(point)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
 def test_bad_variables():
     with build(pg.SignedWeights(1.0, 1.0)) as model:
         with pytest.raises(ValueError, match="vars: got 'bias', SignGibbs draws signs"):

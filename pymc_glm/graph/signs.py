@@ -115,9 +115,10 @@ def _random_network(
             continue
         adjacency = child.owner.op.dist_params(child.owner)[0]
         name = model.rvs_to_values[child].name
-        present: NDArray = np.ones(point[name].shape[:2], dtype=bool)
         if adjacency in model.free_RVs:
-            present = rng.random(present.shape) < 0.7
+            present = rng.random(point[name].shape[:2]) < 0.7
             drawn[model.rvs_to_values[adjacency].name] = present.astype(np.int8)
-        drawn[name] = rng.standard_normal(point[name].shape) * present[..., None]
+        else:
+            (present,) = PointFunction(model, [adjacency])(point)
+        drawn[name] = rng.standard_normal(point[name].shape) * (present != 0)[..., None]
     return drawn

@@ -23,6 +23,7 @@ from pymc_glm.kernels.path_surrogate import (
     laplace_factor,
     surrogate_of,
 )
+from pymc_glm.kernels.path_window import log_likelihood_of, open_window, shift_window
 from pymc_glm.kernels.shared_path import ORDER, add_precision
 from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
 
@@ -102,23 +103,6 @@ def _grid_between(first, last, begin, end, low, high, is_first):
 
 
 @compiled
-def _log_likelihood(likelihood, loadings, psi, low, first, last, path):
-    """Return the log likelihood of the bins of some grid points with a given path."""
-    total, begin, end = 0.0, first[0], last[-1]
-    shifted, buffer = np.empty(end - begin), np.empty(end - begin)
-    for n in range(loadings.size):
-        if loadings[n] == 0.0:
-            continue
-        for g in range(first.size):
-            shift = loadings[n] * path[g]
-            for t in range(first[g], last[g]):
-                shifted[t - begin] = psi[n, t - low] + shift
-        counts = likelihood.counts[n, begin:end]
-        total += log_likelihood(neuron_likelihood(likelihood, n), counts, shifted, buffer)
-    return total
-
-
-@compiled
 def _log_prior(low, high, end, path, place, coefficients):
     """Return the terms of the log density of a path with the grid points from low to high - 1."""
     total = 0.0
@@ -153,14 +137,14 @@ def _travel(low, high, end, path, place, coefficients, surrogate, normals, epsil
 
 
 @compiled
-def _move_stretch(a, b, end, k, likelihood, loadings, psi, low, paths, plan, draws):
+def _move_stretch(a, b, end, k, window, likelihood, loadings, paths, plan, draws):
     """Move the grid points from a to b - 1 of factor k; return the acceptance probability."""
     first, last, path = paths.first[a:b], paths.last[a:b], paths.values
     coefficients = plan.coefficients[k]
-    surrogate = surrogate_of(likelihood, loadings, psi, low, first, last)
+    surrogate = surrogate_of(window, likelihood, loadings, first, last)
     before = path[a:b].copy()
     energy = _log_prior(a, b, end, path, plan.place, coefficients)
-    energy += _log_likelihood(likelihood, loadings, psi, low, first, last, before)
+    energy += log_likelihood_of(window, likelihood, loadings, first, last, before)
     kinetic = _travel(
         a,
         b,
@@ -174,19 +158,11 @@ def _move_stretch(a, b, end, k, likelihood, loadings, psi, low, paths, plan, dra
         plan.n_steps[k],
     )
     change = _log_prior(a, b, end, path, plan.place, coefficients) - energy - kinetic
-    change += _log_likelihood(likelihood, loadings, psi, low, first, last, path[a:b])
+    change += log_likelihood_of(window, likelihood, loadings, first, last, path[a:b])
     acceptance = math.exp(min(change, 0.0)) if np.isfinite(change) else 0.0
     if not draws.uniforms[a] < acceptance:
         path[a:b] = before
     return acceptance
-
-
-@compiled
-def _only(loadings, k):
-    """Return the loadings of one neuron with those of all other factors set to zero."""
-    out = np.zeros(loadings.size)
-    out[k] = loadings[k]
-    return out
 
 
 @compiled
@@ -228,9 +204,10 @@ def move_paths(
         for n in range(n_post):
             write_rest(history, n, bias[n], weights[n], low, high, psi[n])
             add_paths(paths, loadings[n], low, high, psi[n])
+        window = open_window(likelihood, low, psi)
         for k in range(loadings.shape[1]):
-            for n in range(n_post):
-                add_paths(paths, -_only(loadings[n], k), low, high, psi[n])
+            of_factor = loadings[:, k].copy()
+            shift_window(window, paths, k, of_factor, -1.0)
             begin, end = paths.start[k], paths.start[k + 1]
             a, stop = _grid_between(paths.first, paths.last, begin, end, low, high, low == 0)
             if stop - a > plan.most:
@@ -239,13 +216,12 @@ def move_paths(
                 b = stop
             while a < b:
                 acceptance[c, k, 0] += _move_stretch(
-                    a, b, end, k, likelihood, loadings[:, k].copy(), psi, low, paths, plan, draws
+                    a, b, end, k, window, likelihood, of_factor, paths, plan, draws
                 )
                 acceptance[c, k, 1] += 1.0
                 a = b + ORDER
                 b = min(a + plan.most, stop)
-            for n in range(n_post):
-                add_paths(paths, _only(loadings[n], k), low, high, psi[n])
+            shift_window(window, paths, k, of_factor, 1.0)
 
 
 @compiled

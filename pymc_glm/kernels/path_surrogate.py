@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from pymc_glm.kernels.banded import banded_cholesky, banded_solve_lower, banded_solve_transposed
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.exponential import exponential
-from pymc_glm.kernels.likelihood import LOGISTIC, POISSON, Likelihood, neuron_likelihood, score
+from pymc_glm.kernels.likelihood import LOGISTIC, POISSON, Likelihood
+from pymc_glm.kernels.path_window import Window, sums_of
 from pymc_glm.kernels.shared_path import ORDER, add_precision
 
 __all__ = ["PathSurrogate", "add_surrogate", "laplace_factor", "surrogate_of"]
@@ -42,10 +43,9 @@ class PathSurrogate(NamedTuple):
 
 @compiled
 def surrogate_of(
+    window: Window,
     likelihood: Likelihood,
     loadings: Floats,
-    psi: Floats,
-    low: int,
     first: NDArray[np.int64],
     last: NDArray[np.int64],
 ) -> PathSurrogate:
@@ -53,44 +53,28 @@ def surrogate_of(
 
     Parameters
     ----------
+    window : Window
+        Activations without the factor.
     likelihood : Likelihood
     loadings : array, shape (post,)
         Of the factor.
-    psi : array, shape (post, bins)
-        Without the factor.
-    low : int
-        The bin of the first column of psi.
     first, last : arrays of int, shape (grid,)
         First bin of each grid point and the bin after the last.
     """
     known = np.flatnonzero(loadings)
     shape = (known.size, first.size)
     observed, mean, share = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    begin, end = first[0], last[-1]
-    slope, curvature = np.empty(end - begin), np.empty(end - begin)
+    slopes, curvatures = np.empty(first.size), np.empty(first.size)
     tilted = likelihood.family == LOGISTIC or likelihood.family == POISSON
     for i in range(known.size):
-        n = known[i]
-        counts = likelihood.counts[n, begin:end]
-        score(
-            neuron_likelihood(likelihood, n),
-            counts,
-            psi[n, begin - low : end - low],
-            slope,
-            curvature,
-        )
+        sums_of(window, likelihood, known[i], first, last, observed[i], slopes, curvatures)
         for g in range(first.size):
-            total, slopes, curvatures = 0.0, 0.0, 0.0
-            for t in range(first[g] - begin, last[g] - begin):
-                total += counts[t]
-                slopes += slope[t]
-                curvatures += curvature[t]
             if tilted:
-                observed[i, g], mean[i, g] = total, total - slopes
+                mean[i, g] = observed[i, g] - slopes[g]
                 if mean[i, g] > 0.0:
-                    share[i, g] = min(max(1.0 - curvatures / mean[i, g], 0.0), 1.0)
+                    share[i, g] = min(max(1.0 - curvatures[g] / mean[i, g], 0.0), 1.0)
             else:
-                observed[i, g], mean[i, g] = slopes, curvatures
+                observed[i, g], mean[i, g] = slopes[g], curvatures[g]
     return PathSurrogate(loadings[known], tilted, observed, mean, share)
 
 

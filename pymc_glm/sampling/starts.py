@@ -13,6 +13,7 @@ from pymc_glm.distributions import BlockLabelsRV, NeuronSignRV
 from pymc_glm.graph.data import observed_counts
 from pymc_glm.graph.evaluate import PointFunction
 from pymc_glm.graph.find import NetworkVariables, find_networks
+from pymc_glm.graph.prior import fixed_adjacency
 from pymc_glm.sampling.path_starts import shared_start
 from pymc_glm.steps.network_step import NetworkStep
 
@@ -103,12 +104,13 @@ def _network_start(
     rates = observed_counts(model, network.spikes).mean(axis=0)
     if network.observation.whole:
         rates = rates.clip(1e-4, network.observation.most / 2)
-    adjacency: np.ndarray = np.ones((rates.size, rates.size), dtype=np.int8)
-    if network.adjacency is not None:
+    if network.adjacency is None:
+        adjacency = fixed_adjacency(model, network)
+    else:
         fullest = min(1.0, _MOST_EDGES / rates.size)
         if network.loadings is not None:  # it explains what is shared before edges come in
             fullest = 0.0
-        adjacency = (rng.random(adjacency.shape) < density * fullest).astype(np.int8)
+        adjacency = (rng.random((rates.size, rates.size)) < density * fullest).astype(np.int8)
         log_odds = step.network_prior(point).log_odds
         adjacency[log_odds == np.inf] = 1
         adjacency[log_odds == -np.inf] = 0

@@ -1,0 +1,211 @@
+r"""Activations of all neurons in some bins, and their log likelihood when a path changes.
+
+A path adds the same number to psi in all bins of a grid point. For logistic and Poisson counts the
+exponentials of psi without the path are computed once: then :math:`e^{\psi + l f}` is a product,
+with one exponential for each grid point. Where psi is too large for that, and for other families,
+psi itself is used.
+"""
+
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.exponential import exponential
+from pymc_glm.kernels.further_terms import SharedPaths
+from pymc_glm.kernels.likelihood import (
+    LOGISTIC,
+    POISSON,
+    Likelihood,
+    log_likelihood,
+    neuron_likelihood,
+    score,
+)
+
+__all__ = ["Window", "log_likelihood_of", "open_window", "shift_window", "sums_of"]
+
+_RUN = 8  # numbers of at most 1 + exp(2 _LARGE) whose product cannot overflow
+_LARGE = 40.0  # psi, and change of psi, up to which products are used
+
+type Floats = NDArray[np.float64]
+
+
+class Window(NamedTuple):
+    """Activations without one of the paths, in consecutive bins."""
+
+    low: int  # the first bin
+    products: bool  # whether `values` are exponentials of psi
+    values: Floats  # (post, bins): psi, or its exponential
+
+
+@compiled
+def open_window(likelihood: Likelihood, low: int, psi: Floats) -> Window:
+    """Return the window with given activations (post, bins), which are changed in place."""
+    products = likelihood.family == LOGISTIC or likelihood.family == POISSON
+    if products:
+        for n in range(psi.shape[0]):
+            for t in range(psi.shape[1]):
+                products &= abs(psi[n, t]) < _LARGE
+    if products:
+        for n in range(psi.shape[0]):
+            _exponentials(psi[n])
+    return Window(low, products, psi)
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _exponentials(psi):
+    for t in range(psi.size):
+        psi[t] = exponential(psi[t])
+
+
+@compiled
+def shift_window(window: Window, paths: SharedPaths, k: int, loadings: Floats, sign: float) -> None:
+    """Add loadings (post,) times the path of factor k, times a sign, to the activations."""
+    low, values = window.low, window.values
+    high = low + values.shape[1]
+    begin, end = paths.start[k], paths.start[k + 1]
+    first = begin + np.searchsorted(paths.last[begin:end], low, "right")
+    for n in range(values.shape[0]):
+        if loadings[n] == 0.0:
+            continue
+        row = values[n]
+        for g in range(first, end):
+            if paths.first[g] >= high:
+                break
+            shift = sign * loadings[n] * paths.values[g]
+            a, b = max(paths.first[g], low) - low, min(paths.last[g], high) - low
+            if window.products:
+                factor = exponential(min(max(shift, -_LARGE), _LARGE))
+                for t in range(a, b):
+                    row[t] *= factor
+            else:
+                for t in range(a, b):
+                    row[t] += shift
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _scores(likelihood, n, counts, values, slope, curvature):
+    """Write the derivatives of the log density, from exponentials of psi."""
+    dispersion, steepness = likelihood.dispersion[n], likelihood.slope
+    if likelihood.family == POISSON:
+        for t in range(values.size):
+            mean = dispersion * values[t]
+            slope[t], curvature[t] = counts[t] - mean, mean
+    else:
+        for t in range(values.size):
+            q = 1.0 / (1.0 + values[t])
+            mean = (dispersion + steepness * counts[t]) * values[t] * q
+            slope[t], curvature[t] = counts[t] - mean, mean * q
+
+
+@compiled
+def sums_of(
+    window: Window,
+    likelihood: Likelihood,
+    n: int,
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    observed: Floats,
+    slopes: Floats,
+    curvatures: Floats,
+) -> None:
+    """Write sums over the bins of consecutive grid points, for one neuron.
+
+    Parameters
+    ----------
+    window : Window
+    likelihood : Likelihood
+    n : int
+    first, last : arrays of int, shape (grid,)
+        First bin of each grid point, and the bin after the last.
+    observed, slopes, curvatures : arrays, shape (grid,)
+        Receive counts, first derivatives and minus second derivatives of the log likelihood.
+    """
+    begin, end = first[0], last[-1]
+    counts = likelihood.counts[n, begin:end]
+    values = window.values[n, begin - window.low : end - window.low]
+    slope, curvature = np.empty(end - begin), np.empty(end - begin)
+    if window.products:
+        _scores(likelihood, n, counts, values, slope, curvature)
+    else:
+        score(neuron_likelihood(likelihood, n), counts, values, slope, curvature)
+    for g in range(first.size):
+        total, down, bend = 0.0, 0.0, 0.0
+        for t in range(first[g] - begin, last[g] - begin):
+            total += counts[t]
+            down += slope[t]
+            bend += curvature[t]
+        observed[g], slopes[g], curvatures[g] = total, down, bend
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def _log_of_products(likelihood, n, counts, values, first, last, begin, shifts):
+    """Return the log likelihood of one neuron, up to terms without shifts (grid,)."""
+    dispersion, steepness = likelihood.dispersion[n], likelihood.slope
+    total, soft = 0.0, 0.0
+    for g in range(first.size):
+        factor = exponential(shifts[g])
+        a, b = first[g] - begin, last[g] - begin
+        spikes = 0.0
+        for t in range(a, b):
+            spikes += counts[t]
+        total += spikes * shifts[g]
+        if likelihood.family == POISSON:
+            for t in range(a, b):
+                soft += values[t] * factor
+            continue
+        while a < b:
+            end = min(a + _RUN, b)
+            product = 1.0
+            for t in range(a, end):
+                product *= 1.0 + values[t] * factor
+            soft += math.log(product)
+            a = end
+        if steepness != 0.0 and spikes > 0.0:
+            for t in range(first[g] - begin, b):
+                if counts[t] > 0:
+                    total -= steepness * counts[t] * math.log1p(values[t] * factor)
+    return total - dispersion * soft
+
+
+@compiled
+def log_likelihood_of(
+    window: Window,
+    likelihood: Likelihood,
+    loadings: Floats,
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    path: Floats,
+) -> float:
+    """Return the log likelihood of the bins of some grid points, up to terms without the path.
+
+    Parameters
+    ----------
+    window : Window
+        Without the path.
+    likelihood : Likelihood
+    loadings : array, shape (post,)
+    first, last : arrays of int, shape (grid,)
+    path : array, shape (grid,)
+    """
+    total, begin, end = 0.0, first[0], last[-1]
+    for n in range(loadings.size):
+        if loadings[n] == 0.0:
+            continue
+        counts = likelihood.counts[n, begin:end]
+        values = window.values[n, begin - window.low : end - window.low]
+        if window.products:
+            shifts = loadings[n] * path
+            if np.max(np.abs(shifts)) > _LARGE:
+                return -np.inf
+            total += _log_of_products(likelihood, n, counts, values, first, last, begin, shifts)
+        else:
+            shifted, buffer = np.empty(end - begin), np.empty(end - begin)
+            for g in range(first.size):
+                for t in range(first[g] - begin, last[g] - begin):
+                    shifted[t] = values[t] + loadings[n] * path[g]
+            total += log_likelihood(neuron_likelihood(likelihood, n), counts, shifted, buffer)
+    return total

@@ -101,6 +101,9 @@ def test_precision_and_carrying(smoothness):
     for low, high in ((0, 11), (2, 9), (7, 8)):
         found, gradient = np.zeros((high - low, 3)), np.zeros(high - low)
         shared_path.add_precision(low, high, 11, path, place, before, found, gradient)
+        again = np.zeros(high - low)
+        shared_path.add_prior_gradient(low, high, 11, path, place, before, again)
+        np.testing.assert_allclose(again, gradient, rtol=1e-9, atol=1e-9)
         inside = precision[low:high, low:high]
         for j in range(min(3, high - low)):
             np.testing.assert_allclose(found[j:, j], np.diagonal(inside, -j), atol=1e-8)
@@ -241,7 +244,8 @@ def test_surrogate(observation):
     window = path_window.open_window(data.likelihood, 0, psi.copy())
     surrogate = path_surrogate.surrogate_of(window, data.likelihood, loadings, first, first + 10)
     gradient, curvature = np.zeros(6), np.zeros(6)
-    path_surrogate.add_surrogate(surrogate, path, gradient, curvature)
+    path_surrogate.add_surrogate(surrogate, path, gradient)
+    path_surrogate.add_surrogate_curvature(surrogate, path, curvature)
     expected = np.zeros((2, 6))
     for n in range(3):
         slope, bend = np.empty(60), np.empty(60)

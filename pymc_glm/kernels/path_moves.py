@@ -24,7 +24,7 @@ from pymc_glm.kernels.path_surrogate import (
     surrogate_of,
 )
 from pymc_glm.kernels.path_window import log_likelihood_of, open_window, shift_window
-from pymc_glm.kernels.shared_path import ORDER, add_precision
+from pymc_glm.kernels.shared_path import ORDER, add_prior_gradient
 from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
 
 __all__ = ["PathDraws", "PathPlan", "compare_paths", "move_paths", "write_rest"]
@@ -120,7 +120,7 @@ def _travel(low, high, end, path, place, coefficients, surrogate, normals, epsil
     """Move a stretch of the path along a trajectory; return the change of the kinetic energy."""
     size = high - low
     lower = laplace_factor(surrogate, low, high, end, path, place, coefficients)
-    unused, gradient, curvature = np.empty((size, ORDER + 1)), np.empty(size), np.empty(size)
+    gradient = np.empty(size)
     momentum, change = normals.copy(), np.empty(size)
     kinetic = -0.5 * np.sum(momentum**2)
     for step in range(n_steps + 1):
@@ -129,8 +129,8 @@ def _travel(low, high, end, path, place, coefficients, surrogate, normals, epsil
             banded_solve_transposed(lower, change)
             path[low:high] += change
         gradient[:] = 0.0
-        add_precision(low, high, end, path, place, coefficients, unused, gradient)
-        add_surrogate(surrogate, path[low:high], gradient, curvature)
+        add_prior_gradient(low, high, end, path, place, coefficients, gradient)
+        add_surrogate(surrogate, path[low:high], gradient)
         banded_solve_lower(lower, gradient)
         momentum += (0.5 if step == 0 or step == n_steps else 1.0) * epsilon * gradient
     return kinetic + 0.5 * np.sum(momentum**2)

@@ -12,6 +12,7 @@ other families it is expanded to first order. It guides proposals, which are dec
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,10 +23,16 @@ from pymc_glm.kernels.likelihood import LOGISTIC, POISSON, Likelihood
 from pymc_glm.kernels.path_window import Window, sums_of
 from pymc_glm.kernels.shared_path import ORDER, add_precision
 
-__all__ = ["PathSurrogate", "add_surrogate", "laplace_factor", "surrogate_of"]
+__all__ = [
+    "PathSurrogate",
+    "add_surrogate",
+    "add_surrogate_curvature",
+    "laplace_factor",
+    "surrogate_of",
+]
 
 _FARTHEST = 8.0  # largest change of psi for which the derivative is trusted
-_NEWTON = 3
+_NEWTON = 2
 _MOST = 6.0  # standard deviations of a path at its mode
 
 type Floats = NDArray[np.float64]
@@ -78,25 +85,44 @@ def surrogate_of(
     return PathSurrogate(loadings[known], tilted, observed, mean, share)
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _add_tilted(size, observed, mean, share, path, gradient):
+    for g in range(path.size):
+        e = exponential(min(max(size * path[g], -_FARTHEST), _FARTHEST))
+        gradient[g] += size * (observed[g] - mean[g] * e / (1.0 + share[g] * (e - 1.0)))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _add_curvature(size, mean, share, path, curvature):
+    for g in range(path.size):
+        e = exponential(min(max(size * path[g], -_FARTHEST), _FARTHEST))
+        q = 1.0 / (1.0 + share[g] * (e - 1.0))
+        curvature[g] += size * size * mean[g] * e * (1.0 - share[g]) * q * q
+
+
 @compiled
-def add_surrogate(
-    surrogate: PathSurrogate, path: Floats, gradient: Floats, curvature: Floats
-) -> None:
-    """Add the derivative in the path (grid,) and minus the second one to arrays (grid,)."""
+def add_surrogate(surrogate: PathSurrogate, path: Floats, gradient: Floats) -> None:
+    """Add the derivative in the path (grid,) to an array (grid,)."""
     loadings, tilted, observed, mean, share = surrogate
     for i in range(loadings.size):
-        size = loadings[i]
-        for g in range(path.size):
-            shift = size * path[g]
-            if tilted:
-                e = exponential(min(max(shift, -_FARTHEST), _FARTHEST))
-                q = 1.0 / (1.0 + share[i, g] * (e - 1.0))
-                m = mean[i, g] * e * q
-                gradient[g] += size * (observed[i, g] - m)
-                curvature[g] += size * size * m * (1.0 - share[i, g]) * q
-            else:
-                gradient[g] += size * (observed[i, g] - mean[i, g] * shift)
-                curvature[g] += size * size * mean[i, g]
+        if tilted:
+            _add_tilted(loadings[i], observed[i], mean[i], share[i], path, gradient)
+        else:
+            for g in range(path.size):
+                shift = loadings[i] * path[g]
+                gradient[g] += loadings[i] * (observed[i, g] - mean[i, g] * shift)
+
+
+@compiled
+def add_surrogate_curvature(surrogate: PathSurrogate, path: Floats, curvature: Floats) -> None:
+    """Add minus the second derivative in the path (grid,) to an array (grid,)."""
+    loadings, tilted, _, mean, share = surrogate
+    for i in range(loadings.size):
+        if tilted:
+            _add_curvature(loadings[i], mean[i], share[i], path, curvature)
+        else:
+            for g in range(path.size):
+                curvature[g] += loadings[i] * loadings[i] * mean[i, g]
 
 
 @compiled
@@ -127,10 +153,11 @@ def laplace_factor(
     for step in range(_NEWTON + 1):
         banded[:], gradient[:], curvature[:] = 0.0, 0.0, 0.0
         add_precision(low, high, end, path, place, coefficients, banded, gradient)
-        add_surrogate(surrogate, path[low:high], gradient, curvature)
+        add_surrogate_curvature(surrogate, path[low:high], curvature)
         banded[:, 0] += curvature
         banded_cholesky(banded)
         if step < _NEWTON:
+            add_surrogate(surrogate, path[low:high], gradient)
             banded_solve_lower(banded, gradient)
             banded_solve_transposed(banded, gradient)
             for i in range(size):

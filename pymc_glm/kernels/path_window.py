@@ -145,7 +145,7 @@ def sums_of(
 def _log_of_products(likelihood, n, counts, values, first, last, begin, shifts):
     """Return the log likelihood of one neuron, up to terms without shifts (grid,)."""
     dispersion, steepness = likelihood.dispersion[n], likelihood.slope
-    total, soft = 0.0, 0.0
+    total, soft, product, n_factors = 0.0, 0.0, 1.0, 0
     for g in range(first.size):
         factor = exponential(shifts[g])
         a, b = first[g] - begin, last[g] - begin
@@ -158,16 +158,19 @@ def _log_of_products(likelihood, n, counts, values, first, last, begin, shifts):
                 soft += values[t] * factor
             continue
         while a < b:
-            end = min(a + _RUN, b)
-            product = 1.0
+            end = min(a + _RUN - n_factors, b)
             for t in range(a, end):
                 product *= 1.0 + values[t] * factor
-            soft += math.log(product)
+            n_factors += end - a
+            if n_factors == _RUN:
+                soft += math.log(product)
+                product, n_factors = 1.0, 0
             a = end
         if steepness != 0.0 and spikes > 0.0:
             for t in range(first[g] - begin, b):
                 if counts[t] > 0:
                     total -= steepness * counts[t] * math.log1p(values[t] * factor)
+    soft += math.log(product)
     return total - dispersion * soft
 
 

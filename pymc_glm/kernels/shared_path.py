@@ -21,6 +21,7 @@ from pymc_glm.kernels.compiling import compiled
 __all__ = [
     "ORDER",
     "add_precision",
+    "add_prior_gradient",
     "autoregression",
     "carry",
     "log_path_density",
@@ -153,3 +154,30 @@ def add_precision(
             for j in range(i, row + 1):
                 if t - j >= low:
                     banded[t - i - low, j - i] += factor[i] * factor[j] / coefficients[row, 2]
+
+
+@compiled
+def add_prior_gradient(
+    low: int,
+    high: int,
+    end: int,
+    path: Floats,
+    place: NDArray,
+    coefficients: Floats,
+    gradient: Floats,
+) -> None:
+    """Add the gradient of the log density of some grid points, see `add_precision`."""
+    for t in range(low, min(high + ORDER, end)):
+        row = min(place[t], 2)
+        away = path[t]
+        if row >= 1:
+            away -= coefficients[row, 0] * path[t - 1]
+        if row == 2:
+            away -= coefficients[row, 1] * path[t - 2]
+        away /= coefficients[row, 2]
+        if t < high:
+            gradient[t - low] -= away
+        if row >= 1 and low <= t - 1 < high:
+            gradient[t - 1 - low] += coefficients[row, 0] * away
+        if row == 2 and t - 2 >= low:
+            gradient[t - 2 - low] += coefficients[row, 1] * away

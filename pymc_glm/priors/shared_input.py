@@ -18,7 +18,7 @@ __all__ = ["PathGrid", "SharedInput", "path_grid"]
 _SHORTEST, _LONGEST = 0.01, 0.2  # s: medians of the default priors of the timescales
 _SINGLE = 0.04  # s: of a single factor
 _SPREAD = 0.5  # standard deviation of the logarithm of a timescale
-_POINTS = 3  # grid points in a timescale
+_POINTS = 2.5  # grid points in a timescale
 _FEWEST = 20  # spikes of a neuron that can tell anything of a path
 _SEED = 0  # for the median of a prior given as a distribution
 
@@ -88,7 +88,7 @@ class SharedInput:
         smoother ones, (1 + h / timescale) exp(-h / timescale).
     grid : float or array (factor,), optional
         Seconds between grid points, a whole number of bins; a path is constant in between. By
-        default a third of the timescale, or of the median of its prior, and at least a bin.
+        default two fifths of the timescale, or of the median of its prior, and at least a bin.
 
     Examples
     --------

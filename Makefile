@@ -11,7 +11,7 @@ PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto 
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint docs notebooks gallery bench bench-mixing bench-dense bench-scaling bench-priors \
-	bench-retina bench-simulate bench-loo bench-imports clean venv pins
+	bench-retina bench-truth bench-simulate bench-loo bench-imports clean venv pins
 
 help:
 	@echo "make demo        simulate two networks, fit them and compare with the truth; results in demo-output/"
@@ -28,6 +28,8 @@ help:
 	@echo "make bench-scaling  seconds and memory per iteration, by neurons and bins (half an hour)"
 	@echo "make bench-priors   block labels and positions: seconds per sweep and per leapfrog step"
 	@echo "make bench-retina RECORDING=path  network priors on a recording of the retina (an hour or more)"
+	@echo "make bench-truth  calls compared with the true connections of networks simulated by others (hours; ARGS=--short:"
+	@echo "                 the first 600 s; PYMC_GLM_NETWORKS: a folder with the files, downloaded otherwise)"
 	@echo "make bench-simulate  neuron-bins simulated per second (seconds)"
 	@echo "make bench-loo      leave-one-out compared with az.loo, seconds per million observations (ARGS=--full: 10 million)"
 	@echo "make bench-imports  seconds for import pymc_glm on top of import pymc"
@@ -85,6 +87,9 @@ bench-priors: venv
 
 bench-retina: venv
 	$(BIN)/python benchmarks/retina.py "$$RECORDING" $(ARGS)
+
+bench-truth: venv
+	$(BIN)/python benchmarks/truth.py $(ARGS)
 
 bench-simulate: venv
 	$(BIN)/python benchmarks/simulate.py $(ARGS)

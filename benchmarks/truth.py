@@ -31,6 +31,8 @@ from truth_scores import Marks, Verdict, decisions, marks
 import pymc_glm as pg
 
 BIN_WIDTH, FDR, SHORT = 0.001, 0.05, 600.0
+MOST_NAMED = 6
+NEMOS = 12_000  # neuron-seconds
 PEAK = (0.0005, 0.007)  # s, lags at which the correlograms of false calls are searched
 SETS = {
     "ren20": Settings(0.0005, 0.005, 0.0005, 0.007),
@@ -69,7 +71,7 @@ def recommended_verdict(
         random_seed=arguments.seed,
         model=recommended(counts),
         progressbar=False,
-        report=False,
+        quiet=True,
     )
     edges = pg.edge_summary(tree, include_self=False, fdr=FDR)
     seconds = time.perf_counter() - started
@@ -99,7 +101,8 @@ def not_converged(report: pg.ConvergenceReport) -> str:
         "hyperparameters": report.hyperparameters_not_converged,
     }
     named = ", ".join(f"{len(names)} {what}" for what, names in parts.items() if names)
-    hyper = ", ".join(parts["hyperparameters"])
+    hyper = ", ".join(parts["hyperparameters"][:MOST_NAMED])
+    hyper += ", ..." * (len(parts["hyperparameters"]) > MOST_NAMED)
     return (
         f"not converged: {named or 'cannot be judged'}{f' ({hyper})' if hyper else ''}; largest "
         f"R-hat {report.worst_r_hat:.3f} ({report.worst})"
@@ -155,7 +158,9 @@ def verdicts(
     if "published" in arguments.methods and name == "spycon":
         yield from ((verdict, "") for verdict in published_verdicts())
     if "nemos" in arguments.methods:
-        seconds = min(arguments.nemos_seconds, spikes.duration)
+        # NeMoS' time grows with bins and the square of the neurons.
+        most = arguments.nemos_seconds or NEMOS / len(spikes) / (5 if arguments.short else 1)
+        seconds = min(most, spikes.duration)
         if verdict := nemos_verdict(counts, coupling_basis(), seconds):
             yield verdict, ""
 
@@ -163,7 +168,7 @@ def verdicts(
 def judge(name: str, arguments: argparse.Namespace) -> None:
     """Run all methods on a set and print its table."""
     known = pg.datasets.fetch_network(name)
-    seconds = SHORT if arguments.short else arguments.seconds
+    seconds = arguments.seconds or (SHORT if arguments.short else None)
     spikes = known.spikes
     if seconds and seconds < spikes.duration:
         spikes = spikes.select(duration=seconds)
@@ -201,7 +206,9 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--nemos-seconds", type=float, default=SHORT, help="NeMoS gets at most so many seconds"
+        "--nemos-seconds",
+        type=float,
+        help=f"NeMoS gets at most so many seconds; {NEMOS} / neurons, a fifth with --short",
     )
     parser.add_argument("--keep", type=Path, help="folder for the edges of every set, as CSV")
     arguments = parser.parse_args()

@@ -40,7 +40,8 @@ PUBLISHED = {
 SIGNED = ("glmcc", "glmpp", "sccg")  # their weights are negative for inhibition
 
 NO_NEMOS = "NeMoS is left out, as the package nemos is not installed: pip install nemos"
-FOLDS, N_STRENGTHS, LOWEST = 3, 6, 10**-2.5  # of the strength at which all couplings vanish
+FOLDS, N_STRENGTHS, LOWEST = 3, 5, 0.01  # of the strength at which all couplings vanish
+SOLVER = {"max_stepsize": None, "tol": 1e-3}  # steps of at most 1 take thousands for rare spikes
 POSTS_AT_ONCE = 20  # the mask of the group lasso grows with the square of their number
 
 
@@ -77,7 +78,9 @@ def verdict_in(path: Path, method: str, signed: bool) -> Verdict:
 def nemos_verdict(counts: xr.DataArray, basis: xr.DataArray, seconds: float) -> Verdict | None:
     """Fit NeMoS' group lasso to the first `seconds`; its cross-validation chooses the strength.
 
-    A group is the filter from one neuron to another, its own past included. None without nemos.
+    A group is the filter from one neuron to another, or to itself; histories are scaled to the
+    same spread for every pre neuron. The score is the size of a group in these units. None without
+    nemos.
     """
     if find_spec("nemos") is None:
         print(NO_NEMOS, flush=True)
@@ -87,6 +90,8 @@ def nemos_verdict(counts: xr.DataArray, basis: xr.DataArray, seconds: float) -> 
     bin_width = counts.attrs["bin_width"]
     used = counts.isel(time=slice(round(seconds / bin_width)))
     history = pg.history_design(used, basis).values.astype(np.float32)  # (time, pre, basis)
+    spread = np.maximum(history.std(axis=0).mean(axis=1), 1e-6)  # (pre,); a silent one has none
+    history /= spread[:, None]
     n = used.sizes["neuron"]
     filters = np.concatenate(
         [
@@ -94,7 +99,7 @@ def nemos_verdict(counts: xr.DataArray, basis: xr.DataArray, seconds: float) -> 
             for posts in np.array_split(np.arange(n), -(-n // POSTS_AT_ONCE))
         ]
     )
-    course = filters @ basis.values.T  # (post, pre, lag)
+    course = filters / spread[:, None] @ basis.values.T  # (post, pre, lag)
     peak = np.take_along_axis(course, np.abs(course).argmax(axis=2)[..., None], axis=2)[..., 0]
     name = "NeMoS" if used.sizes["time"] == counts.sizes["time"] else f"NeMoS, {seconds:g} s"
     size = np.linalg.norm(filters, axis=2)
@@ -119,6 +124,7 @@ def group_lasso(history: np.ndarray, counts: np.ndarray) -> np.ndarray:
             mask=mask.reshape(n_pre * n_post, n_pre * n_basis, n_post)
         ),
         regularizer_strength=1.0,
+        solver_kwargs=SOLVER,
     )
     gradient = design.T @ (counts - counts.mean(axis=0)).astype(np.float32) / n_bins
     sizes = np.linalg.norm(gradient.reshape(n_pre, n_basis, n_post), axis=1)

@@ -1,17 +1,15 @@
 """Fetching recordings: from a folder, from the cache, by download, and what can go wrong."""
 
-import functools
 import hashlib
-import http.server
 import logging
 import sys
-import threading
 
 import h5py
 import numpy as np
 import pytest
 
 import pymc_glm as pg
+from helpers.file_server import Server, serving
 from helpers.pages import ROOT
 from pymc_glm.datasets import recordings
 
@@ -20,37 +18,10 @@ DATA = (ROOT / ".." / "shared" / "data").resolve()
 NAMES = list(recordings.RETINA)
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Serves a folder on localhost and writes down what was asked for."""
-
-    def __init__(self, folder):
-        asked = self.asked = []
-
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def log_request(self, *_):
-                asked.append(self.path)
-
-            def log_message(self, *_):
-                pass
-
-        super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
 @pytest.fixture
 def server(tmp_path):
-    folder = tmp_path / "served"
-    folder.mkdir()
-    with Server(folder) as running:
-        running.folder = folder
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(tmp_path / "served") as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import tarfile
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,4 +48,4 @@ def read(path: Path) -> Contents:
 
 
 def _table(archive: tarfile.TarFile, member: tarfile.TarInfo) -> NDArray[np.float64]:
-    return np.loadtxt(archive.extractfile(member), ndmin=2)  # type: ignore[arg-type]
+    return np.loadtxt(cast(IO[bytes], archive.extractfile(member)), ndmin=2)

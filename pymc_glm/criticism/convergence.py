@@ -47,7 +47,7 @@ class ConvergenceReport:
         The pairs among them on which the chains disagree.
     weights_not_converged : tuple of str
         Pairs present with a probability above 0.95 whose filter, at its peak, has an R-hat above
-        1.01 or fewer than 400 effective draws.
+        1.01 or fewer than 400 effective draws; self filters too.
     biases_not_converged : tuple of str
         Labels of the neurons whose bias fails the same limits.
     hyperparameters_not_converged : tuple of str
@@ -71,6 +71,8 @@ class ConvergenceReport:
         latent eigenmodel, have an R-hat above 1.01 or fewer than 400 effective draws.
     remarks : tuple of str
         How blocks, positions and factors are judged, and what could not be judged.
+    self_edges : bool
+        Whether a neuron's effect on itself is an edge, not a self filter.
 
     Examples
     --------
@@ -97,6 +99,7 @@ class ConvergenceReport:
     blocks_disagreeing: tuple[str, ...] = ()
     positions_not_converged: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    self_edges: bool = True
 
     @property
     def converged(self) -> bool:
@@ -125,10 +128,11 @@ class ConvergenceReport:
     @property
     def text(self) -> str:
         """The report in sentences for a terminal, lines of at most 88 characters."""
+        n_edges = self.n_neurons * (self.n_neurons if self.self_edges else self.n_neurons - 1)
         paragraphs = [
             f"{counted(self.n_chains, 'chain')} of {counted(self.n_draws, 'draw')}, "
             f"{counted(self.n_neurons, 'neuron')}. {self.n_edges_uncertain} of "
-            f"{counted(self.n_neurons**2, 'edge')} uncertain (inclusion probability between "
+            f"{counted(n_edges, 'edge')} uncertain (inclusion probability between "
             f"{1 - _CERTAIN:.2f} and {_CERTAIN})."
         ]
         for what, names in self._failures():
@@ -276,6 +280,7 @@ def convergence_report(tree: xr.DataTree, edges: pd.DataFrame | None = None) -> 
         blocks_disagreeing=tuple(disagreeing["block of"]),
         positions_not_converged=(*bad["distance"]["name"], *bad["edge log-odds"]["name"]),
         remarks=structure.remarks,
+        self_edges=draws.self_filters is None,
     )
 
 

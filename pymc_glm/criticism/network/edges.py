@@ -220,7 +220,8 @@ def _edges_onto(draws: NetworkDraws, post: int, min_effect: float) -> pd.DataFra
     indicator = indicator_columns(draws.effects_at(post, min_effect))
     if draws.adjacency is None and not min_effect:
         # Rank-normalised diagnostics take three times as long; the convergence report has them.
-        indicator["r_hat"] = np.asarray(array_stats.rhat(values, method="split"))
+        with np.errstate(divide="ignore", invalid="ignore"):  # no self-edge beside a self filter
+            indicator["r_hat"] = np.asarray(array_stats.rhat(values, method="split"))
         indicator["ess"] = np.asarray(array_stats.ess(values, method="mean"))
     return pd.DataFrame(
         {"pre": list(draws.neurons), "post": draws.neurons[post]}

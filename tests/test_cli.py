@@ -824,7 +824,7 @@ def test_interrupted_while_tuning_writes_nothing(recording, monkeypatch):
 @pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize("writer", list(STAGES)[1:])
 def test_interrupted_after_sampling_keeps_what_was_written(recording, monkeypatch, writer):
-    def interrupt(*args):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fit, writer, interrupt)

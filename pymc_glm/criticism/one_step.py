@@ -75,7 +75,7 @@ class PostDraws(NamedTuple):
         return self._each(lambda values: values.mean(axis=0, keepdims=True))
 
     def _each(self, change: Callable[[Floats], Floats]) -> Self:
-        changed = {
+        changed: dict[str, Any] = {
             name: change(values)
             for name, values in self._asdict().items()
             if isinstance(values, np.ndarray)
@@ -266,7 +266,7 @@ def activations(data: ObservedData, draws: PostDraws, window: slice | None = Non
     counts, starts = data.counts[first:stop], np.append(0, inside)
     psi = history_product(counts, data.basis, draws.weights, starts)
     if data.self_basis is not None and draws.self_weights is not None:
-        psi += _self_activations(counts, data.self_basis, draws, starts)
+        psi += _self_activations(counts, data.self_basis, draws.self_weights, draws.post, starts)
     psi = psi[before:].T
     psi += draws.bias[:, None]
     if data.covariates is not None and draws.covariate_weights is not None:
@@ -275,13 +275,12 @@ def activations(data: ObservedData, draws: PostDraws, window: slice | None = Non
 
 
 def _self_activations(
-    counts: NDArray, basis: Floats, draws: PostDraws, starts: NDArray[np.int64]
+    counts: NDArray, basis: Floats, weights: Floats, post: int | None, starts: NDArray[np.int64]
 ) -> Floats:
     """Return the contribution of the neuron's spikes to psi, (time, sample)."""
-    weights = draws.self_weights
-    if draws.post is None:
+    if post is None:
         return self_product_kernel(counts, basis, weights, starts)
-    alone = np.ascontiguousarray(counts[:, draws.post, None])
+    alone = np.ascontiguousarray(counts[:, post, None])
     return history_product(alone, basis, weights[:, None], starts)
 
 

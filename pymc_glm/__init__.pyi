@@ -54,6 +54,7 @@ from .models import (
     latent_distance_glm,
     sbm_glm,
 )
+from .models.recording import coupling_basis, recording_glm
 from .models.sessions import session
 from .observations import (
     Bernoulli,
@@ -168,6 +169,7 @@ __all__ = [
     "compare_models",
     "convergence_report",
     "coupling_activation",
+    "coupling_basis",
     "covariate_design",
     "datasets",
     "dense_glm",
@@ -204,6 +206,7 @@ __all__ = [
     "predictive_check",
     "prior_rates",
     "read_spikes",
+    "recording_glm",
     "residual_correlograms",
     "sample",
     "sample_more",

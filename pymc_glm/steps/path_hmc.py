@@ -122,7 +122,7 @@ class PathHMC(NetworkStep):
     Examples
     --------
     >>> import numpy as np, pymc_glm as pg
-    >>> counts = np.random.default_rng(1).poisson(0.05, (300, 2)).clip(0, 1)
+    >>> counts = np.random.default_rng(1).poisson(0.05, (1000, 2)).clip(0, 1)
     >>> basis = pg.basis.raised_cosine(1, window=0.05, bin_width=0.005)
     >>> with pg.build_glm(counts, basis, shared_input=pg.SharedInput(1)) as model:
     ...     step = pg.PathHMC(threads=1)

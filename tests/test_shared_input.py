@@ -123,8 +123,8 @@ def test_precision_and_carrying(smoothness):
 
 def test_grids_begin_anew_in_every_segment():
     grid = path_grid(11, np.array([0, 7]), np.array([1, 3]))
-    assert grid.index[:, 0].tolist() == list(range(11))
-    assert (grid.index[:, 1] - 11).tolist() == [0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4]
+    assert grid.points[:, 0].tolist() == list(range(11))
+    assert (grid.points[:, 1] - 11).tolist() == [0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4]
     assert grid.place[11:].tolist() == [0, 1, 2, 0, 1]
     assert grid.first[11:].tolist() == [0, 3, 6, 7, 10]
     assert grid.factor.tolist() == [0] * 11 + [1] * 5

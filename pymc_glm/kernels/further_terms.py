@@ -36,7 +36,7 @@ class SelfHistory(NamedTuple):
     start: NDArray[np.int64]  # (post + 1,): index of the first event of each neuron
     bins: NDArray[np.int64]  # (event,): bins of the recording, ascending for each neuron
     stop: NDArray[np.int64]  # (event,): the bin after the last of the segment
-    count: Floats  # (event,)
+    counts: Floats  # (event,)
     place: NDArray[np.int64]  # (time,): index among the bins that are data, or -1; empty: all are
     basis: Floats  # (lag, slots times size of a slot)
 
@@ -114,7 +114,7 @@ def _add_filter(past, n, values, low, high, psi):
     if place.size == 0:  # every bin is data
         begin += np.searchsorted(past.bins[begin:end], low - n_lags)
     for i in range(begin, end):
-        t, count = past.bins[i] + 1, past.count[i]
+        t, count = past.bins[i] + 1, past.counts[i]
         last = min(n_lags, past.stop[i] - t)
         if place.size == 0:
             if t >= high:
@@ -205,7 +205,7 @@ def project_further(further: FurtherTerms, n: int, values: Floats, out: Floats) 
     if width > 0:
         by_lag, place = np.zeros(n_lags), past.place
         for i in range(past.start[n], past.start[n + 1]):
-            t, count = past.bins[i] + 1, past.count[i]
+            t, count = past.bins[i] + 1, past.counts[i]
             for lag in range(min(n_lags, past.stop[i] - t)):
                 at = t + lag if place.size == 0 else place[t + lag]
                 if at >= 0:

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 from pytensor.tensor.random.basic import NormalRV
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.activation import coupling_activation, self_activation
-from pymc_glm.basis import as_basis
-from pymc_glm.covariates import CovariatePrior, Covariates, read_covariates
+from pymc_glm.activation import coupling_activation
+from pymc_glm.covariates import CovariatePrior, read_covariates
 from pymc_glm.design import Design, make_design
 from pymc_glm.distributions import Baseline, Edge, SpikeAndSlab
 from pymc_glm.models.pooling import (
@@ -24,6 +23,7 @@ from pymc_glm.models.pooling import (
     sessions_of,
 )
 from pymc_glm.models.sessions import SessionModel
+from pymc_glm.models.terms import covariate_activation, self_filter, shared_activation
 from pymc_glm.observations import Observation, observation_model
 from pymc_glm.priors.edges import BernoulliEdges, Edges
 from pymc_glm.priors.hyperparameters import LEARNED
@@ -172,54 +172,6 @@ def _observed(
     observation.distribution("spikes", psi, observed=counts, dims=dims)
 
 
-def _covariate_activation(
-    covariates: Covariates, prior: CovariatePrior | None, n_neurons: int
-) -> TensorVariable:
-    """Register covariates and their weights; return their contribution to psi."""
-    prior = CovariatePrior() if prior is None else prior
-    if not isinstance(prior, CovariatePrior):
-        raise TypeError(
-            f"covariate_prior: got {prior!r}; give an instance of pg.CovariatePrior, or None."
-        )
-    pm.modelcontext(None).add_coord("covariate", covariates.values["covariate"].values)
-    values = pm.Data("covariates", covariates.values.values, dims=("time", "covariate"))
-    return values @ prior.weights(covariates, n_neurons).T
-
-
-def _self_filter(
-    self_basis: Any,
-    prior: SelfPrior | None,
-    design: Design,
-    counts: TensorVariable,
-    starts: TensorVariable | None,
-) -> TensorVariable:
-    """Register the self filter; return its contribution to psi."""
-    prior = SelfPrior() if prior is None else prior
-    if not isinstance(prior, SelfPrior):
-        raise TypeError(f"self_prior: got {prior!r}; give an instance of pg.SelfPrior, or None.")
-    try:
-        basis = as_basis(self_basis, design.bin_width)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"self_{error}") from error
-    model = pm.modelcontext(None)
-    model.add_coord("self_lag", basis["lag"].values)
-    model.add_coord("self_basis", basis["basis"].values)
-    functions = pm.Data("self_basis_functions", basis.values, dims=("self_lag", "self_basis"))
-    weights = prior.weights(basis.sizes["basis"])
-    return self_activation(counts, functions, weights, starts)
-
-
-def _shared_activation(shared_input: SharedInput, design: Design) -> TensorVariable:
-    """Register shared input; return its contribution to psi."""
-    if not isinstance(shared_input, SharedInput):
-        raise TypeError(
-            f"shared_input: got {shared_input!r}; give an instance such as pg.SharedInput(2), or "
-            "None."
-        )
-    times = design.counts["time"].values
-    return shared_input.activation(design.observed, times, design.starts, design.bin_width)
-
-
 def build_glm(
     counts: xr.DataArray | ArrayLike,
     basis: xr.DataArray | ArrayLike,
@@ -344,7 +296,11 @@ def build_glm(
         "covariate_prior": covariate_prior,
         "exclude": exclude,
     }
-    further = {"shared_input": shared_input, "self_basis": self_basis, "self_prior": self_prior}
+    further: dict[str, Any] = {
+        "shared_input": shared_input,
+        "self_basis": self_basis,
+        "self_prior": self_prior,
+    }
     with pm.Model() as model:
         if sessions is None:
             _add_network(counts, basis, observation, bias, unknown_history, **settings, **further)
@@ -416,9 +372,9 @@ def _add_network(
     coupling = _network(edges, weights, design, observation, self_edges=self_basis is None)
     psi = baseline + coupling_activation(spikes, functions, coupling, starts)
     if columns is not None:
-        psi += _covariate_activation(columns, covariate_prior, design.counts.sizes["neuron"])
+        psi += covariate_activation(columns, covariate_prior, design.counts.sizes["neuron"])
     if self_basis is not None:
-        psi += _self_filter(self_basis, self_prior, design, spikes, starts)
+        psi += self_filter(self_basis, self_prior, design, spikes, starts)
     if shared_input is not None:
-        psi += _shared_activation(shared_input, design)
+        psi += shared_activation(shared_input, design)
     _observed(design, observation, spikes, psi)

@@ -1,6 +1,5 @@
 """`recording_glm`: what is recommended for real recordings, in one call."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pymc as pm
@@ -55,7 +54,7 @@ def _checked(counts: Any) -> list[xr.DataArray]:
 
 
 def recording_glm(
-    counts: xr.DataArray | ArrayLike | Mapping[str, Any],
+    counts: Any,
     basis: xr.DataArray | ArrayLike | None = None,
     *,
     edges: Edges | None = None,

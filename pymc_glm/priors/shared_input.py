@@ -26,7 +26,7 @@ _SEED = 0  # for the median of a prior given as a distribution
 class PathGrid(NamedTuple):
     """The grids of all factors, one after the other."""
 
-    index: NDArray[np.int32]  # (time, factor): grid point of each bin
+    points: NDArray[np.int32]  # (time, factor): grid point of each bin
     factor: NDArray[np.int64]  # (grid,): factor of each grid point
     place: NDArray[np.int64]  # (grid,): number of grid points before it in its segment
     first: NDArray[np.int64]  # (grid,): its first bin
@@ -44,19 +44,19 @@ def path_grid(n_bins: int, starts: NDArray[np.int64], steps: NDArray[np.int64]) 
         Bins of a grid point.
     """
     ends = np.append(starts[1:], n_bins)
-    index = np.empty((n_bins, len(steps)), np.int32)
+    points = np.empty((n_bins, len(steps)), np.int32)
     factor, place, first, offset = [], [], [], 0
     for k, step in enumerate(steps):
         sizes = -(-(ends - starts) // step)
         before = offset + np.append(0, np.cumsum(sizes))
         inside = np.arange(n_bins) - np.repeat(starts, ends - starts)
-        index[:, k] = np.repeat(before[:-1], ends - starts) + inside // step
+        points[:, k] = np.repeat(before[:-1], ends - starts) + inside // step
         of_factor = np.concatenate([np.arange(size) for size in sizes])
         place.append(of_factor)
         first.append(np.repeat(starts, sizes) + step * of_factor)
         factor.append(np.full(of_factor.size, k))
         offset = int(before[-1])
-    return PathGrid(index, np.concatenate(factor), np.concatenate(place), np.concatenate(first))
+    return PathGrid(points, np.concatenate(factor), np.concatenate(place), np.concatenate(first))
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +165,7 @@ class SharedInput:
         for name, value in (("factor_timescale", timescale), ("loading_scale", scale)):
             if isinstance(value, TensorConstant):
                 pm.Data(name, value.data, dims="factor")
-        index = pm.Data("path_index", grid.index, dims=("time", "factor"))
+        index = pm.Data("path_index", grid.points, dims=("time", "factor"))
         factor = pm.Data("grid_factor", grid.factor, dims="grid")
         behind = pm.Data("grid_place", grid.place, dims="grid")
         pm.Data("grid_time", times[grid.first], dims="grid")

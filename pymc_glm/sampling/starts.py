@@ -100,7 +100,7 @@ def _network_start(
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Draw initial values of one network; `density` is the fraction of the most edges allowed."""
-    start = {}
+    start: dict[str, np.ndarray] = {}
     rates = observed_counts(model, network.spikes).mean(axis=0)
     if network.observation.whole:
         rates = rates.clip(1e-4, network.observation.most / 2)

@@ -15,6 +15,7 @@ from pymc_glm.arguments import as_probability
 from pymc_glm.distributions import FactorPathsRV
 from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.find import NetworkVariables, children
+from pymc_glm.graph.further_terms import FurtherCoefficients
 from pymc_glm.graph.shared_paths import SharedPathFunctions, timescale_variable
 from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.path_moves import PathDraws, PathPlan, compare_paths, move_paths
@@ -162,6 +163,12 @@ class PathHMC(NetworkStep):
         self._over_time = Threads(threads, self._n_chunks)
         self.forget()
 
+    @property
+    def _coefficients(self) -> FurtherCoefficients:
+        if self._further is None:
+            raise AssertionError("the network has no shared input.")
+        return self._further
+
     @classmethod
     def _drawn(cls, network: NetworkVariables) -> list[TensorVariable]:
         """Return the paths, and their timescales if they are learned."""
@@ -197,7 +204,9 @@ class PathHMC(NetworkStep):
         """Move paths, timescales and loading scales."""
         bias, _, weights = self._state(point)
         acceptance = self._move_paths(point, bias, weights)
-        point = point | {self._further.paths_name: self.data.history.further.paths.values.copy()}
+        point = point | {
+            self._coefficients.paths_name: self.data.history.further.paths.values.copy()
+        }
         point = self._draw_timescales(point)
         point, scale_acceptance = self._move_scales(point, bias, weights)
         stats = {
@@ -234,7 +243,7 @@ class PathHMC(NetworkStep):
             rng.random((self._n_chunks, n_factors)),
         )
         counted = np.zeros((self._n_chunks, n_factors, 2))
-        loadings = self._further.loadings(weights)
+        loadings = self._coefficients.loadings(weights)
         self._over_time.over_posts(
             move_paths, *self.data, bias, weights, loadings, plan, draws, counted
         )
@@ -258,7 +267,7 @@ class PathHMC(NetworkStep):
     def _draw_timescales(self, point: PointType) -> PointType:
         """Draw each timescale given its path."""
         functions = self._functions
-        name, path = functions.timescale_name, point[self._further.paths_name]
+        name, path = functions.timescale_name, point[self._coefficients.paths_name]
         if name is None:
             return point
         before = functions.coefficients(functions.timescale(point))
@@ -316,7 +325,7 @@ class PathHMC(NetworkStep):
         self, point: PointType, moved: PointType, bias: NDArray, weights: NDArray
     ) -> tuple[PointType, float]:
         """Return the point with the paths and loadings carried along, and the log ratio."""
-        functions, further = self._functions, self._further
+        functions, further = self._functions, self._coefficients
         with np.errstate(all="ignore"):
             timescale, (mean, scale) = functions.timescale(moved), functions.loading_prior(moved)
         if not (np.isfinite(timescale).all() and (timescale > 0).all() and (scale > 0).all()):

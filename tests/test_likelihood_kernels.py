@@ -401,7 +401,7 @@ def test_problem_mass_and_gradient(family, n):
     np.testing.assert_array_equal(precision, posterior.precision)
     np.testing.assert_allclose(hmc._mass(n, net.metric(), problem), mass, rtol=1e-10, atol=1e-9)
     gradient, h, steps = np.empty(q.size), 1e-4, 1e-4 * np.eye(q.size)
-    given = net.sparse, net.likelihood_of(n), net.counts[n], problem, q, posterior.x @ q
+    given = net.sparse, n, net.likelihood_of(n), net.counts[n], problem, q, posterior.x @ q
     hmc._gradient(*given, np.empty(T), np.empty(T), gradient)
     slow = [posterior.log_density(q + s) - posterior.log_density(q - s) for s in steps]
     third = (net.dispersion[n] + 9) / 10 * (np.abs(posterior.x) ** 3).sum(axis=0).max()

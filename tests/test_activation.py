@@ -13,6 +13,7 @@ from pytensor.gradient import DisconnectedInputError, verify_grad
 import pymc_glm as pg
 from helpers.uncompiled import UNCOMPILED
 from pymc_glm.activation.couplings import HistoryProduct, HistoryTransposeProduct
+from pymc_glm.activation.self_history import SelfProduct, SelfTransposeProduct
 from pymc_glm.kernels.history import convolve_history, history_product, history_transpose_product
 
 
@@ -135,3 +136,91 @@ def test_new_counts_make_a_new_history():
     p = function(point["weights"], point["bias"])
     expected = point["bias"] + history_product(other, basis.values, point["weights"])
     np.testing.assert_allclose(np.log(p / (1 - p)), expected, atol=1e-10)
+
+
+# Self filters
+
+
+def self_example(n_bins=40, n=3, n_lags=6, n_basis=2, seed=5):
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(0.3, (n_bins, n))
+    return counts, *(rng.normal(size=s) for s in ((n_lags, n_basis), (n, n_basis), (n_bins, n)))
+
+
+def by_convolution(counts, basis, weights, starts):
+    """np.convolve of each neuron's spikes and filter, a bin later, in each segment alone."""
+    parts = []
+    for part in np.split(counts, starts[1:]):
+        each = [
+            np.convolve(y, f)[: len(part)] for y, f in zip(part.T, weights @ basis.T, strict=True)
+        ]
+        parts.append(np.concatenate([np.zeros((1, counts.shape[1])), np.transpose(each)[:-1]]))
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("starts", [[0], [0, 7, 8, 30]])
+@pytest.mark.parametrize("mode", [None, Mode("py", "fast_run"), Mode("numba", "fast_run")])
+def test_self_activation_is_a_convolution(mode, starts):
+    counts, basis, weights, values = self_example()
+    given = (
+        pt.lmatrix("counts"),
+        pt.dmatrix("basis"),
+        pt.dmatrix("weights"),
+        pt.dmatrix("values"),
+        pt.lvector("starts"),
+    )
+    outputs = [
+        pg.self_activation(*given[:3], given[4]),
+        SelfTransposeProduct()(*given[:2], *given[3:]),
+    ]
+    found, transposed = pytensor.function(given, outputs, mode=mode)(
+        counts, basis, weights, values, starts
+    )
+    expected = by_convolution(counts, basis, weights, starts)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    units = [np.eye(2)[[b, b, b]] for b in range(2)]  # each function alone
+    each = np.stack([by_convolution(counts, basis, unit, starts) for unit in units], axis=-1)
+    np.testing.assert_allclose(transposed, np.einsum("tnb,tn->nb", each, values), atol=1e-12)
+
+
+def test_self_activation_has_one_segment_by_default():
+    counts, basis, weights, _ = self_example()
+    found = pg.self_activation(counts, basis, weights).eval(**UNCOMPILED)
+    np.testing.assert_allclose(found, by_convolution(counts, basis, weights, [0]), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n_bins", "starts"), [(40, [0]), (4, [0]), (1, [0]), (40, [0, 3, 4, 20]), (4, [0, 2])]
+)
+@pytest.mark.parametrize("op", [SelfProduct, SelfTransposeProduct])
+def test_graphs_of_self_filters_for_other_backends_say_the_same(op, n_bins, starts):
+    counts, basis, weights, values = self_example(n_bins)
+    given = counts, basis, weights if op is SelfProduct else values, np.array(starts)
+    (plain,) = op().build_inner_graph(*map(pt.as_tensor, given))
+    np.testing.assert_allclose(plain.eval(**UNCOMPILED), op.kernel(*given), atol=1e-13)
+
+
+def test_gradients_of_self_filters_are_those_of_finite_differences():
+    counts, basis, weights, values = self_example()
+    rng = np.random.default_rng(1)
+    for starts in (np.zeros(1, int), np.array([0, 11, 13])):
+
+        def product(b, w, starts=starts):
+            return pg.self_activation(counts, b, w, starts)
+
+        def transposed(b, v, starts=starts):
+            return SelfTransposeProduct()(counts, b, v, starts)
+
+        verify_grad(product, [basis, weights], rng=rng, **UNCOMPILED)
+        verify_grad(transposed, [basis, values], rng=rng, **UNCOMPILED)
+    w = pt.dmatrix()
+    total = (pt.exp(0.1 * pg.self_activation(counts, basis, w)) * values).sum()
+    compiled = pytensor.function([w], pt.grad(total, w))(weights)
+    psi = 0.1 * by_convolution(counts, basis, weights, [0])
+    units = [np.eye(2)[[b, b, b]] for b in range(2)]
+    each = np.stack([by_convolution(counts, basis, unit, [0]) for unit in units], axis=-1)
+    expected = np.einsum("tnb,tn->nb", each, 0.1 * np.exp(psi) * values)
+    np.testing.assert_allclose(compiled, expected, atol=1e-12)
+    given_counts = pt.lmatrix()
+    with pytest.raises(DisconnectedInputError):
+        pt.grad(pg.self_activation(given_counts, basis, weights).sum(), given_counts)

@@ -9,7 +9,13 @@ from scipy import stats
 
 import pymc_glm as pg
 from helpers.uncompiled import UNCOMPILED
-from pymc_glm.distributions import BaselineRV, EdgeRV, SpikeAndSlabRV
+from pymc_glm.distributions import (
+    BaselineRV,
+    EdgeRV,
+    LoadingsRV,
+    SelfWeightsRV,
+    SpikeAndSlabRV,
+)
 
 RNG = np.random.default_rng(20)
 
@@ -195,6 +201,75 @@ def test_baseline_is_a_normal_with_a_distinct_type():
     assert type(variable.owner.op) is BaselineRV
     np.testing.assert_allclose(logp(variable, value), stats.norm.logpdf(value, mu, sigma))
     assert_mean(pm.draw(variable, 4000, random_seed=1), mu, sigma)
+
+
+# --- SelfWeights ---------------------------------------------------------------------------------
+
+
+def test_self_weights_are_multivariate_normal():
+    root = np.linalg.cholesky(random_cov(size=4))
+    value, scale = RNG.normal(size=(3, 4)), np.array([0.5, 1.0, 3.0])
+    expected = [
+        stats.multivariate_normal.logpdf(v, cov=s**2 * root @ root.T)
+        for v, s in zip(value, scale, strict=True)
+    ]
+    variable = pg.SelfWeights.dist(scale, root)
+    assert isinstance(variable.owner.op, SelfWeightsRV)
+    np.testing.assert_allclose(logp(variable, value), expected)
+    one = pg.SelfWeights.dist(2.0, root)
+    np.testing.assert_allclose(
+        logp(one, value[0]), stats.multivariate_normal.logpdf(value[0], cov=4 * root @ root.T)
+    )
+
+
+def test_self_weights_draws_have_the_covariance():
+    """A root that is used transposed fails. Elements within 4.5 errors, as for the slab."""
+    root = np.linalg.cholesky(random_cov(size=3))
+    draws = pm.draw(pg.SelfWeights.dist(1.5, root, size=2), 5000, random_seed=3)
+    assert draws.shape == (5000, 2, 3)
+    cov = 1.5**2 * root @ root.T
+    for neuron in (0, 1):
+        assert_mean(draws[:, neuron], 0.0, np.sqrt(np.diag(cov)))
+        variance = cov**2 + np.outer(np.diag(cov), np.diag(cov))
+        deviation = np.cov(draws[:, neuron].T) - cov
+        assert (np.abs(deviation) < 4.5 * np.sqrt(variance / 5000)).all()
+    between = np.mean(draws[:, 0] * draws[:, 1], axis=0) / np.diag(cov)
+    assert (np.abs(between) < 4.5 / np.sqrt(5000)).all()
+
+
+@pytest.mark.parametrize(
+    ("scale", "kwargs", "shape"),
+    [
+        ((), {}, (4,)),
+        ((), {"size": 3}, (3, 4)),
+        ((), {"shape": (3, 4)}, (3, 4)),
+        ((3,), {}, (3, 4)),
+    ],
+)
+def test_self_weights_shapes(scale, kwargs, shape):
+    variable = pg.SelfWeights.dist(np.ones(scale), np.eye(4), **kwargs)
+    draw = pm.draw(variable, random_seed=1)
+    assert draw.shape == shape and np.unique(draw).size == draw.size
+    np.testing.assert_allclose(logp(variable, draw), stats.norm.logpdf(draw).sum(axis=-1))
+
+
+def test_self_weights_refuse_a_scale_of_zero():
+    with pytest.raises(ParameterValueError, match="scale > 0"):
+        logp(pg.SelfWeights.dist(0.0, np.eye(2)), np.zeros(2))
+
+
+# --- Loadings ------------------------------------------------------------------------------------
+
+
+def test_loadings_are_normal_with_a_distinct_type():
+    sigma, value = np.array([0.5, 2.0]), RNG.normal(size=(3, 2))
+    variable = pg.Loadings.dist(0.2, sigma, shape=(3, 2))
+    assert type(variable.owner.op) is LoadingsRV
+    np.testing.assert_allclose(logp(variable, value), stats.norm.logpdf(value, 0.2, sigma))
+    same = pg.Loadings.dist(0.2, tau=sigma**-2, shape=(3, 2))
+    np.testing.assert_allclose(logp(same, value), stats.norm.logpdf(value, 0.2, sigma))
+    draws = pm.draw(variable, 4000, random_seed=1)
+    assert_mean(draws, 0.2, np.broadcast_to(sigma, (3, 2)))
 
 
 # --- in models -----------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ class Loadings(pm.Normal):
     Parameters
     ----------
     mu, sigma : tensor_like of float, broadcastable to (post, factor)
+    tau : tensor_like of float, optional
+        Precision, instead of sigma, as in `pymc.Normal`.
 
     Examples
     --------

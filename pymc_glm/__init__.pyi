@@ -95,7 +95,7 @@ from .sampling.continuing import sample_more
 from .sampling.cross_validation import BlockRefits, kfold, leave_future_out
 from .sampling.sample import sample
 from .saving import Fit, load, save
-from .simulation import NetworkParameters, NetworkStability, simulate, stability
+from .simulation import NetworkParameters, NetworkStability, PathParameters, simulate, stability
 from .spikes import SpikeTrains, as_spike_trains, bin_spikes, to_neo, to_pynapple
 from .steps import (
     BlockGibbs,
@@ -149,6 +149,7 @@ __all__ = [
     "NoiseGibbs",
     "Observation",
     "PathHMC",
+    "PathParameters",
     "Poisson",
     "PolyaGammaGibbs",
     "SelfPrior",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pymc_glm.arguments import as_whole_number
 from pymc_glm.criticism.one_step import ObservedData, PostDraws, activations
 from pymc_glm.criticism.posterior import variable
+from pymc_glm.criticism.shared_path import DrawFilter
 from pymc_glm.kernels.simulate import draw_given
 from pymc_glm.simulation.checks import CheckedNetwork, check_network
 from pymc_glm.simulation.custom import custom_draws
@@ -85,6 +86,8 @@ def one_step_counts(
 ) -> NDArray | None:
     """Draw the count of every bin given the recorded history; (time, neuron).
 
+    With shared input, the path in a bin is drawn given the recorded counts before the bin.
+
     Returns
     -------
     array, or None
@@ -95,7 +98,8 @@ def one_step_counts(
     ValueError
         The observation model is a custom one that cannot draw counts.
     """
-    parameter = check_network(parameters).parameter
+    network = check_network(parameters)
+    parameter = network.parameter
     # Each neuron takes the place of a draw, so that one call gives the activations of all.
     each = PostDraws(
         parameters.bias,
@@ -104,7 +108,11 @@ def one_step_counts(
         parameter,
         parameters.self_weights,
     )
-    psi = np.ascontiguousarray(activations(data, each).T)
+    if network.shared_input is None:
+        psi = np.ascontiguousarray(activations(data, each).T)
+    else:
+        filtered = DrawFilter(data, each, network.shared_input)
+        psi = filtered.psi_drawn(slice(0, len(data.counts)), rng)
     whole = parameters.observation.whole
     counts = np.empty(psi.shape, dtype=np.int64 if whole else np.float64)
     draws = custom_draws(parameters.observation, parameter)

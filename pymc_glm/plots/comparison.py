@@ -26,6 +26,8 @@ class _Panel(NamedTuple):
 _PANELS = (
     _Panel("elpd", "dse", "elpd (LOO) below the best (nats)", "the best",
            None, lambda table: table["elpd"] - table["elpd"].max()),
+    _Panel("heldout_elpd", "heldout_dse", "held-out elpd below the best (nats)", "the best",
+           None, lambda table: table["heldout_elpd_diff"]),
     _Panel("weight", None, "stacking weight", "none", 1.0, lambda table: table["weight"]),
     _Panel("bits_per_spike_diff", "bits_per_spike_dse", "held-out bits per spike below the best",
            "the best", None, lambda table: table["bits_per_spike_diff"]),
@@ -65,7 +67,7 @@ def plot_comparison(table: pd.DataFrame, *, ax: "Axes | list[Axes] | None" = Non
     >>> [ax.get_xlabel() for ax in pg.plot_comparison(table)]
     ['elpd (LOO) below the best (nats)', 'stacking weight']
     """
-    if not isinstance(table, pd.DataFrame) or "elpd" not in table:
+    if not isinstance(table, pd.DataFrame) or not {"elpd", "heldout_elpd"} & set(table):
         raise TypeError(
             f"table: got {type(table).__name__}, allowed is the DataFrame that pg.compare_models "
             "returns."

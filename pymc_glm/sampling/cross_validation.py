@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from pymc_glm.arguments import as_number, as_whole_number, random_generator
 from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.scores.densities import Densities
+from pymc_glm.criticism.scores.path_densities import path_densities
 from pymc_glm.criticism.scores.units import units_of
+from pymc_glm.criticism.shared_path import has_shared_input
 from pymc_glm.kernels.pointwise import Groups
 from pymc_glm.sampling.sample import sample
 
@@ -145,6 +147,13 @@ class BlockRefits(SamplingWrapper):
         return result
 
     def _log_likelihood(self, tree: xr.DataTree, groups: Groups) -> xr.DataArray:
+        if has_shared_input(tree):
+            found = path_densities(tree, self._data, groups)
+            total, shape = found.values.sum(axis=0), found.shape
+            coords = {"draw": tree["posterior"]["draw"].values[found.draws]}
+            dims = ("chain", "draw", self._units.dim)
+            shaped = total.T.reshape(*shape, groups.n_groups)
+            return xr.DataArray(shaped, coords, dims, name="spikes")
         densities = Densities(tree, self._data)
         total = np.zeros((groups.n_groups, densities.n_draws))
         for post in range(len(self._data.neurons)):
@@ -158,6 +167,8 @@ class BlockRefits(SamplingWrapper):
         """Return the posterior with the log likelihood of each unit, as ArviZ expects."""
         of_units = self._log_likelihood(tree, self._units.groups).assign_coords(self._units.coords)
         posterior = tree["posterior"].to_dataset()
+        if "draw" in of_units.coords:
+            posterior = posterior.sel(draw=of_units["draw"])
         of_units = of_units.assign_coords(chain=posterior["chain"], draw=posterior["draw"])
         return xr.DataTree.from_dict(
             {"posterior": posterior, "log_likelihood": of_units.to_dataset()}
@@ -232,7 +243,8 @@ def kfold(
 
     Notes
     -----
-    The counts of bins left out still enter the history of later bins.
+    The counts of bins left out still enter the history of later bins. The path of shared input is
+    integrated out given the bins before each bin (see `log_likelihood`), in 200 draws of each fit.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from pymc_glm.simulation.parameters import NetworkParameters
 from pymc_glm.simulation.running import simulate
+from pymc_glm.simulation.shared_input import PathParameters
 from pymc_glm.simulation.stability import NetworkStability, stability
 
-__all__ = ["NetworkParameters", "NetworkStability", "simulate", "stability"]
+__all__ = ["NetworkParameters", "NetworkStability", "PathParameters", "simulate", "stability"]

@@ -10,6 +10,7 @@ from pymc_glm.basis import as_basis
 from pymc_glm.covariates import in_order
 from pymc_glm.observations import Observation
 from pymc_glm.simulation.parameters import NetworkParameters
+from pymc_glm.simulation.shared_input import PathParameters, check_path
 
 __all__ = ["CheckedNetwork", "check_covariates", "check_network"]
 
@@ -26,6 +27,7 @@ class CheckedNetwork(NamedTuple):
     parameter: Floats  # (post,), of the observation model, 1 if it has none
     covariate_weights: Floats  # (covariate, post), contiguous
     self_filters: Floats  # (post, self_lag), contiguous; no lags if there are none
+    shared_input: PathParameters | None = None
 
     @property
     def n_lags(self) -> int:
@@ -81,6 +83,7 @@ def check_network(parameters: NetworkParameters) -> CheckedNetwork:
         _parameter(parameters.observation, bias.size),
         np.ascontiguousarray(covariate_weights.T),
         np.ascontiguousarray(self_weights @ self_basis.T),
+        check_path(parameters.shared_input, bias.size, bin_width),
     )
 
 

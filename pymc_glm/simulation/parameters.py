@@ -12,6 +12,12 @@ from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.basis import as_basis
 from pymc_glm.observations import Bernoulli, Observation, observation_named, observation_of
 from pymc_glm.session_prefix import sessions_with
+from pymc_glm.simulation.shared_input import (
+    PATH_VARIABLES,
+    PathParameters,
+    path_at_point,
+    path_of_draw,
+)
 from pymc_glm.trees import variable
 
 __all__ = ["NetworkParameters", "check_model"]
@@ -38,6 +44,8 @@ class NetworkParameters(NamedTuple):
         diagonal of `weights`, with a basis of their own.
     self_basis : DataArray (lag, basis), optional
         Basis of the self filters, such as `pymc_glm.basis.self_history`.
+    shared_input : PathParameters, optional
+        Latent paths that drive several neurons.
 
     Examples
     --------
@@ -54,6 +62,7 @@ class NetworkParameters(NamedTuple):
     covariate_weights: Floats | None = None
     self_weights: Floats | None = None
     self_basis: xr.DataArray | None = None
+    shared_input: PathParameters | None = None
 
     @property
     def adjacency(self) -> NDArray[np.int8]:
@@ -138,6 +147,7 @@ class NetworkParameters(NamedTuple):
             covariate_weights,
             self_weights,
             self_basis,
+            path_of_draw(tree, chosen["chain"], chosen["draw"]),
         )
 
     @classmethod
@@ -176,7 +186,9 @@ class NetworkParameters(NamedTuple):
             )
         optional = ("covariate_weights", "self_weights")
         needed = ["bias", "weights", *(name for name in optional if name in model.named_vars)]
-        if observation.parameter_name in [rv.name for rv in model.free_RVs]:
+        learned = [rv.name for rv in model.free_RVs]
+        needed += [name for name in PATH_VARIABLES if name in learned]
+        if observation.parameter_name in learned:
             needed.append(str(observation.parameter_name))
         missing = [name for name in needed if name not in point]
         if missing:
@@ -200,6 +212,7 @@ class NetworkParameters(NamedTuple):
             given.get("covariate_weights"),
             given.get("self_weights"),
             long,
+            path_at_point(model, point),
         )
 
 

@@ -16,6 +16,7 @@ from pymc_glm.kernels.simulate import MOST_SPIKES, Process, run, state_after
 from pymc_glm.simulation.checks import CheckedNetwork, check_covariates, check_network
 from pymc_glm.simulation.custom import CustomDraws, custom_draws, run_custom
 from pymc_glm.simulation.parameters import NetworkParameters
+from pymc_glm.simulation.shared_input import draw_path
 from pymc_glm.simulation.sources import given_network
 from pymc_glm.simulation.stability import described, linearise
 
@@ -91,6 +92,8 @@ def run_pieces(
 ) -> Iterator[NDArray]:
     """Yield the counts of n_bins bins, (time, neuron), in pieces.
 
+    Paths of shared input are drawn for all bins at first.
+
     Parameters
     ----------
     network : CheckedNetwork
@@ -107,6 +110,7 @@ def run_pieces(
     RunAway
     """
     n = network.bias.size
+    network, covariates = _with_path(network, n_bins, rng, covariates)
     likelihood = network.observation.empty_likelihood(network.bias.size)
     process = Process(
         likelihood.family,
@@ -141,6 +145,19 @@ def run_pieces(
         yield counts
 
 
+def _with_path(
+    network: CheckedNetwork, n_bins: int, rng: np.random.Generator, covariates: NDArray[np.float64]
+) -> tuple[CheckedNetwork, NDArray[np.float64]]:
+    """Draw the paths of shared input, and add them to the covariates."""
+    shared = network.shared_input
+    if shared is None:
+        return network, covariates
+    path = draw_path(shared, n_bins, network.bin_width, rng)
+    weights = np.ascontiguousarray(np.vstack([network.covariate_weights, shared.loadings.T]))
+    network = network._replace(covariate_weights=weights, shared_input=None)
+    return network, np.ascontiguousarray(np.hstack([covariates[:n_bins], path]))
+
+
 def simulate(
     parameters: NetworkParameters | xr.DataTree | pm.Model,
     n_bins: int,
@@ -166,7 +183,7 @@ def simulate(
         model has labels of covariates, a DataArray is aligned by them.
     random_seed : int, numpy.random.Generator or None
         A Generator continues its stream: pieces simulated one after the other, each with the last
-        counts as initial_history, equal one long simulation.
+        counts as initial_history, equal one long simulation. Shared input begins anew in each.
     initial_history : DataArray or array of int, shape (lag, neuron), optional
         Counts just before the first bin, oldest first, over the window of the basis (or of the
         self basis if that is longer); by default silence.
@@ -194,6 +211,9 @@ def simulate(
 
     Notes
     -----
+    Shared input is drawn from its prior: its paths are stationary, with the timescales and loadings
+    of the parameters.
+
     Before the simulation, the result of `stability` is logged by "pymc_glm" at the level INFO.
 
     Warns

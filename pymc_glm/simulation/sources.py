@@ -10,6 +10,7 @@ from pytensor.compile.mode import Mode
 
 from pymc_glm.observations import observation_of
 from pymc_glm.simulation.parameters import NetworkParameters, check_model
+from pymc_glm.simulation.shared_input import PATH_VARIABLES
 from pymc_glm.trees import variable
 
 __all__ = ["GivenNetwork", "given_network", "networks_of_prior"]
@@ -84,6 +85,7 @@ def networks_of_prior(
         "weights",
         "covariate_weights",
         "self_weights",
+        *PATH_VARIABLES,
         str(getattr(observation, "parameter_name", None)),
     ]
     names = [name for name in wanted if name in learned]

@@ -16,6 +16,7 @@ from pymc_glm.arguments import (
 )
 from pymc_glm.criticism.one_step import activations, observed_data, post_draws
 from pymc_glm.criticism.posterior import hdi, variable
+from pymc_glm.criticism.shared_path import draw_filter, has_shared_input
 
 __all__ = ["predicted_rates", "time_slice"]
 
@@ -34,7 +35,9 @@ def predicted_rates(
 
     The rate is the mean count of a bin divided by its width, for Bernoulli counts
     :math:`\mathrm{sigmoid}(\psi_{tn}) / \Delta t` (Linderman, Adams & Pillow 2016, equation 1),
-    in a sample of posterior draws. In `posterior_rates`, networks run freely instead.
+    in a sample of posterior draws. In `posterior_rates`, networks run freely instead. Shared input
+    is integrated out given the counts before each bin (see `heldout_score`): it is predicted, not
+    smoothed, so the rate of a bin never depends on the bin itself or later ones.
 
     Parameters
     ----------
@@ -80,7 +83,17 @@ def predicted_rates(
     chosen = np.sort(random_generator(random_seed).permutation(n["chain"] * n["draw"])[:n_draws])
     chains, index = np.unravel_index(chosen, (n["chain"], n["draw"]))
     bands = np.empty((3, window.stop - window.start, len(keep)))
-    for column, post in enumerate(keep):
+    if has_shared_input(tree):
+        done = 0
+        filters = [draw_filter(tree, data, *at) for at in zip(chains, index, strict=True)]
+        moments = zip(*(one.moments(window, keep) for one in filters), strict=True)
+        for pieces in moments:  # of time, as all draws of the whole window would fill the memory
+            rates = np.stack([mean for mean, _ in pieces]) / data.rate_unit
+            some = slice(done, done + rates.shape[1])
+            bands[0, some] = rates.mean(axis=0)
+            bands[1:, some] = np.moveaxis(hdi(rates, prob), -1, 0)
+            done = some.stop
+    for column, post in enumerate(keep if not has_shared_input(tree) else ()):
         drawn = post_draws(tree, observation, post, chains, index)
         psi = activations(data, drawn, window)
         rates = observation.mean_counts(psi, drawn.parameter[:, None]) / data.rate_unit

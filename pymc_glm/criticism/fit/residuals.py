@@ -17,6 +17,7 @@ from pymc_glm.criticism.one_step import (
     post_draws,
 )
 from pymc_glm.criticism.replicates import chosen_draws
+from pymc_glm.criticism.shared_path import DrawFilter, draw_filter, has_shared_input
 from pymc_glm.kernels.correlograms import lagged_products
 
 __all__ = ["residual_correlograms"]
@@ -36,8 +37,9 @@ def residual_correlograms(
 
     The residual of a bin is its count minus the mean that the model predicts one step ahead, given
     the recorded spikes. Residuals of a correct model are uncorrelated at every lag. The model has
-    no coupling at lag 0, so shared input shows up there; a missing edge or a basis that is too
-    short shows up at other lags.
+    no coupling at lag 0, so shared input shows up there, also if the model has it: its path is
+    predicted from the counts before a bin (see `heldout_score`), which leaves what is new in the
+    bin. A missing edge or a basis that is too short shows up at other lags.
 
     Parameters
     ----------
@@ -93,7 +95,11 @@ def residual_correlograms(
     n_bins = len(data.counts)
     n_lags = as_bins(seconds, "window", data.bin_width, data.starts, n_bins)
     mean, variance = np.empty((n_bins, len(keep))), np.empty((n_bins, len(keep)))
-    for i, post in enumerate(keep):
+    if has_shared_input(tree):
+        mean[:], variance[:] = 0.0, 0.0
+        for chain, draw in zip(chains, index, strict=True):
+            _add_moments(draw_filter(tree, data, chain, draw), keep, len(chains), mean, variance)
+    for i, post in enumerate(keep if not has_shared_input(tree) else ()):
         drawn = post_draws(tree, data.observation, int(post), chains, index)
         mean[:, i], variance[:, i] = _moments(data, drawn)
     residual = data.counts[:, keep] - mean
@@ -124,6 +130,18 @@ def _moments(data: ObservedData, drawn: PostDraws) -> tuple[Floats, Floats]:
         mean += expected.sum(axis=0) / n_draws
         variance += data.observation.variances(expected, parameter).sum(axis=0) / n_draws
     return mean, variance
+
+
+def _add_moments(
+    filtered: DrawFilter, keep: NDArray[np.intp], n_draws: int, mean: Floats, variance: Floats
+) -> None:
+    """Add a draw's share of mean and variance of the counts, (time, neuron), given the past."""
+    done = 0
+    for expected, spread in filtered.moments(slice(0, len(mean)), keep):
+        some = slice(done, done + len(expected))
+        mean[some] += expected / n_draws
+        variance[some] += spread / n_draws
+        done = some.stop
 
 
 def _correlograms(

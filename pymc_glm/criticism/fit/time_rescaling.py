@@ -19,6 +19,7 @@ from pymc_glm.criticism.one_step import (
     post_draws,
 )
 from pymc_glm.criticism.replicates import chosen_draws
+from pymc_glm.criticism.shared_path import DrawFilter, draw_filter, has_shared_input
 from pymc_glm.kernels.likelihood import LOGISTIC, POISSON
 from pymc_glm.kernels.rescaling import rescaled_intervals
 
@@ -69,6 +70,12 @@ def time_rescaling(
 
     Spikes are placed at random within their bin, given their number. For Bernoulli counts this is
     the correction of Haslinger, Pipa & Brown (2010, Neural Computation 22:2477).
+
+    With shared input, the intensity is the mean count given the counts before each bin, with the
+    path integrated out (see `heldout_score`); the path that was fitted has seen the spikes.
+    Bernoulli counts remain Bernoulli counts with this mean. Other counts vary more than those of
+    the observation model with this mean, a difference of second order in the mean count, so use
+    narrow bins.
 
     Rescaled time stops between segments and in excluded bins: an interval that begins before a gap
     continues after it and is still exponential. Leaving such intervals out would favour short ones,
@@ -123,10 +130,18 @@ def time_rescaling(
     counts, bins = data.counts, data.bins
     n_spikes = (counts if bins is None else counts[bins]).sum(axis=0)[keep]
     _check_spikes(data, keep, n_spikes)
-    found = []
-    for post, n, neuron_rng in zip(keep, n_spikes, rng.spawn(len(keep)), strict=True):
-        drawn = post_draws(tree, data.observation, int(post), chains, index)
-        found.append(_test(data, int(post), drawn, neuron_rng) if n >= _FEWEST else None)
+    tests = {
+        int(post): _Test(data, int(post), len(chains), neuron_rng)
+        for post, n, neuron_rng in zip(keep, n_spikes, rng.spawn(len(keep)), strict=True)
+        if n >= _FEWEST
+    }
+    if has_shared_input(tree):
+        for chain, draw in zip(chains, index, strict=True):
+            _add_filtered(tests, data, draw_filter(tree, data, chain, draw))
+    else:
+        for post, test in tests.items():
+            _add_draws(test, data, post_draws(tree, data.observation, post, chains, index))
+    found = [tests[post].finish() if post in tests else None for post in keep]
     labels = [data.neurons[n] for n in keep]
     result = _summary(found, labels, n_spikes, len(chains))
     return result.assign_coords(chain=("sample", chains), draw=("sample", index)).assign_attrs(
@@ -167,34 +182,71 @@ def _check_spikes(data: ObservedData, keep: NDArray, n_spikes: NDArray) -> None:
         _log.warning("neurons with too few spikes for time rescaling: %s", ", ".join(few))
 
 
-def _test(data: ObservedData, post: int, drawn: PostDraws, rng: np.random.Generator) -> _Neuron:
-    """Rescale the spikes of one neuron by the intensity of every draw and by their mean."""
-    observation, bins = data.observation, data.bins
-    family, slope = _family(data)
-    counts = np.ascontiguousarray(data.counts[:, post])
-    counts = counts if bins is None else counts[bins]
-    n_draws, n_spikes = len(drawn.bias), int(counts.sum())
-    mean, cdf = np.zeros(len(counts)), np.empty((n_draws, len(_LEVELS)))
-    ks, dependence = np.empty(n_draws + 1), np.empty(n_draws + 1)
-    i = 0
-    for psi, parameter in activation_blocks(data, drawn):
-        psi = np.ascontiguousarray(psi if bins is None else psi[:, bins])
-        mean += observation.mean_counts(psi, parameter).sum(axis=0) / n_draws
-        for row, dispersion in zip(psi, parameter[:, 0], strict=True):
-            intervals = rescaled_intervals(
-                family, slope, float(dispersion), row, counts, rng.random(n_spikes)
-            )
-            levels = np.sort(-np.expm1(-intervals))
-            cdf[i] = np.searchsorted(levels, _LEVELS, side="right") / n_spikes
-            ks[i], dependence[i] = _distance(levels), _autocorrelation(intervals)
-            i += 1
-    typical, width = float(drawn.parameter.mean()), data.bin_width
+class _Test:
+    """Rescales the spikes of one neuron by the intensity of every draw and by their mean."""
+
+    def __init__(self, data: ObservedData, post: int, n_draws: int, rng: np.random.Generator):
+        self._data, self._rng, self._n_draws = data, rng, n_draws
+        counts = np.ascontiguousarray(data.counts[:, post])
+        self._counts = counts if data.bins is None else counts[data.bins]
+        self._n_spikes, self._done, self._parameter = int(self._counts.sum()), 0, 0.0
+        self._mean = np.zeros(len(self._counts))
+        self._cdf = np.empty((n_draws, len(_LEVELS)))
+        self._ks, self._dependence = np.empty(n_draws + 1), np.empty(n_draws + 1)
+
+    def add(self, psi: Floats, mean: Floats, parameter: float) -> None:
+        """Rescale by activations and mean counts (time,) of a draw, in the bins that are data."""
+        self._mean += mean / self._n_draws
+        self._parameter += parameter
+        levels = self._rescaled(psi, parameter)[1]
+        self._cdf[self._done - 1] = np.searchsorted(levels, _LEVELS, side="right") / self._n_spikes
+
+    def finish(self) -> _Neuron:
+        """Rescale by the mean intensity."""
+        typical = self._parameter / self._n_draws
+        psi = _activation_of(self._data, self._mean, typical)
+        intervals, _ = self._rescaled(psi, typical)
+        return _Neuron(intervals, self._cdf, self._ks, self._dependence)
+
+    def _rescaled(self, psi: Floats, parameter: float) -> tuple[Floats, Floats]:
+        """Return rescaled intervals and their sorted levels; note their statistics."""
+        family, slope = _family(self._data)
+        intervals = rescaled_intervals(
+            family, slope, parameter, psi, self._counts, self._rng.random(self._n_spikes)
+        )
+        levels = np.sort(-np.expm1(-intervals))
+        self._ks[self._done] = _distance(levels)
+        self._dependence[self._done] = _autocorrelation(intervals)
+        self._done += 1
+        return intervals, levels
+
+
+def _activation_of(data: ObservedData, mean: Floats, parameter: float) -> Floats:
+    """Return the activations that have these mean counts."""
     with np.errstate(divide="ignore"):  # probabilities 0 and 1
-        psi = observation.with_parameter(typical).activation(mean / width, width)
-    intervals = rescaled_intervals(family, slope, typical, psi, counts, rng.random(n_spikes))
-    ks[-1] = _distance(np.sort(-np.expm1(-intervals)))
-    dependence[-1] = _autocorrelation(intervals)
-    return _Neuron(intervals, cdf, ks, dependence)
+        observation = data.observation.with_parameter(parameter)
+        return observation.activation(mean / data.bin_width, data.bin_width)
+
+
+def _add_draws(test: _Test, data: ObservedData, drawn: PostDraws) -> None:
+    """Rescale the spikes of one neuron by all draws of its parameters."""
+    for psi, parameter in activation_blocks(data, drawn):
+        psi = np.ascontiguousarray(psi if data.bins is None else psi[:, data.bins])
+        mean = data.observation.mean_counts(psi, parameter)
+        for row, expected, dispersion in zip(psi, mean, parameter[:, 0], strict=True):
+            test.add(row, expected, float(dispersion))
+
+
+def _add_filtered(tests: dict[int, _Test], data: ObservedData, filtered: DrawFilter) -> None:
+    """Rescale the spikes of all neurons by one draw, with the path integrated out."""
+    posts = np.array(list(tests))
+    pieces = filtered.moments(slice(0, len(data.counts)), posts)
+    mean = np.concatenate([expected for expected, _ in pieces])
+    mean = mean if data.bins is None else mean[data.bins]
+    parameters = np.broadcast_to(filtered.parameter, (len(data.neurons),))
+    for column, (post, test) in enumerate(tests.items()):
+        expected, parameter = np.ascontiguousarray(mean[:, column]), float(parameters[post])
+        test.add(_activation_of(data, expected, parameter), expected, parameter)
 
 
 def _distance(levels: Floats) -> float:

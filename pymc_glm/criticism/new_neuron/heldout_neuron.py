@@ -164,7 +164,7 @@ def heldout_neuron(
         The model is not built like the fitted one, or differs by more than the new neuron; it has
         hyperparameters for single neurons other than blocks, positions, factors and the parameter
         of the observation model; the observation model is a custom one, which cannot be annealed;
-        the model has self filters, which cannot either;
+        the model has self filters, which cannot either; it has shared input;
         or a number is out of range.
 
     Notes
@@ -194,6 +194,13 @@ def heldout_neuron(
     >>> score.bits_per_spike > 0  # the others predict when it fires
     True
     """
+    for has in (has_shared_input(tree), "loadings" in model.named_vars):
+        if has:
+            raise ValueError(
+                "model: it has shared input, whose loadings on a new neuron are not integrated out "
+                "here; build both models without shared_input=, or score held-out counts of all "
+                "neurons by pymc_glm.heldout_score."
+            )
     post = index_of_new_neuron(tree, model, neuron)
     if "self_basis_functions" in model.named_vars:
         raise ValueError(

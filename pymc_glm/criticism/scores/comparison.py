@@ -17,6 +17,7 @@ from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.scores.covariates_by_model import covariates_by_model
 from pymc_glm.criticism.scores.heldout import HeldoutScore, bits_between, heldout_score
 from pymc_glm.criticism.scores.loo import check_draws, loo
+from pymc_glm.criticism.shared_path import has_shared_input
 from pymc_glm.criticism.wording import counted
 
 __all__ = ["compare_models"]
@@ -69,6 +70,10 @@ def compare_models(
         ``bits_per_spike_dse``. For spikes, ``ks_passes``, the number of neurons that pass the
         time-rescaling test at 95%, out of ``ks_tested``.
 
+        If a model has shared input, for which there is no LOO, models are ranked by held-out counts
+        alone: instead of the columns of ``az.compare`` there are ``rank``, ``heldout_elpd``,
+        ``heldout_elpd_diff`` from the best model and its standard error ``heldout_dse``.
+
     Warns
     -----
     UserWarning
@@ -77,7 +82,8 @@ def compare_models(
     Raises
     ------
     TypeError, ValueError
-        There are fewer than two trees, or their counts differ; see also `loo`, `heldout_score` and
+        There are fewer than two trees, their counts differ, or a model has shared input but there
+        are no held-out counts; see also `loo`, `heldout_score` and
         `time_rescaling`.
 
     Notes
@@ -98,17 +104,24 @@ def compare_models(
     """
     _check_trees(trees)
     regressors = covariates_by_model(trees, counts, covariates)
+    without_loo = [name for name, tree in trees.items() if has_shared_input(tree)]
+    if without_loo and counts is None:
+        raise ValueError(
+            f"counts: none given, but {without_loo[0]!r} has shared input, for which there is no "
+            "leave-one-out score; give held-out counts, by which such models are compared."
+        )
     scores = {}
     with warnings.catch_warnings():
         # One warning for all models follows.
         warnings.filterwarnings("ignore", message="loo: Pareto k")
-        for name, tree in trees.items():
+        for name, tree in trees.items() if not without_loo else ():
             scores[name] = loo(tree, unit=unit, block_width=block_width, threads=threads)
     columns: dict[str, dict[str, Any]] = {name: {} for name in trees}
     held_out: dict[str, HeldoutScore] = {}
     for name, tree in trees.items():
-        high = scores[name].pareto_k > scores[name].good_k
-        columns[name]["n_high_k"] = int(high.sum())
+        if not without_loo:
+            high = scores[name].pareto_k > scores[name].good_k
+            columns[name]["n_high_k"] = int(high.sum())
         if counts is not None:
             held_out[name] = heldout_score(
                 tree, None, counts, covariates=regressors[name], start=start, threads=threads
@@ -121,9 +134,25 @@ def compare_models(
             passed = tested["ks_mean"] < tested["bound"].sel(probability=0.95)
             columns[name]["ks_passes"] = int(passed.sum())
             columns[name]["ks_tested"] = int(tested["ks_mean"].notnull().sum())
+    if without_loo:
+        ranked = _ranked(held_out)
+        return ranked.join(pd.DataFrame.from_dict(columns, orient="index"))
     _warn_of_high_k({name: column["n_high_k"] for name, column in columns.items()}, scores)
     table = arviz_stats.compare(scores, round_to="none")
     return table.join(pd.DataFrame.from_dict(columns, orient="index"))
+
+
+def _ranked(scores: Mapping[str, HeldoutScore]) -> pd.DataFrame:
+    """Return a table of models ranked by their held-out scores."""
+    order = sorted(scores, key=lambda name: -scores[name].elpd)
+    rows = {}
+    for rank, name in enumerate(order):
+        blocks = [scores[one].blocks["elpd"].sum("post").values for one in (name, order[0])]
+        away = blocks[0] - blocks[1]
+        error = float(np.sqrt(away.size) * away.std(ddof=1))
+        rows[name] = (rank, scores[name].elpd, float(away.sum()), error)
+    names = ["rank", "heldout_elpd", "heldout_elpd_diff", "heldout_dse"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=names)
 
 
 def _bits(scores: Mapping[str, HeldoutScore]) -> dict[str, dict[str, float]]:

@@ -68,9 +68,13 @@ class Densities:
         """Number of draws in all chains."""
         return self.shape[0] * self.shape[1]
 
-    def draws_of(self, post: int) -> PostDraws:
-        """Return the parameters of one post neuron in all draws, chain after chain."""
-        chains, draws = np.divmod(np.arange(self.n_draws), self.shape[1])
+    def draws_of(self, post: int, samples: NDArray[np.intp] | None = None) -> PostDraws:
+        """Return the parameters of one post neuron in some draws, all by default.
+
+        Draws are counted chain after chain.
+        """
+        samples = np.arange(self.n_draws) if samples is None else samples
+        chains, draws = np.divmod(samples, self.shape[1])
         return post_draws(self.tree, self.data.observation, post, chains, draws)
 
     def drawn(self, post: int, draws: PostDraws | None = None) -> Drawn:

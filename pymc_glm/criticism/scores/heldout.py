@@ -1,5 +1,6 @@
 """Scores of how well a posterior predicts held-out spikes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import xarray as xr
+from arviz_stats.base import array_stats
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
@@ -14,13 +16,17 @@ from pymc_glm.criticism.fit.rates import time_slice
 from pymc_glm.criticism.one_step import ObservedData, PostDraws, observed_data, observed_data_like
 from pymc_glm.criticism.same_model import check_model
 from pymc_glm.criticism.scores.densities import Densities
+from pymc_glm.criticism.scores.path_densities import path_densities, spread_draws
 from pymc_glm.criticism.scores.units import units_of
+from pymc_glm.criticism.shared_path import has_shared_input
+from pymc_glm.kernels.pointwise import Groups
 
 __all__ = ["HeldoutScore", "bits_between", "heldout_score"]
 
 type Floats = NDArray[np.float64]
 
 _BLOCK_WIDTH = 5.0  # s
+_FEWEST_DRAWS = 4  # of a chain, for a Monte Carlo error
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class HeldoutScore:
     blocks : Dataset
         ``elpd``, ``elpd_constant`` and ``n_spikes`` (NaN for traces), dims (block, post), with the
         coordinate ``block_start`` in seconds.
+    elpd_mcse : float
+        Monte Carlo standard error of `elpd`, in nats: how much it varies with the draws.
 
     Examples
     --------
@@ -56,6 +64,7 @@ class HeldoutScore:
     bits_per_spike_se: float
     neurons: pd.DataFrame
     blocks: xr.Dataset
+    elpd_mcse: float = np.nan
 
     def __str__(self) -> str:
         lines = [
@@ -78,6 +87,7 @@ def heldout_score(
     start: float | None = None,
     stop: float | None = None,
     block_width: float = _BLOCK_WIDTH,
+    draws: int | None = None,
     threads: int | None = None,
 ) -> HeldoutScore:
     r"""Score the prediction of held-out counts, neuron by neuron.
@@ -105,6 +115,9 @@ def heldout_score(
     block_width : float
         Width in seconds of the blocks over which standard errors are taken; choose it longer than
         the memory of the network. Blocks begin at `start` and do not span segments.
+    draws : int, optional
+        Number of posterior draws, evenly spread over the chains. By default all; 200 of a model
+        with shared input, as each takes a pass of a filter through all bins.
     threads : int, optional
         All cores by default; the result does not depend on it.
 
@@ -124,6 +137,16 @@ def heldout_score(
     The average over draws is taken within each block, so the product over blocks ignores what
     earlier held-out blocks reveal about the parameters. It is taken for each neuron separately, as
     the parameters of different neurons are nearly independent given the data.
+
+    The path of shared input is integrated out in each draw of the other parameters; no value of the
+    path that was fitted enters. A filter goes through the bins and keeps a normal distribution of
+    the factors given all bins before (assumed density filtering: Maybeck 1982, Stochastic Models,
+    Estimation, and Control 2, chapter 12). It is exact for traces; for counts, docs/criticism.md
+    has its error, measured against particle filters. The path begins anew before the first bin and
+    in each segment. In the score of a neuron, each count is given the bins before it and the counts
+    in the same bin of the neurons before it, in the order of the model, so the sum over neurons is
+    the log predictive density of whole bins. ``elpd_mcse`` is the Monte Carlo error over draws, by
+    the delta method with the effective number of draws.
 
     The constant-rate model has the mean count of the fitted data, estimated as (n + 1/2) / (T + 1)
     so that spikes of a silent neuron are not impossible. For negative binomial counts it also has
@@ -160,10 +183,13 @@ def heldout_score(
     densities = Densities(tree, heldout, threads)
     shape = (n_blocks, len(heldout.neurons))
     elpd, constant, spikes = np.empty(shape), np.empty(shape), np.empty(shape)
-    for post in range(shape[1]):
-        drawn = np.empty((n_blocks, densities.n_draws))
-        densities.write(densities.drawn(post), units.groups, drawn)
-        elpd[:, post] = logsumexp(drawn, axis=1) - np.log(densities.n_draws)
+    index = spread_draws(tree, draws)
+    influence = np.zeros((densities.shape[0], index.size))
+    for post, drawn in enumerate(_by_post(tree, densities, units.groups, index, draws, threads)):
+        n_draws = drawn.shape[1]
+        elpd[:, post] = logsumexp(drawn, axis=1) - np.log(n_draws)
+        relative = np.exp(drawn - elpd[:, [post]]) - 1.0
+        influence += relative.sum(axis=0).reshape(influence.shape)
         alone = np.empty((n_blocks, 1))
         known = _constant(fitted, post, densities.draws_of(post).parameter)
         densities.write(densities.drawn(post, known), units.groups, alone)
@@ -181,10 +207,41 @@ def heldout_score(
         coords=units.coords | {"post": list(heldout.neurons)},
         attrs={"block_width": float(block_width)},
     )
-    return _score(blocks, elpd, constant, spikes)
+    return _score(blocks, elpd, constant, spikes, _monte_carlo_error(influence))
 
 
-def _score(blocks: xr.Dataset, elpd: Floats, constant: Floats, spikes: Floats) -> HeldoutScore:
+def _by_post(
+    tree: xr.DataTree,
+    densities: Densities,
+    groups: Groups,
+    index: NDArray[np.intp],
+    draws: int | None,
+    threads: int | None,
+) -> Iterator[Floats]:
+    """Yield the log densities of each neuron in some draws of all chains, (group, draw)."""
+    if has_shared_input(tree):
+        yield from path_densities(tree, densities.data, groups, draws, threads).values
+        return
+    chains = np.arange(densities.shape[0])
+    chosen = (chains[:, None] * densities.shape[1] + index).ravel()
+    for post in range(len(densities.data.neurons)):
+        out = np.empty((groups.n_groups, chosen.size))
+        densities.write(densities.drawn(post, densities.draws_of(post, chosen)), groups, out)
+        yield out
+
+
+def _monte_carlo_error(influence: Floats) -> float:
+    """Return the standard error of the mean of values (chain, draw), NaN for very few draws."""
+    if influence.shape[1] < _FEWEST_DRAWS:
+        return np.nan
+    if not np.ptp(influence) > 0:
+        return 0.0
+    return float(array_stats.mcse(influence, chain_axis=0, draw_axis=1, method="mean"))
+
+
+def _score(
+    blocks: xr.Dataset, elpd: Floats, constant: Floats, spikes: Floats, error: float = np.nan
+) -> HeldoutScore:
     """Return the sums over blocks; arrays have shape (block, post)."""
     bits, bits_se = _ratio(elpd - constant, spikes)
     neurons = pd.DataFrame(
@@ -204,7 +261,7 @@ def _score(blocks: xr.Dataset, elpd: Floats, constant: Floats, spikes: Floats) -
     gain, gain_se = _ratio((elpd - constant).sum(axis=1)[:, None], spikes.sum(axis=1)[:, None])
     return HeldoutScore(
         float(total.sum()), float(_error(total)[0]), float(gain[0]), float(gain_se[0]),
-        neurons, blocks,
+        neurons, blocks, error,
     )  # fmt: skip
 
 

@@ -5,15 +5,18 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import xarray as xr
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from pymc_glm.criticism.fit.rates import time_slice
-from pymc_glm.criticism.one_step import observed_data, observed_data_like
+from pymc_glm.criticism.one_step import ObservedData, observed_data, observed_data_like
 from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.same_model import check_model
 from pymc_glm.criticism.scores.densities import Densities
+from pymc_glm.criticism.scores.path_densities import path_densities, spread_draws
 from pymc_glm.criticism.scores.units import BLOCK_WIDTH, UNITS, units_of
+from pymc_glm.criticism.shared_path import has_shared_input
 from pymc_glm.graph.threads import Threads
+from pymc_glm.kernels.pointwise import Groups
 
 __all__ = ["log_likelihood"]
 
@@ -28,6 +31,7 @@ def log_likelihood(
     block_width: float = BLOCK_WIDTH,
     start: float | None = None,
     stop: float | None = None,
+    draws: int | None = None,
     dtype: DTypeLike = np.float64,
     threads: int | None = None,
 ) -> xr.DataArray:
@@ -55,6 +59,9 @@ def log_likelihood(
         Seconds; the last block of a segment may be shorter.
     start, stop : float, optional
         Window in seconds: bins that begin in [start, stop). By default all bins.
+    draws : int, optional
+        Number of posterior draws, evenly spread over the chains. By default all; 200 of a model
+        with shared input, as each takes a pass of a filter through all bins.
     dtype : dtype
         Of the result, float64 or float32; sums are computed in float64.
     threads : int, optional
@@ -72,6 +79,15 @@ def log_likelihood(
     TypeError, ValueError
         The tree does not contain draws of a network or was sampled from another model, counts or
         covariates do not fit the model, or an option is out of range.
+
+    Notes
+    -----
+    The path of shared input is integrated out in each draw of the other parameters: values of the
+    path that were fitted have seen the counts, and are not used. A filter predicts each bin from
+    all bins before it (see `heldout_score`), so sums over the bins of a block are joint log
+    densities given the bins before the block. Neurons are coupled by the path within a bin. They
+    are taken in their order: the log density of a neuron is given, beside the past, the counts of
+    the neurons before it in the same bin; sums over neurons do not depend on that order.
 
     Examples
     --------
@@ -96,18 +112,47 @@ def log_likelihood(
     what = "the model's data" if counts is None else "the counts"
     window = time_slice(data.times, data.bin_width, start, stop, what)
     units = units_of(data, sum_over or "bin", block_width, window)
-    densities = Densities(tree, data, threads)
-    n_posts, n_groups = len(data.neurons), units.groups.n_groups
-    values = np.empty((n_posts, n_groups, densities.n_draws), dtype=number)
-
-    def run(which: tuple[int, int]) -> None:
-        for post in range(*which):
-            densities.write(densities.drawn(post), units.groups, values[post], in_thread=True)
-
-    Threads(threads, n_posts).over_posts(run)
-    coords: dict[str, Any] = {name: weights[name].values for name in ("chain", "draw")}
+    index = spread_draws(tree, draws)
+    if has_shared_input(tree):
+        values = path_densities(tree, data, units.groups, draws, threads, number).values
+    else:
+        values = _values(tree, data, units.groups, index, threads, number)
+    coords: dict[str, Any] = {
+        "chain": weights["chain"].values,
+        "draw": weights["draw"][index].values,
+    }
     coords |= {**units.coords, "post": list(data.neurons)}
-    whole = values.reshape(n_posts, n_groups, *densities.shape).transpose(2, 3, 1, 0)
+    shape = weights.sizes["chain"], index.size
+    whole = values.reshape(*values.shape[:2], *shape).transpose(2, 3, 1, 0)
     if units.dim is None:
         return xr.DataArray(whole[:, :, 0], coords, ("chain", "draw", "post"), name="spikes")
     return xr.DataArray(whole, coords, ("chain", "draw", units.dim, "post"), name="spikes")
+
+
+def _values(
+    tree: xr.DataTree,
+    data: ObservedData,
+    groups: Groups,
+    index: NDArray[np.intp],
+    threads: int | None,
+    dtype: np.dtype,
+) -> NDArray:
+    """Return log densities (post, group, sample) of a model without shared input."""
+    tree = tree if index.size == tree["posterior"].sizes["draw"] else _some_draws(tree, index)
+    densities = Densities(tree, data, threads)
+    n_posts = len(data.neurons)
+    values = np.empty((n_posts, groups.n_groups, densities.n_draws), dtype=dtype)
+
+    def run(which: tuple[int, int]) -> None:
+        for post in range(*which):
+            densities.write(densities.drawn(post), groups, values[post], in_thread=True)
+
+    Threads(threads, n_posts).over_posts(run)
+    return values
+
+
+def _some_draws(tree: xr.DataTree, index: NDArray[np.intp]) -> xr.DataTree:
+    posterior = tree["posterior"].to_dataset().isel(draw=index)
+    return xr.DataTree.from_dict(
+        {"posterior": posterior, "constant_data": tree["constant_data"].to_dataset()}
+    )

@@ -18,12 +18,14 @@ from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.same_model import check_model
 from pymc_glm.criticism.scores.densities import Densities, Drawn
 from pymc_glm.criticism.scores.units import BLOCK_WIDTH, UNITS, Units, units_of
+from pymc_glm.criticism.shared_path import refuse_shared_input
 from pymc_glm.kernels.pointwise import Groups
 from pymc_glm.kernels.psis import FEWEST_DRAWS, tail_length
 
 __all__ = ["good_shape", "influential", "loo"]
 
 LEFT_OUT = UNITS[:3]
+NO_LOO = "score held-out counts by pymc_glm.heldout_score, or blocks of time by pymc_glm.kfold"
 _N_PROBED = 40  # units per neuron, from which the autocorrelation of likelihoods is estimated
 
 type Floats = NDArray[np.float64]
@@ -83,8 +85,8 @@ def loo(
     Raises
     ------
     TypeError, ValueError
-        The tree does not contain draws of a network or was sampled from another model, there are
-        fewer than 25 draws, or an option is out of range.
+        The tree does not contain draws of a network or was sampled from another model, the model
+        has shared input, there are fewer than 25 draws, or an option is out of range.
 
     Examples
     --------
@@ -96,6 +98,7 @@ def loo(
     True
     """
     weights = variable(tree, "posterior", "weights")
+    refuse_shared_input(tree, "pymc_glm.loo", NO_LOO)
     check_model(tree, model)
     check_unit(unit)
     n_draws = weights.sizes["chain"] * weights.sizes["draw"]

@@ -14,12 +14,14 @@ from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.same_model import check_model
 from pymc_glm.criticism.scores.densities import Densities
 from pymc_glm.criticism.scores.loo import (
+    NO_LOO,
     check_draws,
     good_shape,
     relative_efficiency,
     warn_of_influential,
 )
 from pymc_glm.criticism.scores.units import Units, units_of
+from pymc_glm.criticism.shared_path import refuse_shared_input
 from pymc_glm.kernels.pointwise import Groups
 from pymc_glm.kernels.psis import tail_length
 
@@ -76,6 +78,7 @@ def loo_subsample(
     True
     """
     weights = variable(tree, "posterior", "weights")
+    refuse_shared_input(tree, "pymc_glm.loo_subsample", NO_LOO)
     check_model(tree, model)
     n_draws = weights.sizes["chain"] * weights.sizes["draw"]
     check_draws(n_draws)

@@ -32,6 +32,7 @@ from pymc_glm.kernels.normal_activation import (
     silent,
     tilted,
 )
+from pymc_glm.kernels.shared_path import autoregression
 
 __all__ = [
     "Belief",
@@ -81,19 +82,20 @@ def factors_of(loadings: Floats, timescale: Floats, smoothness: Floats, width: I
     bin_width : float
         Seconds.
     """
-    step = width * bin_width / timescale
-    r, rest = np.exp(-step), -np.expm1(-2.0 * step)  # 1 - r^2
-    smooth = smoothness > 1.0
-    square = r * r
-    partner = np.where(smooth, len(r) + np.cumsum(smooth) - 1, -1)
+    each = [
+        autoregression(float(smoothness[k]), float(width[k] * bin_width), float(timescale[k]))
+        for k in range(len(width))
+    ]
+    first, second, noise = np.array([one[2] for one in each]).reshape(-1, 3).T
+    smooth = second != 0.0
     return Factors(
         np.ascontiguousarray(loadings, dtype=np.float64),
         np.ascontiguousarray(width, dtype=np.int64),
-        partner.astype(np.int64),
-        np.where(smooth, 2.0 * r, r),
-        np.where(smooth, -square, 0.0),
-        np.where(smooth, rest**3 / (1.0 + square), rest),
-        np.where(smooth, 2.0 * r / (1.0 + square), r),
+        np.where(smooth, len(each) + np.cumsum(smooth) - 1, -1).astype(np.int64),
+        np.ascontiguousarray(first),
+        np.ascontiguousarray(second),
+        np.ascontiguousarray(noise),
+        np.array([one[1, 0] for one in each]),
     )
 
 

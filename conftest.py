@@ -70,6 +70,57 @@ def structured() -> dict:
     }
 
 
+@functools.cache
+def shared() -> dict:
+    """Make up a posterior of 4 neurons with two factors of shared input, whose signs vary."""
+    import arviz as az
+    import numpy as np
+
+    import pymc_glm as pg
+
+    rng, times = np.random.default_rng(1), 0.005 * np.arange(800)
+    loadings = np.array([[1.0, 0.5], [0.8, -0.5], [0.6, 0.4], [0.9, 0.0]])
+    paths = np.stack([np.sin(2 * np.pi * times), np.sin(np.pi * times[::2] + 1)[:400].repeat(2)])
+    psi = -3 + loadings @ paths
+    counts = (rng.random(psi.T.shape) < 1 / (1 + np.exp(-psi.T))).astype(int)
+    signs = rng.choice([-1.0, 1.0], (2, 50, 2))
+    grid = np.concatenate([paths[0], paths[1, ::2]])
+    of_grid = np.repeat([0, 1], [800, 400])
+    draws = {
+        "bias": np.full((2, 50, 4), -3.0),
+        "weights": np.zeros((2, 50, 4, 4, 1)),
+        "loadings": (loadings + rng.normal(0, 0.1, (2, 50, 4, 2))) * signs[:, :, None],
+        "factor_timescale": rng.normal([0.2, 0.4], 0.02, (2, 50, 2)),
+        "factors": (grid + rng.normal(0, 0.3, (2, 50, 1200))) * signs[:, :, of_grid],
+    }
+    index = np.stack([np.arange(800), 800 + np.arange(800) // 2], axis=1)
+    neurons = {"post": list("abcd"), "pre": list("abcd"), "time": times}
+    basis = pg.basis.raised_cosine(1, window=0.02, bin_width=0.005)
+    constants = {
+        "counts": counts,
+        "basis_functions": basis.values,
+        "bin_width": 0.005,
+        "path_index": index,
+        "grid_width": np.array([0.005, 0.01]),
+        "smoothness": np.array([0.5, 0.5]),
+    }
+    dims = {
+        "bias": ["post"],
+        "weights": ["post", "pre", "basis"],
+        "loadings": ["post", "factor"],
+        "factor_timescale": ["factor"],
+        "factors": ["grid"],
+        "counts": ["time", "post"],
+        "spikes": ["time", "post"],
+        "basis_functions": ["lag", "basis"],
+        "path_index": ["time", "factor"],
+        "grid_width": ["factor"],
+        "smoothness": ["factor"],
+    }
+    groups = {"posterior": draws, "constant_data": constants, "observed_data": {"spikes": counts}}
+    return {"shared_tree": az.from_dict(groups, coords=neurons, dims=dims)}
+
+
 @pytest.fixture(autouse=True)
 def given(request, doctest_namespace) -> None:
     """Put the posteriors where an example asks for them."""
@@ -79,3 +130,5 @@ def given(request, doctest_namespace) -> None:
         doctest_namespace.update(fits())
     if "block_tree" in source or "position_tree" in source:
         doctest_namespace.update(structured())
+    if "shared_tree" in source:
+        doctest_namespace.update(shared())

@@ -11,6 +11,7 @@ from .criticism import (
     ElpdDifference,
     HeldoutNeuron,
     HeldoutScore,
+    align_factors,
     align_positions,
     block_summary,
     compare_models,
@@ -76,6 +77,7 @@ from .plots import (
     plot_rate_check,
     plot_rates,
     plot_residual_correlograms,
+    plot_shared_input,
     plot_time_rescaling,
 )
 from .priors.edges import (
@@ -160,6 +162,7 @@ __all__ = [
     "SpikeAndSlab",
     "SpikeTrains",
     "WeightHMC",
+    "align_factors",
     "align_positions",
     "as_spike_trains",
     "basis",
@@ -201,6 +204,7 @@ __all__ = [
     "plot_rate_check",
     "plot_rates",
     "plot_residual_correlograms",
+    "plot_shared_input",
     "plot_time_rescaling",
     "posterior_rates",
     "predicted_rates",

@@ -17,6 +17,7 @@ from pymc_glm.criticism.scores.loo import influential, loo
 from pymc_glm.criticism.scores.loo_mend import mend_loo
 from pymc_glm.criticism.scores.loo_subsample import ElpdDifference, elpd_difference, loo_subsample
 from pymc_glm.criticism.structure.blocks import BlockSummary, block_summary
+from pymc_glm.criticism.structure.factors import align_factors
 from pymc_glm.criticism.structure.positions import AlignedPositions, align_positions
 from pymc_glm.criticism.structure.signs import sign_summary
 
@@ -27,6 +28,7 @@ __all__ = [
     "ElpdDifference",
     "HeldoutNeuron",
     "HeldoutScore",
+    "align_factors",
     "align_positions",
     "block_summary",
     "compare_models",

@@ -13,6 +13,7 @@ from pymc_glm.plots.raster import plot_raster
 from pymc_glm.plots.rate_check import plot_rate_check
 from pymc_glm.plots.rates import plot_rates
 from pymc_glm.plots.residuals import plot_residual_correlograms
+from pymc_glm.plots.shared_input import plot_shared_input
 from pymc_glm.plots.time_rescaling import plot_time_rescaling
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "plot_rate_check",
     "plot_rates",
     "plot_residual_correlograms",
+    "plot_shared_input",
     "plot_time_rescaling",
 ]

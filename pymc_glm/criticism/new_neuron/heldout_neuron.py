@@ -16,6 +16,7 @@ from pymc_glm.criticism.new_neuron.row_annealing import Path, Row, RowData, anne
 from pymc_glm.criticism.new_neuron.row_reference import pilot_path
 from pymc_glm.criticism.replicates import chosen_draws
 from pymc_glm.criticism.same_model import index_of_new_neuron
+from pymc_glm.criticism.shared_path import has_shared_input
 from pymc_glm.criticism.wording import counted, wrapped
 from pymc_glm.graph.checks import check_conditionals
 from pymc_glm.graph.data import SpikeData, spike_data

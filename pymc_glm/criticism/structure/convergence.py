@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pymc_glm.criticism.network.diagnostics import concat, diagnostics, rank_diagnostics, varies
 from pymc_glm.criticism.structure.block_draws import block_dims, block_names, relabelled
 from pymc_glm.criticism.structure.blocks import pair_agreement
+from pymc_glm.criticism.structure.factors import aligned_loadings
 from pymc_glm.criticism.structure.learned import is_learned
 from pymc_glm.criticism.structure.procrustes import distances_onwards
 
@@ -23,6 +24,7 @@ __all__ = ["Structure", "structure_diagnostics"]
 _LABELS = ("block_labels", "weight_block_labels")
 _POSITIONS = ("latent_positions", "weight_latent_positions")
 _FACTORS = "latent_factors"
+_OF_FACTORS = ("factor_timescale", "loading_scale")
 _NO_R_HAT = 1e6  # beyond this the variance within chains is only rounding error
 
 
@@ -69,6 +71,14 @@ def structure_diagnostics(tree: xr.DataTree) -> Structure:
                 f"{_kind(positions, 'Positions')} are judged by the distances between neurons, not "
                 "by their values, which may be rotated and reflected."
             )
+    if is_learned(tree, "loadings"):
+        tables.append(_shared_input(tree))
+        not_judged |= {"loadings", "factors", *_OF_FACTORS}
+        remarks.append(
+            "Shared input is judged by the covariances of the input of two neurons, not by "
+            "loadings and paths, whose signs, order and rotation are arbitrary. Timescales and "
+            "scales are judged after putting the factors in order, unless timescales overlap."
+        )
     log_odds, names, remark = _factors(tree)
     return Structure(
         co_assignments=concat(pairs, "status"),
@@ -178,6 +188,21 @@ def _distances(tree: xr.DataTree, name: str) -> pd.DataFrame:
     values, shape, neurons = _draws(tree, name)
     suffix = " (weights)" if name.startswith("weight_") else ""
     return _by_pair(distances_onwards(values), shape, neurons, suffix)
+
+
+def _shared_input(tree: xr.DataTree) -> pd.DataFrame:
+    """Diagnose covariances of shared input, and what belongs to factors that can be told apart."""
+    aligned = aligned_loadings(tree)
+    values, shape, neurons = _draws(tree, "loadings")
+    rows = (np.einsum("sk,smk->sm", values[:, n], values[:, n + 1 :]) for n in range(len(neurons)))
+    tables = [_by_pair(rows, shape, neurons, " (shared input)")]
+    alone = np.bincount(aligned.group)[aligned.group] == 1
+    for name in _OF_FACTORS:
+        if is_learned(tree, name):
+            drawn = tree["posterior"][name].transpose("chain", "draw", "factor")
+            ordered = np.take_along_axis(drawn.values, aligned.order, axis=2)
+            tables.append(diagnostics(drawn.copy(data=ordered), keep=alone))
+    return concat(tables)
 
 
 def _factors(tree: xr.DataTree) -> tuple[pd.DataFrame, set[str], list[str]]:

@@ -288,7 +288,7 @@ def test_wrong_parameters_of_paths(wrong, message):
 
 def test_a_prior_is_no_path():
     network = shared_network([[1.0], [1.0]])._replace(shared_input=pg.SharedInput(1))
-    with pytest.raises(TypeError, match=r"shared_input: got SharedInput, allowed are pymc_glm\.Pa"):
+    with pytest.raises(TypeError, match=r"got SharedInput, allowed are pymc_glm\.PathParameters"):
         pg.simulate(network, 10)
 
 

@@ -181,19 +181,20 @@ class Problem:
         return total
 
     def filtered(self, name, counts, pieces=1):
-        """Log densities (time, post), mean and covariance of the factors."""
+        """Log densities, mean and covariance of the factors, mean and variance of psi in turn."""
         factors = self.factors()
         belief, n = prior_belief(factors), len(self.timescale)
         found = []
         for bins in np.array_split(np.arange(self.n_bins), pieces):
             density = np.zeros((bins.size, self.n_posts))
             mean, covariance = np.empty((bins.size, n)), np.empty((bins.size, n, n))
+            centre, spread = np.zeros((2, bins.size, self.n_posts))
             filter_path(
                 factors, belief, likelihood_of(name, counts[bins]), self.psi[bins],
                 self.place[bins], self.seen[bins], np.arange(bins.size), RULE, density, mean,
-                covariance,
+                covariance, centre, spread,
             )  # fmt: skip
-            found.append((density, mean, covariance))
+            found.append((density, mean, covariance, centre, spread))
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
@@ -208,7 +209,7 @@ def test_traces_have_the_density_of_a_multivariate_normal():
     counts = rng.normal(-1.5, 1.5, (problem.n_bins, problem.n_posts))
     full = problem.covariance().reshape(problem.psi.size, -1) + 0.25 * np.eye(problem.psi.size)
     keep = np.repeat(problem.seen, problem.n_posts)
-    density, mean, covariance = problem.filtered("gaussian", counts)
+    density, mean, covariance, *in_turn = problem.filtered("gaussian", counts)
     normal = multivariate_normal(problem.psi.ravel()[keep], full[np.ix_(keep, keep)])
     constant = 0.5 * np.log(4.0 / (2 * np.pi)) * keep.sum()
     assert density.sum() + constant == pytest.approx(normal.logpdf(counts.ravel()[keep]), abs=1e-8)
@@ -224,8 +225,14 @@ def test_traces_have_the_density_of_a_multivariate_normal():
     got = problem.loadings @ covariance[at] @ problem.loadings.T
     np.testing.assert_allclose(got, expected, atol=1e-9)
 
-    for whole, part in zip((density, mean, covariance), problem.filtered("gaussian", counts, 4),
-                           strict=True):  # fmt: skip
+    before = np.append(before, [3 * at, 3 * at + 1])  # the last neuron, given the two others
+    gain = np.linalg.solve(full[np.ix_(before, before)], full[before, 3 * at + 2])
+    centre = problem.psi[at, 2] + gain @ (counts - problem.psi).ravel()[before]
+    spread = full[3 * at + 2, 3 * at + 2] - 0.25 - gain @ full[before, 3 * at + 2]
+    np.testing.assert_allclose([one[at, 2] for one in in_turn], [centre, spread], atol=1e-9)
+
+    whole_run = density, mean, covariance, *in_turn
+    for whole, part in zip(whole_run, problem.filtered("gaussian", counts, 4), strict=True):
         np.testing.assert_array_equal(whole, part)
 
 
@@ -276,25 +283,24 @@ def test_sums_over_groups_and_expected_counts():
     """Bins of one group are summed; group -1 is left out but still informs later bins."""
     problem = Problem()
     counts = (np.random.default_rng(4).random(problem.psi.shape) < 0.3).astype(int)
-    density, mean, covariance = problem.filtered("bernoulli", counts)
+    density, *_, centre, spread = problem.filtered("bernoulli", counts)
     group = np.where(np.arange(problem.n_bins) < 10, -1, np.arange(problem.n_bins) // 20)
     summed = np.zeros((2, problem.n_posts))
     factors, none = problem.factors(), np.empty((0, 2))
     filter_path(
         factors, prior_belief(factors), likelihood_of("bernoulli", counts), problem.psi,
         problem.place, problem.seen, group, RULE, summed, none, none[..., None],
+        np.empty((0, 3)), np.empty((0, 3)),
     )  # fmt: skip
     expected = [density[10:20].sum(axis=0), density[20:].sum(axis=0)]
     np.testing.assert_allclose(summed, expected, rtol=1e-12)
 
     expected, variance = np.empty((2, problem.n_bins, 1))
-    expected_counts(
-        problem.loadings[1:2], likelihood_of("bernoulli", counts[:, 1:2]), problem.psi[:, 1:2],
-        mean, covariance, RULE, expected, variance,
-    )  # fmt: skip
-    at, loading = 12, problem.loadings[1]
-    centre = problem.psi[at, 1] + loading @ mean[at]
-    z = centre + np.sqrt(loading @ covariance[at] @ loading) * POINTS
+    centre, spread = centre[:, 1:2].copy(), spread[:, 1:2].copy()
+    likelihood = likelihood_of("bernoulli", counts[:, 1:2])
+    expected_counts(likelihood, centre, spread, RULE, expected, variance)
+    at = 12
+    z = centre[at, 0] + np.sqrt(spread[at, 0]) * POINTS
     p = norm.pdf(POINTS) @ expit(z) * (POINTS[1] - POINTS[0])
     assert expected[at, 0] == pytest.approx(p, rel=1e-6)
     assert variance[at, 0] == pytest.approx(p * (1 - p), rel=1e-6)
@@ -323,6 +329,7 @@ def test_the_filter_agrees_with_particles(name):
     filter_path(
         factors, prior_belief(factors), likelihood_of(name, counts), psi, np.arange(n_bins),
         np.ones(n_bins, bool), np.zeros(n_bins, np.int64), RULE, density, none, none[..., None],
+        np.empty((0, n_posts)), np.empty((0, n_posts)),
     )  # fmt: skip
 
     def log_density(t, psi):

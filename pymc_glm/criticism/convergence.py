@@ -338,8 +338,7 @@ def _hyperparameters(tree: xr.DataTree, not_judged: Set[str]) -> list[pd.DataFra
     """Return diagnostics of the other variables, except those judged by derived quantities."""
     apart = {"adjacency", "weights", "self_weights", "bias", "factors"} | not_judged
     return [
-        # the sign of a factor is arbitrary, so its loadings are judged by their squares
-        diagnostics(draws**2 if name == "loadings" else draws)
+        diagnostics(draws)
         for name, draws in tree["posterior"].data_vars.items()
         if name not in apart and np.issubdtype(draws.dtype, np.floating)
     ]

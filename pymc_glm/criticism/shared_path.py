@@ -38,6 +38,8 @@ class PathPiece(NamedTuple):
     psi: Floats  # (time, post), without shared input
     mean: Floats  # (time, factor), of the factors
     covariance: Floats  # (time, factor, factor)
+    centre: Floats  # (time, post), of psi given the neurons before in the same bin, too; or empty
+    spread: Floats  # (time, post), its variance
 
 
 def refuse_shared_input(tree: xr.DataTree, function: str, instead: str) -> None:
@@ -77,7 +79,7 @@ class DrawFilter:
         self._data, self._drawn, self._path = data, drawn, path
         parameter = drawn.parameter
         same = bool((parameter == parameter[0]).all())
-        self.parameter = float(parameter[0]) if same else parameter
+        self.parameter: Any = float(parameter[0]) if same else parameter
         self._observation = data.observation.with_parameter(self.parameter)
         steps = steps_of(path, data.bin_width)
         self._factors = factors_of(
@@ -105,38 +107,36 @@ class DrawFilter:
         """
         scored = np.flatnonzero(group >= 0)
         window = slice(int(scored[0]), int(scored[-1]) + 1)
-        for _ in self._filtered(window, group, out, keep_path=False):
+        for _ in self._filtered(window, group, out):
             pass
 
-    def pieces(self, window: slice) -> Iterator[PathPiece]:
-        """Yield what is known of each bin of a window before it is seen, some bins at a time."""
-        none = np.full(len(self._place), -1)
-        yield from self._filtered(window, none, np.empty((0, len(self._drawn.bias))), True)
-
-    def moments(self, window: slice, posts: NDArray[np.intp]) -> Iterator[tuple[Floats, Floats]]:
+    def moments(
+        self, window: slice, posts: NDArray[np.intp], in_turn: bool = False
+    ) -> Iterator[tuple[Floats, Floats]]:
         """Yield mean and variance of the counts of some neurons, (time, post), piece by piece.
 
-        They are given all counts in the bins before each bin, and none in the bin itself.
+        Parameters
+        ----------
+        window : slice
+            Bins.
+        posts : array of int, shape (post,)
+        in_turn : bool
+            Whether a count is also predicted from those of the neurons before it in the same bin;
+            else from the bins before only. In turn, bins that are not data have no prediction.
         """
-        for piece in self.pieces(window):
-            psi = np.ascontiguousarray(piece.psi[:, posts])
-            loadings = np.ascontiguousarray(self._path.loadings[posts])
-            mean, variance = np.empty(psi.shape), np.empty(psi.shape)
-            likelihood = self._likelihood(np.zeros((len(self._drawn.bias), 0)))
-            likelihood = likelihood._replace(dispersion=likelihood.dispersion[posts])
-            if likelihood.family == CUSTOM:
-                self._custom_moments(piece, psi, loadings, posts, mean, variance)
+        for piece in self._pieces(window, paths=not in_turn, in_turn=in_turn):
+            if in_turn:
+                centre, spread = piece.centre[:, posts], piece.spread[:, posts]
             else:
-                expected_counts(
-                    loadings, likelihood, psi, piece.mean, piece.covariance, self._rule, mean,
-                    variance,
-                )  # fmt: skip
-            yield mean, variance
+                loadings = self._path.loadings[posts].T
+                centre = piece.psi[:, posts] + piece.mean @ loadings
+                spread = ((piece.covariance @ loadings) * loadings).sum(axis=1).clip(min=0.0)
+            yield self._expected(np.ascontiguousarray(centre), np.ascontiguousarray(spread), posts)
 
     def psi_drawn(self, window: slice, rng: np.random.Generator) -> Floats:
         """Draw the activations of each bin given all bins before it, (time, post)."""
         out = []
-        for piece in self.pieces(window):
+        for piece in self._pieces(window, paths=True):
             size, vectors = np.linalg.eigh(piece.covariance)
             scaled = np.sqrt(np.maximum(size, 0.0)) * rng.standard_normal(piece.mean.shape)
             path = piece.mean + np.einsum("tij,tj->ti", vectors, scaled)
@@ -149,48 +149,61 @@ class DrawFilter:
         dispersion = np.broadcast_to(likelihood.dispersion, (len(counts),))
         return likelihood._replace(dispersion=np.array(dispersion, dtype=np.float64))
 
+    def _pieces(
+        self, window: slice, *, paths: bool = False, in_turn: bool = False
+    ) -> Iterator[PathPiece]:
+        """Yield what is known of each bin of a window before it is seen, some bins at a time."""
+        none = np.full(len(self._place), -1)
+        out = np.empty((0, len(self._drawn.bias)))
+        yield from self._filtered(window, none, out, paths=paths, in_turn=in_turn)
+
     def _filtered(
-        self, window: slice, group: NDArray[np.int64], out: Floats, keep_path: bool
+        self,
+        window: slice,
+        group: NDArray[np.int64],
+        out: Floats,
+        *,
+        paths: bool = False,
+        in_turn: bool = False,
     ) -> Iterator[PathPiece]:
         """Filter from the beginning of the segment in which the window begins."""
-        data, n_factors = self._data, self._path.loadings.shape[1]
+        data, (n_posts, n_factors) = self._data, self._path.loadings.shape
         first = int(data.starts[np.searchsorted(data.starts, window.start, side="right") - 1])
         belief = prior_belief(self._factors)
         before = range(first, window.start, _BINS)
         for low, high in pairwise([*before, *range(window.start, window.stop, _BINS), window.stop]):
-            some = slice(low, high)
+            some, size = slice(low, high), high - low if low >= window.start else 0
             psi = np.ascontiguousarray(activations(data, self._drawn, some).T)
-            kept = high - low if keep_path and low >= window.start else 0
-            mean, covariance = np.empty((kept, n_factors)), np.empty((kept, n_factors, n_factors))
+            mean = np.empty((size if paths else 0, n_factors))
+            covariance = np.empty((len(mean), n_factors, n_factors))
+            centre, spread = np.zeros((2, size if in_turn else 0, n_posts))
             counts = np.ascontiguousarray(data.counts[some].T)
             filter_path(
                 self._factors, belief, self._likelihood(counts), psi, self._place[some],
-                self._seen[some], group[some], self._rule, out, mean, covariance,
+                self._seen[some], group[some], self._rule, out, mean, covariance, centre, spread,
             )  # fmt: skip
             if low >= window.start:
-                yield PathPiece(some, psi, mean, covariance)
+                yield PathPiece(some, psi, mean, covariance, centre, spread)
 
-    def _custom_moments(
-        self, piece: PathPiece, psi: Floats, loadings: Floats, posts: NDArray[np.intp],
-        mean: Floats, variance: Floats,
-    ) -> None:  # fmt: skip
-        """Write the moments of counts of a custom observation model."""
-        observation = self._data.observation
-        parameter: Any = self.parameter
-        if np.ndim(parameter):
-            parameter = parameter[posts]
-        centre = psi + piece.mean @ loadings.T
-        spread = np.sqrt(
-            np.einsum("nk,tkj,nj->tn", loadings, piece.covariance, loadings).clip(min=0.0)
-        )
-        square = np.zeros(psi.shape)
-        mean[:], variance[:] = 0.0, 0.0
+    def _expected(
+        self, centre: Floats, spread: Floats, posts: NDArray[np.intp]
+    ) -> tuple[Floats, Floats]:
+        """Return mean and variance of counts whose activations are normal, (time, post)."""
+        mean, variance = np.zeros(centre.shape), np.zeros(centre.shape)
+        likelihood = self._likelihood(np.zeros((len(self._drawn.bias), 0)))
+        likelihood = likelihood._replace(dispersion=likelihood.dispersion[posts])
+        if likelihood.family != CUSTOM:
+            expected_counts(likelihood, centre, spread, self._rule, mean, variance)
+            return mean, variance
+        observation, parameter = self._data.observation, self.parameter
+        parameter = parameter[posts] if np.ndim(parameter) else parameter
+        square, root = np.zeros(centre.shape), np.sqrt(spread)
         for node, weight in zip(self._rule.few, self._rule.few_weights, strict=True):
-            expected = observation.mean_counts(centre + node * spread, parameter)
+            expected = observation.mean_counts(centre + node * root, parameter)
             mean += weight * expected
             square += weight * expected**2
             variance += weight * observation.variances(expected, parameter)
-        variance += square - mean**2
+        return mean, variance + square - mean**2
 
 
 def draw_filter(tree: xr.DataTree, data: ObservedData, chain: int, draw: int) -> DrawFilter:

@@ -158,6 +158,8 @@ def filter_path(
     density: Floats,
     path_mean: Floats,
     path_covariance: Floats,
+    centre: Floats,
+    spread: Floats,
 ) -> None:
     """Predict each bin from those before it.
 
@@ -183,6 +185,10 @@ def filter_path(
     path_covariance : array, shape (time, factor, factor)
         Receive mean and covariance of the factors in each bin given all bins before it, unless they
         have the shape (0, ...).
+    centre, spread : arrays, shape (time, post)
+        Receive mean and variance of the activation of each neuron given all bins before and the
+        counts of the neurons before it in the same bin, unless they have the shape (0, post). They
+        are not written in bins that are not seen.
     """
     loadings, mean, covariance = factors.loadings, belief.mean, belief.covariance
     n_posts, n_factors = loadings.shape
@@ -206,26 +212,28 @@ def filter_path(
         if not seen[t]:
             continue
         for n in range(n_posts):
-            centre, variance = psi[t, n], 0.0
+            middle, variance = psi[t, n], 0.0
             for i in range(n_states):
                 effect[i] = 0.0
                 for k in range(n_factors):
                     effect[i] += covariance[i, k] * loadings[n, k]
             for k in range(n_factors):
-                centre += loadings[n, k] * mean[k]
+                middle += loadings[n, k] * mean[k]
                 variance += loadings[n, k] * effect[k]
             variance = max(variance, 0.0)
-            if quick and counts[n, t] == 0 and centre < RARE and variance < NARROW:
+            if centre.shape[0] > 0:
+                centre[t, n], spread[t, n] = middle, variance
+            if quick and counts[n, t] == 0 and middle < RARE and variance < NARROW:
                 value, slope, curvature = silent(
-                    family, dispersion[n], centre, variance, few, few_weights
+                    family, dispersion[n], middle, variance, few, few_weights
                 )
-            elif quick and counts[n, t] == 0 and centre < RARE and variance < WIDE:
+            elif quick and counts[n, t] == 0 and middle < RARE and variance < WIDE:
                 value, slope, curvature = silent(
-                    family, dispersion[n], centre, variance, many, many_weights
+                    family, dispersion[n], middle, variance, many, many_weights
                 )
             else:
                 value, slope, curvature = tilted(
-                    neuron_likelihood(likelihood, n), float(counts[n, t]), centre, variance, rule
+                    neuron_likelihood(likelihood, n), float(counts[n, t]), middle, variance, rule
                 )
             for i in range(n_states):
                 mean[i] += slope * effect[i]
@@ -238,37 +246,26 @@ def filter_path(
 
 @compiled
 def expected_counts(
-    loadings: Floats,
     likelihood: Likelihood,
-    psi: Floats,
-    path_mean: Floats,
-    path_covariance: Floats,
+    centre: Floats,
+    spread: Floats,
     rule: Quadrature,
     mean: Floats,
     variance: Floats,
 ) -> None:
-    """Write mean and variance of each count of some neurons, given normal factors.
+    """Write mean and variance of each count of some neurons, whose activations are normal.
 
     Parameters
     ----------
-    loadings : array, shape (post, factor)
     likelihood : Likelihood
         Of these neurons; not a custom one. Its counts are ignored.
-    psi : array, shape (time, post)
-        Activations without the factors.
-    path_mean : array, shape (time, factor)
-    path_covariance : array, shape (time, factor, factor)
+    centre, spread : arrays, shape (time, post)
+        Mean and variance of the activations.
     rule : Quadrature
     mean, variance : arrays, shape (time, post)
     """
-    n_bins, n_factors = path_mean.shape
-    for t in range(n_bins):
-        for n in range(loadings.shape[0]):
-            centre, spread = psi[t, n], 0.0
-            for k in range(n_factors):
-                centre += loadings[n, k] * path_mean[t, k]
-                for j in range(n_factors):
-                    spread += loadings[n, k] * path_covariance[t, k, j] * loadings[n, j]
+    for t in range(centre.shape[0]):
+        for n in range(centre.shape[1]):
             mean[t, n], variance[t, n] = expected_count(
-                neuron_likelihood(likelihood, n), centre, max(spread, 0.0), rule
+                neuron_likelihood(likelihood, n), centre[t, n], spread[t, n], rule
             )

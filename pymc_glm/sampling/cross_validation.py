@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pymc_glm.arguments import as_number, as_whole_number, random_generator
 from pymc_glm.criticism.one_step import observed_data
 from pymc_glm.criticism.scores.densities import Densities
-from pymc_glm.criticism.scores.path_densities import path_densities
+from pymc_glm.criticism.scores.path_densities import path_densities, spread_draws
 from pymc_glm.criticism.scores.units import units_of
 from pymc_glm.criticism.shared_path import has_shared_input
 from pymc_glm.kernels.pointwise import Groups
@@ -150,10 +150,8 @@ class BlockRefits(SamplingWrapper):
         if has_shared_input(tree):
             found = path_densities(tree, self._data, groups)
             total, shape = found.values.sum(axis=0), found.shape
-            coords = {"draw": tree["posterior"]["draw"].values[found.draws]}
-            dims = ("chain", "draw", self._units.dim)
             shaped = total.T.reshape(*shape, groups.n_groups)
-            return xr.DataArray(shaped, coords, dims, name="spikes")
+            return xr.DataArray(shaped, dims=("chain", "draw", self._units.dim), name="spikes")
         densities = Densities(tree, self._data)
         total = np.zeros((groups.n_groups, densities.n_draws))
         for post in range(len(self._data.neurons)):
@@ -167,8 +165,7 @@ class BlockRefits(SamplingWrapper):
         """Return the posterior with the log likelihood of each unit, as ArviZ expects."""
         of_units = self._log_likelihood(tree, self._units.groups).assign_coords(self._units.coords)
         posterior = tree["posterior"].to_dataset()
-        if "draw" in of_units.coords:
-            posterior = posterior.sel(draw=of_units["draw"])
+        posterior = posterior.isel(draw=spread_draws(tree, None))
         of_units = of_units.assign_coords(chain=posterior["chain"], draw=posterior["draw"])
         return xr.DataTree.from_dict(
             {"posterior": posterior, "log_likelihood": of_units.to_dataset()}

@@ -203,6 +203,9 @@ def stability(
     is no inhibition. A Bernoulli network that excites itself until it fires in every bin is stable,
     but at a rate of one spike per bin.
 
+    Shared input is left out: its paths have mean zero and do not respond to spikes. With
+    exponential rates it raises them, by half its variance in the exponent.
+
     Parameters
     ----------
     parameters : NetworkParameters, DataTree or pymc.Model

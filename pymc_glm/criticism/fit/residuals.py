@@ -37,9 +37,12 @@ def residual_correlograms(
 
     The residual of a bin is its count minus the mean that the model predicts one step ahead, given
     the recorded spikes. Residuals of a correct model are uncorrelated at every lag. The model has
-    no coupling at lag 0, so shared input shows up there, also if the model has it: its path is
-    predicted from the counts before a bin (see `heldout_score`), which leaves what is new in the
-    bin. A missing edge or a basis that is too short shows up at other lags.
+    no coupling at lag 0, so shared input that the model does not have shows up there; a missing
+    edge or a basis that is too short shows up at other lags.
+
+    In a model with shared input the path is integrated out (see `heldout_score`): a count is
+    predicted from the bins before, and from the counts of the neurons before it in the same bin.
+    So residuals of a correct model are uncorrelated at lag 0, too.
 
     Parameters
     ----------
@@ -135,9 +138,12 @@ def _moments(data: ObservedData, drawn: PostDraws) -> tuple[Floats, Floats]:
 def _add_moments(
     filtered: DrawFilter, keep: NDArray[np.intp], n_draws: int, mean: Floats, variance: Floats
 ) -> None:
-    """Add a draw's share of mean and variance of the counts, (time, neuron), given the past."""
+    """Add a draw's share of mean and variance of the counts, (time, neuron).
+
+    Given the past, and the counts of the neurons before in the same bin.
+    """
     done = 0
-    for expected, spread in filtered.moments(slice(0, len(mean)), keep):
+    for expected, spread in filtered.moments(slice(0, len(mean)), keep, in_turn=True):
         some = slice(done, done + len(expected))
         mean[some] += expected / n_draws
         variance[some] += spread / n_draws

@@ -18,6 +18,7 @@ from pymc_glm.criticism.structure.factor_alignment import (
     turned_up,
 )
 from pymc_glm.criticism.structure.learned import learned, variable_names
+from pymc_glm.trees import kept_paths
 
 __all__ = ["AlignedLoadings", "align_factors", "aligned_loadings"]
 
@@ -215,8 +216,10 @@ class _Paths(NamedTuple):
 def _paths(tree: xr.DataTree, start: float | None, stop: float | None) -> _Paths | None:
     """Return the paths that were kept, at the points of the finest grid; None if there are none."""
     known = tree["posterior"]["draw"].values
-    if "shared_path" in tree.children and "factors" in tree["shared_path"].data_vars:
-        drawn = tree["shared_path"]["factors"].transpose("chain", "path_draw", "grid")
+    kept = kept_paths(tree)
+    if "factors" in kept:
+        drawn = kept["factors"].transpose("chain", "path_draw", "grid")
+        drawn = drawn.isel(path_draw=np.isin(drawn["path_draw"].values, known))
         draws = drawn["path_draw"].values
     elif "factors" in variable_names(tree, "posterior"):
         drawn = tree["posterior"]["factors"].transpose("chain", "draw", "grid")
@@ -243,9 +246,9 @@ def _paths(tree: xr.DataTree, start: float | None, stop: float | None) -> _Paths
             f"start, stop: no grid point lies in the window {start} to {stop} s; the recording "
             f"covers {times[0]:g} to {times[-1]:g} s."
         )
-    kept = first[inside]
-    values = drawn.values[:, :, at[kept].T]  # (chain, path_draw, factor, time)
-    return _Paths(values, draws, np.searchsorted(known, draws), times[kept])
+    chosen = first[inside]
+    values = drawn.values[:, :, at[chosen].T]  # (chain, path_draw, factor, time)
+    return _Paths(values, draws, np.searchsorted(known, draws), times[chosen])
 
 
 def _aligned_paths(paths: _Paths, aligned: AlignedLoadings, prob: float) -> xr.Dataset:

@@ -227,7 +227,7 @@ def draw_filter(tree: xr.DataTree, data: ObservedData, chain: int, draw: int) ->
         raise ValueError("tree: the model has no shared input; use the activations of the draw.")
     at = np.array([chain]), np.array([draw])
     each = [post_draws(tree, data.observation, n, *at)._asdict() for n in range(len(data.neurons))]
-    fields = {
+    fields: dict[str, Any] = {
         name: np.concatenate([one[name] for one in each]) if isinstance(value, np.ndarray) else None
         for name, value in each[0].items()
     }

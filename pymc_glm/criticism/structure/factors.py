@@ -153,7 +153,7 @@ def align_factors(
     """
     probability = as_probability(prob, "prob")
     aligned = aligned_loadings(tree, method)
-    drawn = tree["posterior"]["loadings"]
+    drawn = variable(tree, "posterior", "loadings")
     neurons = [str(label) for label in drawn["post"].values]
     n_factors = drawn.sizes["factor"]
     shape = aligned.loadings.shape[:2]
@@ -207,22 +207,22 @@ def _covariance(loadings: Floats, neurons: list[str]) -> xr.Dataset:
 
 
 class _Paths(NamedTuple):
-    values: Floats  # (chain, path_draw, factor, time)
+    drawn: Floats  # (chain, path_draw, factor, time)
     draws: NDArray[Any]  # (path_draw,), labels of the draws
-    index: NDArray[np.intp]  # (path_draw,), where these are in the posterior
+    places: NDArray[np.intp]  # (path_draw,), where these are in the posterior
     times: Floats  # (time,), s
 
 
 def _paths(tree: xr.DataTree, start: float | None, stop: float | None) -> _Paths | None:
     """Return the paths that were kept, at the points of the finest grid; None if there are none."""
-    known = tree["posterior"]["draw"].values
+    known = variable(tree, "posterior", "loadings")["draw"].values
     kept = kept_paths(tree)
     if "factors" in kept:
         drawn = kept["factors"].transpose("chain", "path_draw", "grid")
         drawn = drawn.isel(path_draw=np.isin(drawn["path_draw"].values, known))
-        draws = drawn["path_draw"].values
+        draws: NDArray[Any] = drawn["path_draw"].values
     elif "factors" in variable_names(tree, "posterior"):
-        drawn = tree["posterior"]["factors"].transpose("chain", "draw", "grid")
+        drawn = variable(tree, "posterior", "factors").transpose("chain", "draw", "grid")
         draws = known
     else:
         return None
@@ -253,8 +253,8 @@ def _paths(tree: xr.DataTree, start: float | None, stop: float | None) -> _Paths
 
 def _aligned_paths(paths: _Paths, aligned: AlignedLoadings, prob: float) -> xr.Dataset:
     """Return paths in the alignment of the loadings of their draws."""
-    maps = aligned.maps[:, paths.index]
-    turned = np.einsum("cdkt,cdkj->cdjt", paths.values, maps)
+    maps = aligned.maps[:, paths.places]
+    turned = np.einsum("cdkt,cdkj->cdjt", paths.drawn, maps)
     flat = turned.reshape(-1, *turned.shape[2:])
     band = hdi(flat, prob) if len(flat) > 1 else np.stack([flat[0], flat[0]], axis=-1)
     dims = ("factor", "time")

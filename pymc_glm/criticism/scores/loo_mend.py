@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 
 from pymc_glm.criticism.one_step import ObservedData, observed_data
 from pymc_glm.criticism.scores.densities import Densities
-from pymc_glm.criticism.scores.loo import check_draws, influential, relative_efficiency
+from pymc_glm.criticism.scores.loo import (
+    NO_LOO,
+    check_draws,
+    influential,
+    relative_efficiency,
+)
 from pymc_glm.criticism.scores.units import Units, units_of
+from pymc_glm.criticism.shared_path import refuse_shared_input
 from pymc_glm.kernels.pointwise import Groups
 from pymc_glm.kernels.psis import smooth_weights, tail_length
 
@@ -89,6 +95,7 @@ def mend_loo(
         getattr(elpd, "elpd_i", None), "attrs", ()
     ):
         raise TypeError(f"elpd: got {type(elpd).__name__}; give what pymc_glm.loo returned.")
+    refuse_shared_input(tree, "pymc_glm.mend_loo", NO_LOO)
     data = observed_data(tree)
     settings = elpd.elpd_i.attrs
     units = units_of(data, settings["unit"], settings["block_width"])

@@ -61,6 +61,13 @@ sheet = pg.NetworkParameters(np.full(16, -2.6), sheet_weights, basis)
 sheet_counts = pg.simulate(sheet, 24_000, random_seed=3)
 places = pg.build_glm(sheet_counts, basis, edges=pg.DistanceEdges())
 places_tree = pg.sample(model=places, **options)
+
+loadings = np.random.default_rng(4).normal(0.0, 1.0, (n, 2))  # [post, factor]
+shared = pg.PathParameters(loadings, [0.02, 0.3], [0.5, 1.5], [0.005, 0.1])
+driven_counts = pg.simulate(network._replace(shared_input=shared), 12_000, random_seed=5)
+unseen = pg.SharedInput(2, smoothness=[0.5, 1.5])
+driven = pg.build_glm(driven_counts, basis, shared_input=unseen)
+driven_tree = pg.sample(model=driven, **options)
 """
 
 PICTURES = (
@@ -116,6 +123,10 @@ PICTURES = (
     Picture("positions", "Positions", "pg.plot_positions(places_tree, reference=grid)",
             "A latent distance model of another network, sixteen neurons on a grid that are "
             "connected to their neighbours; lines join inferred and true positions."),
+    Picture("shared_input", "Shared input",
+            "pg.plot_shared_input(driven_tree, start=10.0, stop=14.0)",
+            "The same network driven by two latent paths: their posterior means and bands below "
+            "the spikes, and the loadings of the neurons beside them."),
     Picture("comparison", "Which model?",
             "trees = {\n"
             '    "independent": tree,\n'
@@ -139,7 +150,8 @@ def page() -> str:
         "with docs/gallery.py.",
         "",
         "The data: twelve simulated neurons, eight excitatory and four inhibitory, two minutes of",
-        "spikes, the last half minute held out; and a sheet of sixteen neurons for the positions:",
+        "spikes, the last half minute held out; a sheet of sixteen neurons for the positions; and",
+        "the twelve neurons with shared input:",
         "",
         f"```python\n{SETTING.strip()}\n```",
         "",

@@ -139,6 +139,6 @@ def _draw_loadings(ax: "Axes", factor: xr.Dataset, unit: str) -> None:
     ax.plot(factor["loadings_mean"], rows, "o", color=BLUE, markersize=3)
     ax.set_ylim(rows.size - 0.4, -0.6)
     ax.set_title(f"factor {int(factor['factor'])}", fontsize=8, color=INK)
-    ax.set_xlabel(f"loading ({unit})", fontsize=8, color=INK)
+    ax.set_xlabel(f"loading\n({unit})", fontsize=8, color=INK)
     ax.tick_params(labelsize=7)
     ax.spines[["top", "right"]].set_visible(False)

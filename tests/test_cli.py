@@ -39,6 +39,7 @@ STAGES = {
     "write_pictures": ["posterior.nc", "summary.csv", "edges.csv", "report.txt"],
 }
 FAST = ["--chains=2", "--draws=30", "--tune=30", "--cores=1", "--seed=1", "--window=0.05"]
+FAST += ["--no-shared-input"]  # with it: test_cli_shared_input.py
 
 
 def run(*arguments):
@@ -945,6 +946,7 @@ def test_demo_interrupted_in_the_first_network_stops(tmp_path, monkeypatch):
     assert visible_and_hidden(tmp_path / "out") == ["four-neurons"]
 
 
+@pytest.mark.filterwarnings("default:shared_input. 2 neurons have 20 spikes or more")
 @pytest.mark.usefixtures("drawn")
 def test_demo_of_a_recording(recording):
     output = recording.parent / "out"

@@ -313,6 +313,7 @@ def fits(tmp_path_factory, counts):
                 "fit", folder / "spikes.csv", "--bin-width", WIDTH, "--edges", edges, "--output",
                 folder / name, "--hold-out", 20, "--draws", 60, "--tune", 60, "--chains", 2,
                 "--cores", 1, "--seed", 1, "--no-pictures", "--quiet", "--n-basis", 1,
+                "--no-shared-input",
             )  # fmt: skip
     return folder
 
@@ -341,8 +342,8 @@ def test_the_command_compares_fits(fits, counts):
     assert tree["observed_data"].sizes["time"] == tree["constant_data"].sizes["time"]
     n = tree["constant_data"].sizes["time"]
     held_out = tree["held_out"]["counts"]
-    assert held_out.sizes["time"] == 1000 + 5  # and the window of history before
-    whole = np.concatenate([tree["constant_data"]["counts"], held_out[5:]])
+    assert held_out.sizes["time"] == 1000 + 50  # and a second of history before
+    whole = np.concatenate([tree["constant_data"]["counts"], held_out[50:]])
     np.testing.assert_array_equal(whole, counts.values[: n + 1000])
     score = pg.heldout_score(
         tree, None, held_out.assign_attrs(bin_width=WIDTH), start=tree["held_out"].attrs["start"]

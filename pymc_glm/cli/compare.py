@@ -52,8 +52,9 @@ def compare(
 ) -> None:
     """Compare the models in FOLDERS: LOO, stacking weights, held-out bits per spike, KS tests.
 
-    Bits per spike are given if all fits held out the same counts (pymc-glm fit --hold-out).
-    Writes comparison.csv and comparison.png. Exit codes: 2 for bad input, 1 for other errors.
+    Bits per spike are given if all fits held out the same counts (pymc-glm fit --hold-out). There
+    is no LOO of a fit with shared input; then all are compared by held-out counts. Writes
+    comparison.csv and comparison.png. Exit codes: 2 for bad input, 1 for other errors.
     """
     with open_session(quiet=quiet, debug=debug) as session:
         files = _FILES[:1] if no_pictures else _FILES
@@ -150,7 +151,9 @@ def _shown(table: "pd.DataFrame") -> "Table":
 
     shown = Table(box=None, pad_edge=False, collapse_padding=True)
     shown.add_column("model")
-    for name in ("elpd (LOO)", "below best", "weight", "high k"):
+    has_loo = "elpd" in table  # not if a model has shared input
+    of_loo = ("elpd (LOO)", "below best", "weight", "high k")
+    for name in of_loo if has_loo else ("elpd (held out)", "below best"):
         shown.add_column(name, justify="right")
     held_out, tested = "bits_per_spike" in table, "ks_passes" in table
     held_out = held_out and bool(table["bits_per_spike"].notna().any())  # traces have none
@@ -159,15 +162,8 @@ def _shown(table: "pd.DataFrame") -> "Table":
         shown.add_column("below best", justify="right")
     if tested:
         shown.add_column("KS passes", justify="right")
-    best = table["elpd"].max()
     for model, row in table.iterrows():
-        cells = [
-            str(model),
-            f"{row['elpd']:.1f}",
-            _below(best - row["elpd"], row["dse"], 1),
-            f"{row['weight']:.2f}",
-            str(row["n_high_k"]),
-        ]
+        cells = [str(model), *(_loo_cells(row, table["elpd"].max()) if has_loo else _elpd(row))]
         if held_out:
             cells.append(f"{row['bits_per_spike']:.3f}")
             cells.append(_below(-row["bits_per_spike_diff"], row["bits_per_spike_dse"], 4))
@@ -175,6 +171,22 @@ def _shown(table: "pd.DataFrame") -> "Table":
             cells.append(f"{row['ks_passes']} of {row['ks_tested']}")
         shown.add_row(*cells)
     return shown
+
+
+def _loo_cells(row: "pd.Series", best: float) -> list[str]:
+    return [
+        f"{row['elpd']:.1f}",
+        _below(best - row["elpd"], row["dse"], 1),
+        f"{row['weight']:.2f}",
+        str(row["n_high_k"]),
+    ]
+
+
+def _elpd(row: "pd.Series") -> list[str]:
+    return [
+        f"{row['heldout_elpd']:.1f}",
+        _below(-row["heldout_elpd_diff"], row["heldout_dse"], 1),
+    ]
 
 
 def _below(difference: float, error: float, digits: int) -> str:

@@ -41,7 +41,8 @@ def demo(
 ) -> None:
     """Simulate two networks, fit them and compare the results with the truth.
 
-    Results of an earlier demo in the output folder are overwritten.
+    The simulated networks have no shared input, and the models of them neither; a recording is
+    fitted with it. Results of an earlier demo in the output folder are overwritten.
     """
     with open_session(quiet=quiet, debug=debug) as session:
         if recording is not None:
@@ -57,7 +58,7 @@ def _run(network: DemoNetwork, path: Path, seed: int, session: Session) -> None:
     """Simulate and fit one network; write and print how the fit compares with the truth."""
     import pymc_glm as pg
 
-    prior = PriorSettings()
+    prior = PriorSettings(shared_input=False)
     with OutputFolder(path, overwrite=True, expected=result_files(prior)) as folder:
         with session.step(f"{network.title}: simulating {network.n_bins} bins"):
             counts = pg.simulate(

@@ -56,7 +56,20 @@ def fit(
         ),
     ] = None,
     bin_width: Annotated[float, typer.Option(help="Width of a bin, s.")] = _FIT.bin_width,
-    window: Annotated[float, typer.Option(help="Length of the filters, s.")] = _FIT.window,
+    shared_input: Annotated[
+        bool,
+        typer.Option(
+            help="Input that no recorded neuron carries, and self filters (pymc_glm.recording_glm);"
+            " or neither (pymc_glm.build_glm).",
+        ),
+    ] = _FIT.prior.shared_input,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            help="Length of the coupling filters, s.",
+            show_default="0.02, or 4 bins; 0.1 without shared input",
+        ),
+    ] = _FIT.window,
     basis: Annotated[BasisKind, typer.Option(help="Basis of the filters.")] = _FIT.basis,
     n_basis: Annotated[
         int | None,
@@ -124,7 +137,7 @@ def fit(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Fit a network to the spike times in FILE.
+    """Fit a network to the spike times in FILE: the model that is recommended for recordings.
 
     Writes posterior.nc, summary.csv (biases and hyperparameters), edges.csv (every pair of
     neurons), blocks.csv, positions.csv and signs.csv if the model has them, report.txt and
@@ -147,7 +160,7 @@ def fit(
             duration=duration,
             hold_out=hold_out,
             neurons=None if neurons is None else tuple(map(str.strip, neurons.split(","))),
-            prior=PriorSettings(edges, weights, n_blocks, n_dims),
+            prior=PriorSettings(edges, weights, n_blocks, n_dims, shared_input),
             sampling=SampleSettings(draws, tune, chains, cores, threads, seed),
             min_effect=min_effect,
         )

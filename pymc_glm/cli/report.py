@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pymc_glm.cli.results import TrueNetwork
 from pymc_glm.cli.run import Posterior, Recording
-from pymc_glm.cli.structure import Structure, structure_lines
+from pymc_glm.cli.structure import Structure, factor_lines, structure_lines
 from pymc_glm.criticism.network.edges import MIN_EFFECT
 from pymc_glm.criticism.wording import counted
 
@@ -37,8 +37,9 @@ def fit_report(
     *,
     min_effect: float = MIN_EFFECT,
 ) -> RenderableType:
-    """Report on a fit: recording, most probable edges, blocks, positions and convergence."""
+    """Report on a fit: recording, probable edges, blocks, positions, factors and convergence."""
     lines = [] if structure is None else structure_lines(structure)
+    lines += factor_lines(posterior.tree)
     return Group(
         _facts(recording, posterior),
         Text(),

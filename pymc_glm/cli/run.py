@@ -33,6 +33,8 @@ __all__ = [
 
 
 _SHORTEST_PAUSE = 1.0  # s
+_WINDOW = 0.1  # s, of filters that also have to hold a neuron's own past
+_HISTORY = 1.0  # s, kept before the part held out; no self filter is longer
 
 
 class Recording(NamedTuple):
@@ -95,17 +97,23 @@ def _hold_out(recording: Recording, settings: FitSettings) -> Recording:
     ValueError
         If the part held out or the rest is not longer than the window of the filters.
     """
+    import pymc_glm as pg
+
     counts, width = recording.counts, recording.bin_width
-    last, window = (round(s / width) for s in (settings.hold_out or 0.0, settings.window))
-    first = len(counts) - last
-    if last <= window or first <= window:
+    first = len(counts) - round((settings.hold_out or 0.0) / width)
+    window = _window(settings)
+    if settings.prior.shared_input and first > 0:  # the self filter may be longer
+        past = pg.basis.self_history(counts.isel(time=slice(0, first)))
+        window = max(window, float(past.attrs["window"]))
+    if min(first, len(counts) - first) <= round(window / width):
         raise ValueError(
             f"--hold-out: got {settings.hold_out:g} of {len(counts) * width:g} s; the part held "
-            f"out and the rest must both be longer than the window of {settings.window:g} s."
+            f"out and the rest must both be longer than the window of {window:g} s."
         )
+    before = round(max(window, _HISTORY) / width)  # the same for models that are compared
     return recording._replace(
         counts=counts.isel(time=slice(0, first)),
-        held_out=counts.isel(time=slice(first - window, None)),
+        held_out=counts.isel(time=slice(max(first - before, 0), None)),
         held_out_start=float(counts["time"].values[first]),
     )
 
@@ -170,6 +178,17 @@ def _merge_spikes(
     return counts.clip(max=1, keep_attrs=True), lost
 
 
+def _window(settings: FitSettings) -> float:
+    """Return the length of the coupling filters in seconds."""
+    import pymc_glm as pg
+
+    if settings.window is not None:
+        return settings.window
+    if not settings.prior.shared_input:
+        return _WINDOW
+    return float(pg.coupling_basis(settings.bin_width).attrs["window"])
+
+
 def make_basis(settings: FitSettings) -> "xr.DataArray":
     """Make the basis of the coupling filters.
 
@@ -180,7 +199,7 @@ def make_basis(settings: FitSettings) -> "xr.DataArray":
     """
     import pymc_glm as pg
 
-    n_basis, window, bin_width = settings.n_basis, settings.window, settings.bin_width
+    n_basis, window, bin_width = settings.n_basis, _window(settings), settings.bin_width
     if settings.basis is BasisKind.IDENTITY:
         if n_basis is not None:
             raise ValueError(
@@ -193,8 +212,10 @@ def make_basis(settings: FitSettings) -> "xr.DataArray":
     return pg.basis.raised_cosine(3 if n_basis is None else n_basis, window, bin_width)
 
 
-def make_priors(settings: PriorSettings) -> tuple["Edges", "Weights"]:
+def make_priors(settings: PriorSettings) -> tuple["Edges | None", "Weights | None"]:
     """Make the priors of edges and weights, which share blocks or positions if both have them.
+
+    None stands for the default of `pymc_glm.recording_glm`.
 
     Raises
     ------
@@ -203,7 +224,7 @@ def make_priors(settings: PriorSettings) -> tuple["Edges", "Weights"]:
     """
     import pymc_glm as pg
 
-    edges, weights, n_blocks, n_dims = settings
+    edges, weights, n_blocks, n_dims, shared = settings
     if settings.has_blocks and n_blocks is None:
         option = "--edges block" if edges is EdgePrior.BLOCK else "--weights block"
         raise ValueError(
@@ -223,14 +244,14 @@ def make_priors(settings: PriorSettings) -> tuple["Edges", "Weights"]:
         )
     of_edges = {
         EdgePrior.DENSE: lambda: pg.DenseEdges(),
-        EdgePrior.BERNOULLI: lambda: pg.BernoulliEdges(),
+        EdgePrior.BERNOULLI: lambda: None if shared else pg.BernoulliEdges(),
         EdgePrior.BLOCK: lambda: pg.BlockEdges(n_blocks),
         EdgePrior.DISTANCE: lambda: pg.DistanceEdges(n_dims),
         EdgePrior.UNCOUPLED: lambda: pg.BernoulliEdges(probability=0.0),
         EdgePrior.EIGEN: lambda: pg.EigenEdges() if n_dims is None else pg.EigenEdges(n_dims),
     }
     of_weights = {
-        WeightPrior.GAUSSIAN: lambda: pg.GaussianWeights(),
+        WeightPrior.GAUSSIAN: lambda: None if shared else pg.GaussianWeights(),
         WeightPrior.BLOCK: lambda: pg.BlockWeights(n_blocks),
         WeightPrior.DISTANCE: lambda: pg.DistanceWeights(n_dims),
         WeightPrior.SIGNED: lambda: pg.SignedWeights(),
@@ -241,7 +262,7 @@ def make_priors(settings: PriorSettings) -> tuple["Edges", "Weights"]:
 def build_model(
     counts: "xr.DataArray", basis: "xr.DataArray", settings: PriorSettings, session: Session
 ) -> "pm.Model":
-    """Build the model.
+    """Build the model: that of `pymc_glm.recording_glm`, or without shared input `build_glm`'s.
 
     Raises
     ------
@@ -253,7 +274,8 @@ def build_model(
     edges, weights = make_priors(settings)
     with session.step("Building the model"):
         try:
-            return pg.build_glm(counts, basis, edges=edges, weights=weights)
+            build = pg.recording_glm if settings.shared_input else pg.build_glm
+            return build(counts, basis, edges=edges, weights=weights, observation="bernoulli")
         except ValueError as error:
             if "more than one spike" not in str(error):
                 raise

@@ -45,12 +45,16 @@ class WeightPrior(StrEnum):
 
 
 class PriorSettings(NamedTuple):
-    """Priors of edges and weights, which share blocks or positions if both have them."""
+    """Priors of edges and weights, which share blocks or positions if both have them.
+
+    With shared input, neurons also have self filters, as in `pymc_glm.recording_glm`.
+    """
 
     edges: EdgePrior = EdgePrior.BERNOULLI
     weights: WeightPrior = WeightPrior.GAUSSIAN
     n_blocks: int | None = None
     n_dims: int | None = None
+    shared_input: bool = True
 
     @property
     def has_blocks(self) -> bool:
@@ -85,7 +89,7 @@ class FitSettings(NamedTuple):
     path: Path
     format: str | None = None
     bin_width: float = 0.005  # s
-    window: float = 0.1  # s
+    window: float | None = None  # s; depends on whether there is shared input
     basis: BasisKind = BasisKind.RAISED_COSINE
     n_basis: int | None = None
     min_rate: float = 0.4  # Hz

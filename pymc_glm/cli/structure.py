@@ -1,14 +1,24 @@
-"""Tables and report of blocks, latent positions and signs, for models that learn them."""
+"""Tables and report of blocks, latent positions, signs and shared input, where models have them."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from numpy.typing import NDArray
 
     from pymc_glm.criticism import AlignedPositions, BlockSummary
 
-__all__ = ["Structure", "block_table", "find_structure", "position_table", "structure_lines"]
+__all__ = [
+    "Structure",
+    "block_table",
+    "factor_lines",
+    "find_structure",
+    "position_table",
+    "structure_lines",
+]
+
+_SUPERFLUOUS = 0.1  # standard deviation of loadings below which a factor changes next to nothing
 
 
 class Structure(NamedTuple):
@@ -111,3 +121,38 @@ def structure_lines(structure: Structure) -> list[str]:
         lines.append(f"Signs of neurons, at a false discovery rate of 5%: {', '.join(kinds)} "
                      "(signs.csv).")  # fmt: skip
     return lines
+
+
+def factor_lines(tree: "xr.DataTree") -> list[str]:
+    """Return a line for each factor of shared input: its timescale, its loadings, and its use.
+
+    Loadings are summarised by the root of their mean square over neurons, which does not depend on
+    the sign of a factor.
+    """
+    import numpy as np
+
+    if "loadings" not in tree["posterior"]:
+        return []
+    everywhere = ("chain", "draw")
+    sizes = np.sqrt((tree["posterior"]["loadings"] ** 2).mean("post")).stack(sample=everywhere)
+    known = "posterior" if "factor_timescale" in tree["posterior"] else "constant_data"
+    timescales = 1e3 * tree[known]["factor_timescale"]
+    if known == "posterior":
+        timescales = timescales.stack(sample=everywhere)
+    lines = []
+    for k, factor in enumerate(sizes["factor"].values):
+        size, timescale = sizes.isel(factor=k).values, timescales.isel(factor=k).values
+        text = f"Shared input, factor {factor}: timescale {_quantiles(timescale)} ms, loadings of "
+        text += f"size {_quantiles(size)}"
+        if np.median(size) < _SUPERFLUOUS:
+            text += "; superfluous, since it changes log-odds by next to nothing"
+        lines.append(f"{text}.")
+    return lines
+
+
+def _quantiles(values: "NDArray") -> str:
+    """Return the median with an interval that holds 90% of the draws."""
+    import numpy as np
+
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+    return f"{middle:.3g}" + (f" (90% {low:.3g} to {high:.3g})" if high > low else "")

@@ -30,7 +30,7 @@ from pymc_glm.cli.structure import block_table, find_structure, position_table, 
 from pymc_glm.criticism import convergence
 
 BIN_WIDTH = 0.005
-RESULTS = result_files(PriorSettings())
+RESULTS = result_files(PriorSettings(shared_input=False))
 # What there is when one of the writers fails.
 STAGES = {
     "write_posterior": [],

@@ -9,6 +9,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import pymc_glm as pg
+from helpers.shared_tree import shared_network, shared_tree
 from helpers.uncompiled import QUICK_FIT
 from pymc_glm.cli import app, demo, networks
 from pymc_glm.cli.structure import factor_lines
@@ -21,7 +22,7 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def write_recording(path, n_bins=800):
+def write_recording(path, n_bins=2800):
     """Four neurons that fire together: their rate changes with a hidden path."""
     rng = np.random.default_rng(1)
     hidden = np.repeat(rng.normal(size=n_bins // 20), 20)
@@ -58,12 +59,12 @@ def model_of(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    """A fit with the defaults, and one second of the recording held out."""
+    """A fit with the defaults, and the last ten seconds held out."""
     folder = tmp_path_factory.mktemp("shared")
     path = write_recording(folder / "cells.npz")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pg, "sample", functools.partial(pg.sample, **QUICK_FIT))
-        result = run("fit", path, "--output", folder / "out", *FAST, "--hold-out=1")
+        result = run("fit", path, "--output", folder / "out", *FAST, "--hold-out=10")
     assert result.exit_code == 0, result.output
     return result, folder / "out"
 
@@ -142,6 +143,8 @@ def test_what_is_written(fitted):
     assert not any(name.startswith(("factors", "loadings", "self_weights")) for name in names)
     edges = pd.read_csv(output / "edges.csv")
     assert len(edges) == 4 * 3  # no self-edges
+    picture = (output / "shared_input.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and "shared_input.png" in result.stdout
     report = " ".join((output / "report.txt").read_text(encoding="utf-8").split())
     for line in factor_lines(tree):
         assert " ".join(line.split()) in report
@@ -150,56 +153,88 @@ def test_what_is_written(fitted):
 
 def test_the_part_held_out_has_a_second_of_history(fitted):
     tree = xr.load_datatree(fitted[1] / "posterior.nc", engine="h5netcdf")
-    assert tree["constant_data"].sizes["time"] == 600
+    assert tree["constant_data"].sizes["time"] == 800
     counts = tree["held_out"]["counts"]
-    assert counts.sizes["time"] == 200 + 200
-    assert tree["held_out"].attrs["start"] == pytest.approx(3.0)
-    np.testing.assert_allclose(counts["time"][0], 2.0)
+    assert counts.sizes["time"] == 2000 + 200
+    assert tree["held_out"].attrs["start"] == pytest.approx(4.0)
+    np.testing.assert_allclose(counts["time"][0], 3.0)
 
 
 def test_a_part_held_out_must_be_longer_than_the_self_filters(recording, tmp_path):
     """They last 0.1 s or longer, couplings 20 ms."""
-    window = pg.basis.self_history(counts_of(recording).isel(time=slice(0, 790))).attrs["window"]
+    window = pg.basis.self_history(counts_of(recording).isel(time=slice(0, 2790))).attrs["window"]
     assert window > 0.05
     result = run("fit", recording, "--output", tmp_path / "out", "--hold-out=0.05")
     assert result.exit_code == 2
     assert f"must both be longer than the window of {window:g} s" in " ".join(result.stderr.split())
 
 
-def drawn(loadings, timescale):
-    """A tree with these draws of loadings (draw, post, factor) and timescales (draw, factor)."""
-    posterior = xr.Dataset(
-        {
-            "loadings": (("chain", "draw", "post", "factor"), loadings[None]),
-            "factor_timescale": (("chain", "draw", "factor"), timescale[None]),
-        },
-        coords={"factor": [0, 1]},
-    )
-    return xr.DataTree.from_dict({"posterior": posterior})
-
-
 def test_factors_in_the_report():
-    """Sizes are roots of mean squares over neurons, whatever the sign of a draw."""
+    """Sizes are roots of mean squares over neurons, whatever the sign and the order of a draw."""
     loadings = np.zeros((21, 2, 2))
     loadings[:, :, 0] = [0.3, 0.4]
-    loadings[::2, :, 0] *= -1
     loadings[:, 0, 1] = 0.01
-    timescale = np.stack([np.linspace(0.01, 0.03, 21), np.full(21, 0.2)], axis=1)
-    first, second = factor_lines(drawn(loadings, timescale))
-    size = np.sqrt((0.3**2 + 0.4**2) / 2)
-    assert first == (
-        f"Shared input, factor 0: timescale 20 (90% 11 to 29) ms, loadings of size {size:.3g}."
-    )
+    loadings[::2, :, 0] *= -1
+    network = shared_network(loadings[0], timescale=(0.02, 0.2), smoothness=(0.5, 0.5))
+    counts = pg.simulate(network, 200, random_seed=1)
+    tree = shared_tree(network, counts, loadings=loadings)
+    first, second = factor_lines(tree)
+    size, small = np.sqrt((0.3**2 + 0.4**2) / 2), 0.01 / np.sqrt(2)
+    assert first == f"Shared input, factor 0: timescale 20 ms, loadings of size {size:.3g}."
     assert second == (
-        f"Shared input, factor 1: timescale 200 ms, loadings of size {0.01 / np.sqrt(2):.3g}; "
-        "superfluous, since it changes log-odds by next to nothing."
+        f"Shared input, factor 1: timescale 200 ms, loadings of size {small:.3g}; superfluous, "
+        "since it changes log-odds by next to nothing."
     )
-    fixed = drawn(loadings, timescale)
-    known = fixed["posterior"].to_dataset()
-    fixed["posterior"] = xr.DataTree(known.drop_vars("factor_timescale"))
-    fixed["constant_data"] = xr.DataTree(
-        xr.Dataset({"factor_timescale": ("factor", [0.02, 0.2])}, coords={"factor": [0, 1]})
+    posterior = tree["posterior"].to_dataset()
+    timescale = np.stack([np.linspace(0.01, 0.03, 21), np.full(21, 0.2)], axis=1)
+    swapped = np.where(np.arange(21)[:, None] % 3 == 0, [[1, 0]], [[0, 1]])
+    loadings = np.take_along_axis(loadings, swapped[:, None], axis=2)
+    timescale = np.take_along_axis(timescale, swapped, axis=1)
+    tree["posterior"] = xr.DataTree(
+        posterior.assign(
+            loadings=(posterior["loadings"].dims, loadings[None]),
+            factor_timescale=(posterior["factor_timescale"].dims, timescale[None]),
+        )
     )
-    assert "timescale 20 ms" in factor_lines(fixed)[0]
-    fixed["posterior"] = xr.DataTree(known.drop_vars("loadings"))
-    assert factor_lines(fixed) == []
+    assert sorted(line.split(":")[1] for line in factor_lines(tree)) == sorted(
+        [
+            f" timescale 20 (90% 11 to 29) ms, loadings of size {size:.3g}.",
+            second.split(":")[1],
+        ]
+    )
+    tree["posterior"] = xr.DataTree(posterior.drop_vars("loadings"))
+    assert factor_lines(tree) == []
+
+
+def test_fits_with_shared_input_are_compared_by_held_out_counts(fitted, tmp_path):
+    """Two copies of a fit, in one of which the loadings are three times as large."""
+    tree = xr.load_datatree(fitted[1] / "posterior.nc", engine="h5netcdf")
+    for name, factor in (("fitted", 1.0), ("large", 3.0)):
+        posterior = tree["posterior"].to_dataset()
+        tree["posterior"] = xr.DataTree(posterior.assign(loadings=factor * posterior["loadings"]))
+        (tmp_path / name).mkdir()
+        tree.to_netcdf(tmp_path / name / "posterior.nc", engine="h5netcdf")
+    folders = [tmp_path / name for name in ("fitted", "large")]
+    result = run("compare", *folders, "--output", tmp_path / "both", "--draws=5")
+    assert result.exit_code == 0, result.output
+    assert "elpd (held out)" in result.stdout and "LOO" not in result.stdout
+    table = pd.read_csv(tmp_path / "both" / "comparison.csv", index_col="model")
+    scored = xr.load_datatree(tmp_path / "fitted" / "posterior.nc", engine="h5netcdf")
+    score = pg.heldout_score(
+        scored, None, scored["held_out"]["counts"].assign_attrs(bin_width=WIDTH), start=4.0
+    )
+    assert table.loc["fitted", "heldout_elpd"] == pytest.approx(score.elpd)
+    assert f"{score.elpd:.1f}" in result.stdout
+    without = {name: group for name, group in scored.children.items() if name != "held_out"}
+    xr.DataTree.from_dict(without).to_netcdf(
+        tmp_path / "fitted" / "posterior.nc", mode="w", engine="h5netcdf"
+    )
+    result = run("compare", folders[0], folders[0] / ".." / "large", "--output", tmp_path / "none")
+    assert result.exit_code == 2 and "held out different counts" in result.stderr
+    (tmp_path / "large" / "posterior.nc").write_bytes(
+        (tmp_path / "fitted" / "posterior.nc").read_bytes()
+    )
+    result = run("compare", *folders, "--output", tmp_path / "none")
+    assert result.exit_code == 2
+    assert "no leave-one-out score" in " ".join(result.stderr.split())
+    assert "--hold-out" in result.stderr

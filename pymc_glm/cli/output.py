@@ -26,6 +26,7 @@ RESULT_FILES = (
     "raster.png",
     "blocks.png",
     "positions.png",
+    "shared_input.png",
 )
 
 

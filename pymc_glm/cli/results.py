@@ -45,6 +45,8 @@ def result_files(prior: PriorSettings, *, pictures: bool = True) -> list[str]:
         absent |= {"positions.csv", "positions.png"}
     if not prior.has_signs:
         absent.add("signs.csv")
+    if not prior.shared_input:
+        absent.add("shared_input.png")
     if not pictures:
         absent |= {name for name in RESULT_FILES if name.endswith(".png")}
     return [name for name in RESULT_FILES if name not in absent]
@@ -98,7 +100,7 @@ def write_pictures(
     truth: TrueNetwork | None = None,
     min_effect: float = MIN_EFFECT,
 ) -> None:
-    """Draw network, weights, filters, rates, raster, blocks and positions, with any truth."""
+    """Draw network, weights, filters, rates, raster and what else is learned, with any truth."""
     import matplotlib
 
     matplotlib.use("agg")  # writes files without a display
@@ -109,6 +111,7 @@ def write_pictures(
         plot_positions,
         plot_raster,
         plot_rates,
+        plot_shared_input,
     )
 
     blocks, positions, _ = Structure() if structure is None else structure
@@ -129,6 +132,8 @@ def write_pictures(
             _save(plot_blocks(blocks), folder / "blocks.png")
         if positions is not None:
             _save(plot_positions(positions), folder / "positions.png")
+        if "loadings" in tree["posterior"]:
+            _save(plot_shared_input(tree, method="order"), folder / "shared_input.png")
 
 
 def write_comparison(

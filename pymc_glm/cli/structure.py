@@ -126,24 +126,29 @@ def structure_lines(structure: Structure) -> list[str]:
 def factor_lines(tree: "xr.DataTree") -> list[str]:
     """Return a line for each factor of shared input: its timescale, its loadings, and its use.
 
-    Loadings are summarised by the root of their mean square over neurons, which does not depend on
-    the sign of a factor.
+    Factors are brought into the same order in all draws. Loadings are summarised by the root of
+    their mean square over neurons, which does not depend on the sign of a factor.
     """
     import numpy as np
+    import xarray as xr
+
+    import pymc_glm as pg
 
     if "loadings" not in tree["posterior"]:
         return []
-    everywhere = ("chain", "draw")
-    sizes = np.sqrt((tree["posterior"]["loadings"] ** 2).mean("post")).stack(sample=everywhere)
-    known = "posterior" if "factor_timescale" in tree["posterior"] else "constant_data"
-    timescales = 1e3 * tree[known]["factor_timescale"]
-    if known == "posterior":
-        timescales = timescales.stack(sample=everywhere)
+    names = ["loadings", "factor_timescale", "smoothness"]  # paths are not needed
+    parts = {}
+    for group in ("posterior", "constant_data"):
+        data = tree[group].to_dataset()
+        parts[group] = data[[name for name in names if name in data]]
+    found = pg.align_factors(xr.DataTree.from_dict(parts), method="order")
     lines = []
-    for k, factor in enumerate(sizes["factor"].values):
-        size, timescale = sizes.isel(factor=k).values, timescales.isel(factor=k).values
-        text = f"Shared input, factor {factor}: timescale {_quantiles(timescale)} ms, loadings of "
-        text += f"size {_quantiles(size)}"
+    for k in found["factor"].values:
+        loadings = found["loadings"].sel(factor=k).values
+        size = np.sqrt((loadings**2).mean(axis=-1))
+        timescale = 1e3 * found["factor_timescale"].sel(factor=k).values
+        text = f"Shared input, factor {k}: timescale {_quantiles(timescale)} ms, loadings of size "
+        text += _quantiles(size)
         if np.median(size) < _SUPERFLUOUS:
             text += "; superfluous, since it changes log-odds by next to nothing"
         lines.append(f"{text}.")

@@ -27,7 +27,7 @@ def joint_of(smoothness=0.5, observation=None, n_prior=6000, steps=STEPS, **reco
     shared = pg.SharedInput(
         2,
         pm.LogNormal.dist(np.log([0.01, 0.04]), 0.5),
-        pm.HalfNormal.dist(1.0),
+        pm.LogNormal.dist(-0.7, 0.3),
         smoothness,
         grid=np.array([0.005, 0.01]),
     )

@@ -99,6 +99,7 @@ def test_readme(quiet, tmp_path, monkeypatch, capsys):
         "criticism",
         "data",
         "diagnostics",
+        "does-not-fit",
         "goodness_of_fit",
         "model",
         "samplers",

@@ -131,7 +131,7 @@ class FactorPaths(pm.Continuous):
     r"""Stationary Gauss-Markov paths of unit variance, begun anew in each segment.
 
     The values of all factors on their grids, one factor after the other; see
-    `pymc_glm.kernels.shared_path` for the autoregressions.
+    ``pymc_glm.kernels.shared_path`` for the autoregressions.
 
     Parameters
     ----------

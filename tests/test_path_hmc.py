@@ -11,10 +11,13 @@ import pytest
 
 import pymc_glm as pg
 from helpers import joint
+from helpers.calibration import assert_calibrated, calibrate
 from pymc_glm.graph.further_terms import FurtherCoefficients
 from pymc_glm.kernels import path_moves
 from pymc_glm.steps import path_hmc
 
+# the counts that these models are built on are of no interest
+pytestmark = pytest.mark.filterwarnings("ignore:shared_input. . neurons have:UserWarning")
 THRESHOLD = 4.2
 STEPS = (pg.EdgeMetropolis, pg.WeightHMC, pg.PathHMC)
 SMOOTHNESS = {"rough": 0.5, "smooth": 1.5, "both": np.array([0.5, 1.5])}
@@ -84,6 +87,13 @@ def test_geweke_of_other_observation_models(observation):
     model = joint_of(observation=observation, bias=bias, shared_input=shared)
     name, score = worst(model, 6000)
     assert abs(score) < THRESHOLD, (name, score)
+
+
+@pytest.mark.slow
+def test_calibration():
+    """Ranks of true values; a right sampler fails in fewer than 1 of 1000 seeds."""
+    ranks = calibrate(joint_of(0.5, n_prior=200), 200, n_draws=19, thin=8, warm_up=80, seed=31)
+    assert_calibrated(ranks, 19)
 
 
 def _forget_what_is_held(monkeypatch):

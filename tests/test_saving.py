@@ -313,7 +313,8 @@ def test_the_recipe_is_lines_of_json():
     assert model["recipe"].get_value().tolist() == [len(line) for line in written]
     assert json.loads("".join(written))["version"] == recipe.PACKAGE_VERSION == pg.__version__
     assert set(read_recipe(model).arguments) == {
-        "edges", "weights", "observation", "bias", "bias_rate", "covariate_prior"
+        "edges", "weights", "observation", "bias", "bias_rate", "covariate_prior", "shared_input",
+        "self_prior",
     }  # fmt: skip
     assert_same_model(model, again(model))
 

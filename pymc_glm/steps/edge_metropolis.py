@@ -153,7 +153,8 @@ class EdgeMetropolis(NetworkStep):
         self._n_slots = n_stored + (0 if self._further is None else self._further.n_slots)
         alike = np.zeros((self._n_slots, self._n_slots))
         alike[:n_post, :n_post] = overlap(data.value.history)[:n_post, :n_post]
-        self._not_edges = slice(n_post, None)
+        others = self._n_slots - n_post
+        self._not_edges = slice(-others, None) if others else slice(0)
         self._partner = np.cumsum(np.where(alike > _OVERLAPPING, alike**2, 0.0), axis=1)
 
     def forget(self) -> None:

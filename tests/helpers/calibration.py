@@ -34,9 +34,26 @@ def quantities(free, busier):
         result |= block_quantities(free)
     if "latent_positions" in free:
         result |= distance_quantities(free)
-    for name in free.keys() - {"bias", "weights", "adjacency", "block_labels", "latent_positions"}:
+    if "self_weights" in free:  # there are no self-edges
+        del result["total self weight"]
+    if "loadings" in free:
+        result |= shared_quantities(free)
+    apart = {"bias", "weights", "adjacency", "block_labels", "latent_positions"}
+    for name in free.keys() - apart - {"loadings", "factors"}:
         result[name] = np.mean(free[name])  # of a table: the same however blocks are numbered
     return result
+
+
+def shared_quantities(free):
+    """Products, which do not depend on the signs of the factors."""
+    loadings, path = free["loadings"], free["factors"]
+    return {
+        "size of loadings": (loadings**2).mean(),
+        "two loadings": loadings[0, 0] * loadings[1, 0],
+        "size of paths": (path**2).mean(),
+        "neighbours on a path": (path[1:] * path[:-1]).mean(),
+        "end of a path * loading": loadings[0, -1] * path[-1],
+    }
 
 
 def block_quantities(free):

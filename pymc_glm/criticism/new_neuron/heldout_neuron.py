@@ -195,7 +195,7 @@ def heldout_neuron(
     >>> score.bits_per_spike > 0  # the others predict when it fires
     True
     """
-    for has in (has_shared_input(tree), "loadings" in model.named_vars):
+    for has in (has_shared_input(tree), "loadings" in getattr(model, "named_vars", ())):
         if has:
             raise ValueError(
                 "model: it has shared input, whose loadings on a new neuron are not integrated out "

@@ -179,10 +179,10 @@ def test_paths_given_traces(smoothness, monkeypatch):
         assert (np.abs(of_batch.mean(axis=0) - expected) < 5 * error).all()
 
 
-def _half_the_density_of_paths(monkeypatch):
-    """Timescales are drawn as if paths had half of their grid points."""
+def _forget_the_paths(monkeypatch):
+    """Timescales are drawn as if paths said nothing about them."""
     original = path_hmc.log_path_density
-    monkeypatch.setattr(path_hmc, "log_path_density", lambda *arguments: 0.5 * original(*arguments))
+    monkeypatch.setattr(path_hmc, "log_path_density", lambda *arguments: 0.0 * original(*arguments))
 
 
 def _forget_the_past(monkeypatch):
@@ -199,7 +199,7 @@ def _forget_the_past(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plant", [_half_the_density_of_paths, _forget_the_past])
+@pytest.mark.parametrize("plant", [_forget_the_paths, _forget_the_past])
 def test_planted_bugs_are_found(monkeypatch, plant):
     """Each of these mistakes, put into the sampler on purpose, must break Geweke's test."""
     plant(monkeypatch)

@@ -435,6 +435,8 @@ def _shared_summaries(free, counts):
         "loadings^2 * neighbours": strength * (path[1:] * path[:-1]).mean(),
         "loadings * end of path * end of counts": (loadings[:, -1] * counts[-3:].mean(0)).mean()
         * path[-1],
+        "timescale * neighbours": np.mean(np.log(free.get("factor_timescale", 1.0)))
+        * (path[1:] * path[:-1]).mean(),
         "loadings * products of counts": (loadings[0] * loadings[-1]).mean()
         * (counts[:, 0] * counts[:, -1]).mean(),
     }

@@ -24,7 +24,7 @@ from pymc_glm.kernels.path_surrogate import (
     surrogate_of,
 )
 from pymc_glm.kernels.path_window import log_likelihood_of, open_window, shift_window
-from pymc_glm.kernels.shared_path import ORDER, add_prior_gradient
+from pymc_glm.kernels.shared_path import ORDER, add_prior_gradient, innovation
 from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
 
 __all__ = ["PathDraws", "PathPlan", "compare_paths", "move_paths", "write_rest"]
@@ -108,9 +108,7 @@ def _log_prior(low, high, end, path, place, coefficients):
     total = 0.0
     for t in range(low, min(high + ORDER, end)):
         row = min(place[t], 2)
-        away = path[t]
-        for j in range(1, row + 1):
-            away -= coefficients[row, j - 1] * path[t - j]
+        away = innovation(path, t, row, coefficients)
         total -= 0.5 * away * away / coefficients[row, 2]
     return total
 

@@ -24,6 +24,7 @@ __all__ = [
     "add_prior_gradient",
     "autoregression",
     "carry",
+    "innovation",
     "log_path_density",
     "path_from",
 ]
@@ -55,6 +56,17 @@ def autoregression(smoothness: float, step: float, timescale: float) -> Floats:
 
 
 @compiled
+def innovation(path: Floats, t: int, row: int, coefficients: Floats) -> float:
+    """Return what a grid point adds to its expectation given those before; row is min(place, 2)."""
+    away = path[t]
+    if row >= 1:
+        away -= coefficients[row, 0] * path[t - 1]
+    if row == 2:
+        away -= coefficients[row, 1] * path[t - 2]
+    return away
+
+
+@compiled
 def log_path_density(path: Floats, place: NDArray, coefficients: Floats) -> float:
     """Return the log density of a path (grid,) on its grid.
 
@@ -69,11 +81,7 @@ def log_path_density(path: Floats, place: NDArray, coefficients: Floats) -> floa
     total, seen = 0.0, np.zeros(3)
     for t in range(path.size):
         row = min(place[t], 2)
-        away = path[t]
-        if row >= 1:
-            away -= coefficients[row, 0] * path[t - 1]
-        if row == 2:
-            away -= coefficients[row, 1] * path[t - 2]
+        away = innovation(path, t, row, coefficients)
         total -= 0.5 * away * away / coefficients[row, 2]
         seen[row] += 1.0
     for row in range(3):
@@ -101,11 +109,7 @@ def carry(path: Floats, place: NDArray, before: Floats, after: Floats) -> Floats
     out = np.empty(path.size)
     for t in range(path.size):
         row = min(place[t], 2)
-        away = path[t]
-        if row >= 1:
-            away -= before[row, 0] * path[t - 1]
-        if row == 2:
-            away -= before[row, 1] * path[t - 2]
+        away = innovation(path, t, row, before)
         out[t] = away * math.sqrt(after[row, 2] / before[row, 2])
         if row >= 1:
             out[t] += after[row, 0] * out[t - 1]
@@ -144,9 +148,7 @@ def add_precision(
     for t in range(low, min(high + ORDER, end)):
         row = min(place[t], 2)
         factor[0], factor[1], factor[2] = 1.0, -coefficients[row, 0], -coefficients[row, 1]
-        away = path[t]
-        for j in range(1, row + 1):
-            away += factor[j] * path[t - j]
+        away = innovation(path, t, row, coefficients)
         for i in range(row + 1):
             if not low <= t - i < high:
                 continue
@@ -169,11 +171,7 @@ def add_prior_gradient(
     """Add the gradient of the log density of some grid points, see `add_precision`."""
     for t in range(low, min(high + ORDER, end)):
         row = min(place[t], 2)
-        away = path[t]
-        if row >= 1:
-            away -= coefficients[row, 0] * path[t - 1]
-        if row == 2:
-            away -= coefficients[row, 1] * path[t - 2]
+        away = innovation(path, t, row, coefficients)
         away /= coefficients[row, 2]
         if t < high:
             gradient[t - low] -= away

@@ -22,7 +22,14 @@ from pymc_glm.distributions import (
 from pymc_glm.observations import Observation, observation_of
 from pymc_glm.session_prefix import plain_name
 
-__all__ = ["NetworkVariables", "as_variables", "children", "find_network", "find_networks"]
+__all__ = [
+    "NetworkVariables",
+    "as_variables",
+    "children",
+    "chosen",
+    "find_network",
+    "find_networks",
+]
 
 
 def as_variables(vars: Any) -> list:
@@ -30,6 +37,35 @@ def as_variables(vars: Any) -> list:
     if vars is None:
         return []
     return list(vars) if isinstance(vars, list | tuple) else [vars]
+
+
+def chosen(
+    vars: Any, model: pm.Model, known: list[TensorVariable], drawn: str
+) -> list[TensorVariable]:
+    """Return those of the random variables that a step method is to draw, by default all.
+
+    Parameters
+    ----------
+    vars : variable, list of variables or None
+        Random or value variables.
+    model : pymc.Model
+    known : list of variables
+        Random variables that the step method can draw.
+    drawn : str
+        What the step method draws, for the message.
+
+    Raises
+    ------
+    ValueError
+        `vars` has others.
+    """
+    if vars is None:
+        return known
+    values = [model.rvs_to_values.get(v, v) for v in as_variables(vars)]
+    for value in values:
+        if value not in [model.rvs_to_values[rv] for rv in known]:
+            raise ValueError(f"vars: got {value.name!r}, {drawn}, {[rv.name for rv in known]}.")
+    return [rv for rv in known if model.rvs_to_values[rv] in values]
 
 
 class NetworkVariables(NamedTuple):

@@ -18,7 +18,7 @@ from scipy.special import gammaln
 from pymc_glm.arguments import as_whole_number
 from pymc_glm.distributions import BlockLabelsRV, EdgeRV, SpikeAndSlabRV
 from pymc_glm.graph.evaluate import PointFunction
-from pymc_glm.graph.find import as_variables, children
+from pymc_glm.graph.find import children, chosen
 from pymc_glm.kernels.block_tables import exchange, fit_cells, log_likelihood
 from pymc_glm.kernels.blocks import make_tables, pair_sums, sweep_labels
 from pymc_glm.kernels.split_merge import propose, stand_in
@@ -283,7 +283,13 @@ class BlockGibbs(BlockedStep):
         model = modelcontext(model)
         self._sweeps = as_whole_number(sweeps, "sweeps")
         self._split_merges = as_whole_number(split_merges, "split_merges", at_least=0)
-        labels = self._chosen(vars, model)
+        labels = [rv for rv in model.free_RVs if isinstance(rv.owner.op, BlockLabelsRV)]
+        if not labels:
+            raise ValueError(
+                "the model has no latent block labels; build it with pymc_glm.BlockEdges or "
+                "BlockWeights, without known labels, or leave BlockGibbs out."
+            )
+        labels = chosen(vars, model, labels, "BlockGibbs draws latent block labels")
         self.vars = [model.rvs_to_values[rv] for rv in labels]
         point = model.initial_point(0) if initial_point is None else initial_point
         self._labels = [_Labels(model, rv, point, compile_kwargs) for rv in labels]
@@ -298,25 +304,6 @@ class BlockGibbs(BlockedStep):
         """
         super().setup_chain(rng, tune, draws)
         self.waiting = tune // 4
-
-    @staticmethod
-    def _chosen(vars: Any, model: pm.Model) -> list[TensorVariable]:
-        labels = [rv for rv in model.free_RVs if isinstance(rv.owner.op, BlockLabelsRV)]
-        if not labels:
-            raise ValueError(
-                "the model has no latent block labels; build it with pymc_glm.BlockEdges or "
-                "BlockWeights, without known labels, or leave BlockGibbs out."
-            )
-        if vars is None:
-            return labels
-        values = [model.rvs_to_values.get(v, v) for v in as_variables(vars)]
-        for value in values:
-            if value not in [model.rvs_to_values[rv] for rv in labels]:
-                raise ValueError(
-                    f"vars: got {value.name!r}, BlockGibbs draws latent block labels, "
-                    f"{[rv.name for rv in labels]}."
-                )
-        return [rv for rv in labels if model.rvs_to_values[rv] in values]
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         """Pickle without the model, whose data would be held twice."""

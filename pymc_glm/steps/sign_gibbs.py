@@ -13,7 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 from scipy.special import expit
 
 from pymc_glm.distributions import NeuronSignRV, SpikeAndSlabRV
-from pymc_glm.graph.find import as_variables, children
+from pymc_glm.graph.find import children, chosen
 from pymc_glm.graph.signs import SignOdds
 from pymc_glm.steps.pickling import reduce_without_model
 
@@ -78,32 +78,19 @@ class SignGibbs(BlockedStep):
         compile_kwargs: dict | None = None,
     ):
         model = modelcontext(model)
-        signs = self._chosen(vars, model)
-        self.vars = [model.rvs_to_values[rv] for rv in signs]
-        point = model.initial_point(0) if initial_point is None else initial_point
-        self._log_odds = {
-            model.rvs_to_values[rv].name: SignOdds(model, rv, point, compile_kwargs) for rv in signs
-        }
-        self.rng = get_random_generator(rng)
-
-    @staticmethod
-    def _chosen(vars: Any, model: pm.Model) -> list[TensorVariable]:
         signs = [rv for rv in model.free_RVs if isinstance(rv.owner.op, NeuronSignRV)]
         if not signs:
             raise ValueError(
                 "the model has no unknown signs of neurons; build it with pymc_glm.SignedWeights, "
                 "without signs= for all neurons, or leave SignGibbs out."
             )
-        if vars is None:
-            return signs
-        values = [model.rvs_to_values.get(v, v) for v in as_variables(vars)]
-        for value in values:
-            if value not in [model.rvs_to_values[rv] for rv in signs]:
-                raise ValueError(
-                    f"vars: got {value.name!r}, SignGibbs draws signs of neurons, "
-                    f"{[rv.name for rv in signs]}."
-                )
-        return [rv for rv in signs if model.rvs_to_values[rv] in values]
+        signs = chosen(vars, model, signs, "SignGibbs draws signs of neurons")
+        self.vars = [model.rvs_to_values[rv] for rv in signs]
+        point = model.initial_point(0) if initial_point is None else initial_point
+        self._log_odds = {
+            model.rvs_to_values[rv].name: SignOdds(model, rv, point, compile_kwargs) for rv in signs
+        }
+        self.rng = get_random_generator(rng)
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         """Pickle without the model, whose data would be held twice."""

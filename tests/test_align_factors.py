@@ -75,6 +75,7 @@ def tree_of(truth, maps, *, timescale, smoothness=(0.5, 0.5, 0.5), noise=0.05, s
             "counts": (("time", "post"), counts),
             "basis_functions": (("lag", "basis"), np.ones((2, 1))),
             "bin_width": ((), BIN_WIDTH),
+            "segment_start": ("segment", STARTS),
             "path_index": (("time", "factor"), index),
             "grid_width": ("factor", BIN_WIDTH * STEPS),
             "smoothness": ("factor", np.asarray(smoothness)),
@@ -238,6 +239,58 @@ def test_windows_and_finest_grid(truth):
         pg.plot_shared_input(without)
 
 
+def begun_anew(tree):
+    """The same tree with times that begin at 0 in every segment, as of joined sessions."""
+    time = BIN_WIDTH * np.concatenate([np.arange(STARTS[1]), np.arange(N_BINS - STARTS[1])])
+    tree = tree.copy()
+    for group in ("constant_data", "observed_data"):
+        tree[group] = tree[group].to_dataset().assign_coords(time=time)
+    return tree
+
+
+def test_segments(truth):
+    """One segment at a time, which a window needs if times begin anew."""
+    maps = signed(np.random.default_rng(13), 20)
+    tree = begun_anew(tree_of(truth, maps, timescale=[0.01, 0.05, 0.2]))
+    full = pg.align_factors(tree)
+    assert full["segment"].values.tolist() == [0] * STARTS[1] + [1] * (N_BINS - STARTS[1])
+    second = pg.align_factors(tree, segment=1)
+    np.testing.assert_array_equal(second["path"], full["path"][..., STARTS[1] :])
+    window = pg.align_factors(tree, segment=np.int64(1), start=0.1, stop=0.2)
+    np.testing.assert_array_equal(window["path"], second["path"][..., 20:40])
+    np.testing.assert_allclose(window["time"], np.arange(0.1, 0.2, BIN_WIDTH))
+    with pytest.raises(ValueError, match=r"start, stop: times jump back between segments, so"):
+        pg.align_factors(tree, start=0.1, stop=0.2)
+    with pytest.raises(ValueError, match=r"segment: got 2, allowed are whole numbers from 0 to 1"):
+        pg.align_factors(tree, segment=2)
+    with pytest.raises(ValueError, match=r"no grid point lies in .* from 0 to 0.745 s"):
+        pg.align_factors(tree, segment=1, start=0.9, stop=1.0)
+
+
+def test_several_sessions_have_to_be_selected(truth):
+    maps = signed(np.random.default_rng(14), 20)
+    one = tree_of(truth, maps, timescale=[0.01, 0.05, 0.2])
+    shared = {"chain", "draw", "path_draw", "factor", "lag", "basis", "factor_timescale"}
+    groups = {}
+    for group, data in one.children.items():
+        names = [{n: f"{s}::{n}" for n in {*data.dataset.variables, *data.dims} - shared}
+                 for s in ("mon", "tue")]  # fmt: skip
+        groups[group] = xr.merge([data.to_dataset().rename(n) for n in names])
+    both = xr.DataTree.from_dict(groups)
+    for function in (pg.align_factors, pg.plot_shared_input):
+        with pytest.raises(ValueError, match=r"it has the sessions \['mon', 'tue'\]; select one"):
+            function(both)
+    selected = pg.session(both, "tue")
+    xr.testing.assert_identical(pg.align_factors(selected), pg.align_factors(one))
+    assert len(pg.plot_shared_input(selected)) == 7
+    # Signs differ between draws, so raw loadings have not converged, in no session.
+    report = pg.convergence_report(selected)
+    names = report.hyperparameters_not_converged
+    assert not [name for name in names if name.startswith("loadings")]
+    assert "Shared input is judged by the covariances" in " ".join(report.remarks)
+    assert report == pg.convergence_report(one)
+
+
 def test_arrays():
     """Timescales that cross now and then are one group only if neither is longer in 95%."""
     draws = np.tile([[1.0, 2.0], [1.0, 2.0]], (50, 1))
@@ -273,6 +326,44 @@ def test_the_plot_shows_paths_loadings_and_spikes(truth):
         np.testing.assert_allclose(dots.get_xdata(), found["loadings_mean"].isel(factor=k))
         assert axes[1 + k].get_xlim() == (0.2, 2.2)
         assert "timescale" in axes[1 + k].get_title(loc="right")
+        assert steps[0].get_xdata()[-1] == STARTS[1] * BIN_WIDTH  # the gap is left out
     assert axes[0].get_ylim() == axes[4].get_ylim()
     with pytest.raises(ValueError, match=r"ax: got 1 axes, but 7 panels to draw"):
         pg.plot_shared_input(tree, ax=axes[0])
+
+
+def test_the_plot_shows_one_segment_if_times_begin_anew(truth):
+    """Planted bug: with the spikes of all segments, the raster has too many."""
+    maps = signed(np.random.default_rng(15), 20)
+    tree = begun_anew(tree_of(truth, maps, timescale=[0.01, 0.05, 0.2]))
+    counts = tree["observed_data"]["spikes"].values
+    for segment, bins in ((None, slice(0, STARTS[1])), (1, slice(STARTS[1], None))):
+        axes = pg.plot_shared_input(tree, segment=segment)
+        assert axes[1].get_xlim() == (0.0, BIN_WIDTH * len(counts[bins]))
+        drawn = [len(row.get_positions()) for row in axes[0].collections]
+        assert drawn == counts[bins].sum(axis=0).tolist()
+        found = pg.align_factors(tree, segment=segment or 0)["path_mean"]
+        np.testing.assert_allclose(axes[2].lines[1].get_ydata()[:-1], found[1])
+    with pytest.raises(ValueError, match=r"segment: got -1, allowed are whole numbers from 0 to 1"):
+        pg.plot_shared_input(tree, segment=-1)
+
+
+def test_the_plot_of_trials_that_end_within_a_grid_point(truth):
+    """Trials of 249 and 151 bins, one right after the other, on a grid of 2 bins."""
+    loadings, _, _ = truth
+    bins = np.concatenate([np.arange(249), np.arange(151)])
+    index = np.repeat((bins // 2 + 125 * (np.arange(N_BINS) >= 249))[:, None], 3, axis=1)
+    index += 201 * np.arange(3)
+    values = np.random.default_rng(16).normal(size=603)
+    maps = np.tile(np.eye(3), (20, 1, 1))
+    tree = tree_of((loadings, values, index), maps, timescale=[0.01, 0.05, 0.2])
+    tree["constant_data"] = (
+        tree["constant_data"]
+        .to_dataset()
+        .assign(segment_start=("segment", [0, 249]), grid_width=("factor", [0.01] * 3))
+        .assign_coords(time=BIN_WIDTH * np.arange(N_BINS))
+    )
+    axes = pg.plot_shared_input(tree)
+    first, second = (line.get_xdata() for line in axes[1].lines[1:])
+    np.testing.assert_allclose(first, [*np.arange(0, 1.245, 0.01), 1.245])
+    np.testing.assert_allclose(second, 1.245 + 0.01 * np.arange(77))

@@ -7,7 +7,7 @@ import xarray as xr
 
 from pymc_glm.arguments import as_number
 from pymc_glm.criticism.posterior import psi_unit, variable
-from pymc_glm.criticism.structure.factors import align_factors
+from pymc_glm.criticism.structure.factors import align_factors, bins_of_segment
 from pymc_glm.plots.panels import BLUE, GREY, INK, axes_list
 from pymc_glm.plots.raster import plot_raster
 
@@ -25,6 +25,7 @@ def plot_shared_input(
     *,
     start: float | None = None,
     stop: float | None = None,
+    segment: int | None = None,
     method: str = "rotation",
     ax: Any = None,
 ) -> np.ndarray:
@@ -39,7 +40,10 @@ def plot_shared_input(
     tree : DataTree
         What sampling returned for a model with shared input, with paths of some draws.
     start, stop : float, optional
-        Window in seconds; by default the first 3 s of the recording.
+        Window in seconds; by default the first 3 s of the recording, or of the segment.
+    segment : int, optional
+        Number, from 0, of the trial or other segment to show. By default the window can hold
+        several; if times begin anew in every segment, the first is shown.
     method : {"rotation", "order", "sign"}
         Of the alignment.
     ax : array of Axes, optional
@@ -53,8 +57,8 @@ def plot_shared_input(
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold draws of loadings and paths, the window holds no grid point, or there
-        are too few axes.
+        The tree does not hold draws of loadings and paths, the window holds no grid point, there is
+        no such segment, or there are too few axes.
 
     Examples
     --------
@@ -63,11 +67,17 @@ def plot_shared_input(
     >>> [ax.get_ylabel() for ax in axes[:3]]
     ['neuron', 'factor 0', 'factor 1']
     """
-    spikes = variable(tree, "observed_data", "spikes")
-    times = variable(tree, "constant_data", "counts")["time"].values.astype(float)
+    counts = variable(tree, "constant_data", "counts")
+    width = float(variable(tree, "constant_data", "bin_width"))
+    if segment is None and (np.diff(counts["time"].values) <= 0).any():
+        segment = 0
+    spikes = _spikes(tree, counts, segment).assign_attrs(bin_width=width)
+    times = spikes["time"].values.astype(float)
     first = float(times[0]) if start is None else as_number(start, "start")
     last = first + _WINDOW if stop is None else as_number(stop, "stop")
-    found = align_factors(tree, method=method, start=first, stop=last)
+    if segment is not None and stop is None:
+        last = min(last, float(times[-1]) + width)
+    found = align_factors(tree, method=method, start=first, stop=last, segment=segment)
     if "path" not in found:
         raise ValueError(
             "tree: it holds no draws of the paths of shared input, only "
@@ -75,19 +85,23 @@ def plot_shared_input(
         )
     n = found.sizes["factor"]
     axes = _new_axes(n, found.sizes["post"]) if ax is None else axes_list(ax, 1 + 2 * n)
-    dim = spikes.dims[0]
-    if dim != "time":  # some bins are excluded
-        spikes = variable(tree, "constant_data", "counts")
-    width = float(variable(tree, "constant_data", "bin_width"))
-    plot_raster(spikes.assign_attrs(bin_width=width), start=first, stop=last, ax=axes[0])
+    plot_raster(spikes, start=first, stop=last, ax=axes[0])
     axes[0].set_xlabel("" if ax is None else "time (s)")
     unit = psi_unit(tree)
+    step = float(variable(tree, "constant_data", "grid_width").min())
     for k in range(n):
-        _draw_path(axes[1 + k], found.isel(factor=k), width)
+        _draw_path(axes[1 + k], found.isel(factor=k), step)
         axes[1 + k].set_xlim(first, last)
         axes[1 + k].set_xlabel("time (s)" if k == n - 1 else "")
         _draw_loadings(axes[1 + n + k], found.isel(factor=k), unit)
     return np.array(axes, dtype=object)
+
+
+def _spikes(tree: xr.DataTree, counts: xr.DataArray, segment: int | None) -> xr.DataArray:
+    """Return the spikes of a segment, (time, post), those in excluded bins too."""
+    spikes = variable(tree, "observed_data", "spikes")
+    spikes = counts if spikes.dims[0] != "time" else spikes
+    return spikes.isel(time=bins_of_segment(tree, counts.sizes["time"], segment))
 
 
 def _new_axes(n: int, n_neurons: int) -> list["Axes"]:
@@ -110,14 +124,14 @@ def _new_axes(n: int, n_neurons: int) -> list["Axes"]:
     return [raster, *paths, *loadings]
 
 
-def _draw_path(ax: "Axes", factor: xr.Dataset, bin_width: float) -> None:
+def _draw_path(ax: "Axes", factor: xr.Dataset, step: float) -> None:
+    """Draw the path of a factor, whose points are `step` seconds apart, segment by segment."""
     times = factor["time"].values
-    step = float(np.diff(times).min()) if times.size > 1 else bin_width
-    gaps = np.flatnonzero(np.diff(times) > 1.5 * step)  # between segments
+    new = np.flatnonzero(np.diff(factor["segment"].values)) + 1
     ax.axhline(0.0, color=GREY, linewidth=0.6)
-    for some in np.split(np.arange(times.size), gaps + 1):
+    for some in np.split(np.arange(times.size), new):
         held = np.append(some, some[-1])  # the last value lasts for a step, too
-        at = np.append(times[some], times[some[-1]] + step)
+        at = np.append(times[some], min([times[some[-1]] + step, *times[some[-1] + 1 :][:1]]))
         low, high, mean = (factor[f"path_{x}"].values[held] for x in ("lower", "upper", "mean"))
         ax.fill_between(at, low, high, step="post", color=BLUE, alpha=_BAND, linewidth=0)
         ax.step(at, mean, where="post", color=BLUE, linewidth=1.1)

@@ -7,7 +7,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 
-from pymc_glm.arguments import as_probability
+from pymc_glm.arguments import as_probability, as_whole_number
 from pymc_glm.criticism.network.diagnostics import varies
 from pymc_glm.criticism.posterior import hdi, variable
 from pymc_glm.criticism.structure.factor_alignment import (
@@ -20,7 +20,7 @@ from pymc_glm.criticism.structure.factor_alignment import (
 from pymc_glm.criticism.structure.learned import learned, variable_names
 from pymc_glm.trees import kept_paths
 
-__all__ = ["AlignedLoadings", "align_factors", "aligned_loadings"]
+__all__ = ["AlignedLoadings", "align_factors", "aligned_loadings", "bins_of_segment"]
 
 _ADVICE = "this model has no shared input; build one with pg.build_glm(..., shared_input=)"
 _METHODS = ("rotation", "order", "sign")
@@ -89,6 +89,7 @@ def align_factors(
     method: str = "rotation",
     start: float | None = None,
     stop: float | None = None,
+    segment: int | None = None,
     prob: float = 0.94,
 ) -> xr.Dataset:
     r"""Align the factors of shared input across draws, and summarise loadings and paths.
@@ -110,6 +111,9 @@ def align_factors(
     start, stop : float, optional
         Window of the paths in seconds, which take much memory: grid points in [start, stop). By
         default the whole recording.
+    segment : int, optional
+        Number, from 0, of the trial or other segment whose paths are returned. By default all; a
+        window needs it if times begin anew in every segment.
     prob : float
         Probability of the highest-density intervals of loadings and paths.
 
@@ -124,7 +128,8 @@ def align_factors(
 
         If paths were kept, ``path`` (chain, path_draw, factor, time), the aligned paths at the
         points of the finest grid (in seconds, with gaps between segments), and ``path_mean``,
-        ``path_lower`` and ``path_upper`` (factor, time), pointwise.
+        ``path_lower`` and ``path_upper`` (factor, time), pointwise. Its coordinate ``segment``
+        (time) says in which segment a point lies.
 
         ``covariance`` (post, other), the mean covariance of the input of two neurons, with
         ``r_hat`` and ``ess`` (post, other). These do not depend on any alignment: judge convergence
@@ -133,8 +138,8 @@ def align_factors(
     Raises
     ------
     TypeError, ValueError
-        The tree does not hold draws of loadings, the method is unknown, or the window holds no grid
-        point.
+        The tree does not hold draws of loadings, the method or the segment is unknown, or the
+        window holds no grid point.
 
     Notes
     -----
@@ -181,7 +186,7 @@ def align_factors(
         attrs={"prob": probability, "method": method},
     )
     found = found.merge(_covariance(aligned.loadings, neurons))
-    paths = _paths(tree, start, stop)
+    paths = _paths(tree, start, stop, segment)
     return found if paths is None else found.merge(_aligned_paths(paths, aligned, probability))
 
 
@@ -211,9 +216,45 @@ class _Paths(NamedTuple):
     draws: NDArray[Any]  # (path_draw,), labels of the draws
     places: NDArray[np.intp]  # (path_draw,), where these are in the posterior
     times: Floats  # (time,), s
+    segments: NDArray[np.int64]  # (time,)
 
 
-def _paths(tree: xr.DataTree, start: float | None, stop: float | None) -> _Paths | None:
+def _segments(tree: xr.DataTree, n_bins: int) -> NDArray[np.int64]:
+    """Return the number of the segment of each bin, (time,)."""
+    starts = np.zeros(1, np.int64)
+    if "segment_start" in variable_names(tree, "constant_data"):
+        starts = tree["constant_data"]["segment_start"].values.astype(np.int64)
+    return np.searchsorted(starts, np.arange(n_bins), side="right") - 1
+
+
+def bins_of_segment(tree: xr.DataTree, n_bins: int, segment: int | None) -> NDArray[np.bool_]:
+    """Return which bins of a recording lie in a segment, (time,).
+
+    Parameters
+    ----------
+    tree : DataTree
+    n_bins : int
+    segment : int, optional
+        Counted from 0; all bins are meant if it is None.
+
+    Raises
+    ------
+    ValueError
+        There is no such segment.
+    """
+    segments = _segments(tree, n_bins)
+    if segment is None:
+        return np.ones(n_bins, dtype=bool)
+    last = int(segments[-1])
+    number = as_whole_number(
+        segment, "segment", at_least=0, at_most=last, reason="the segments of the recording"
+    )
+    return segments == number
+
+
+def _paths(
+    tree: xr.DataTree, start: float | None, stop: float | None, segment: int | None
+) -> _Paths | None:
     """Return the paths that were kept, at the points of the finest grid; None if there are none."""
     known = variable(tree, "posterior", "loadings")["draw"].values
     kept = kept_paths(tree)
@@ -229,26 +270,35 @@ def _paths(tree: xr.DataTree, start: float | None, stop: float | None) -> _Paths
     points = variable(tree, "constant_data", "path_index").transpose("time", "factor")
     width = variable(tree, "constant_data", "grid_width").values
     at, times = points.values, points["time"].values.astype(np.float64)
-    if (start is not None or stop is not None) and (np.diff(times) <= 0).any():
-        raise ValueError(
-            "start, stop: times jump back between segments, so a window in seconds is ambiguous; "
-            "omit both, and select grid points of the result."
-        )
     finest = at[:, int(np.argmin(width))]
     first = np.flatnonzero(np.append(True, finest[1:] != finest[:-1]))
-    inside = np.ones(first.size, dtype=bool)
+    first = first[bins_of_segment(tree, times.size, segment)[first]]
+    chosen = _in_window(first, times, start, stop)
+    values = drawn.values[:, :, at[chosen].T]  # (chain, path_draw, factor, time)
+    places = np.searchsorted(known, draws)
+    return _Paths(values, draws, places, times[chosen], _segments(tree, times.size)[chosen])
+
+
+def _in_window(
+    bins: NDArray[np.intp], times: Floats, start: float | None, stop: float | None
+) -> NDArray[np.intp]:
+    """Return the bins that begin in [start, stop), of those given."""
+    if (start is not None or stop is not None) and (np.diff(times[bins]) <= 0).any():
+        raise ValueError(
+            "start, stop: times jump back between segments, so a window in seconds is ambiguous; "
+            "select a segment, such as segment=0, or omit both."
+        )
+    inside = np.ones(bins.size, dtype=bool)
     if start is not None:
-        inside &= times[first] >= start - 1e-9
+        inside &= times[bins] >= start - 1e-9
     if stop is not None:
-        inside &= times[first] < stop - 1e-9
+        inside &= times[bins] < stop - 1e-9
     if not inside.any():
         raise ValueError(
-            f"start, stop: no grid point lies in the window {start} to {stop} s; the recording "
-            f"covers {times[0]:g} to {times[-1]:g} s."
+            f"start, stop: no grid point lies in the window {start} to {stop} s; there are some "
+            f"from {times[bins[0]]:g} to {times[bins[-1]]:g} s."
         )
-    chosen = first[inside]
-    values = drawn.values[:, :, at[chosen].T]  # (chain, path_draw, factor, time)
-    return _Paths(values, draws, np.searchsorted(known, draws), times[chosen])
+    return bins[inside]
 
 
 def _aligned_paths(paths: _Paths, aligned: AlignedLoadings, prob: float) -> xr.Dataset:
@@ -265,5 +315,9 @@ def _aligned_paths(paths: _Paths, aligned: AlignedLoadings, prob: float) -> xr.D
             "path_lower": (dims, band[..., 0]),
             "path_upper": (dims, band[..., 1]),
         },
-        coords={"path_draw": paths.draws, "time": ("time", paths.times, {"units": "s"})},
+        coords={
+            "path_draw": paths.draws,
+            "time": ("time", paths.times, {"units": "s"}),
+            "segment": ("time", paths.segments),
+        },
     )

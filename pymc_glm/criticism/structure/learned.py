@@ -3,6 +3,7 @@
 import xarray as xr
 
 from pymc_glm.criticism.posterior import variable
+from pymc_glm.session_prefix import sessions_with
 
 __all__ = ["is_learned", "learned", "variable_names"]
 
@@ -33,7 +34,8 @@ def learned(tree: xr.DataTree, name: str, argument: str, advice: str) -> xr.Data
     Raises
     ------
     TypeError, ValueError
-        Not a DataTree, or the variable is missing or fixed in the model.
+        Not a DataTree, the variable is missing or fixed in the model, or there are several
+        sessions.
     """
     if not isinstance(tree, xr.DataTree) or "posterior" not in tree.children:
         return variable(tree, "posterior", name)
@@ -42,6 +44,9 @@ def learned(tree: xr.DataTree, name: str, argument: str, advice: str) -> xr.Data
             f"{argument}: {name!r} are known in this model, not learned, so there is nothing to "
             f"summarise; see tree['constant_data'][{name!r}]."
         )
+    for group in ("posterior", "constant_data"):
+        if sessions_with(name, variable_names(tree, group)):
+            return variable(tree, group, name)  # an error, which lists the sessions
     if not is_learned(tree, name):
         raise ValueError(f"{argument}: the posterior has no {name!r}; {advice}.")
     return variable(tree, "posterior", name)

@@ -291,6 +291,34 @@ def test_several_sessions_have_to_be_selected(truth):
     assert report == pg.convergence_report(one)
 
 
+def test_a_grid_that_is_too_coarse_is_reported(truth):
+    """Grids of 1, 2 and 4 bins of 5 ms; a learned timescale below one is named, with a remedy."""
+    maps = np.tile(np.eye(3), (20, 1, 1))
+
+    def remarks(timescale):
+        return structure_diagnostics(tree_of(truth, maps, timescale=timescale)).remarks[1:]
+
+    assert remarks([0.0052, 0.0105, 0.021]) == ()
+    assert remarks([0.0052, 0.1, 0.014]) == (
+        "The path of factor 2 cannot follow its timescale, of which the posterior median, 14 ms, "
+        "is below the grid of 20 ms: fit again with a finer grid for it, such as 0.005 s in "
+        "pg.SharedInput(grid=...), or a prior with a shorter timescale.",
+    )
+    one, two = remarks([0.004, 0.008, 0.05])
+    assert one.startswith("The path of factor 0 cannot follow its timescale")
+    assert one.endswith("4 ms, is below the grid of 5 ms: fit again with narrower bins, or without "
+                        "this factor.")  # fmt: skip
+    assert "factor 1 cannot" in two and "such as 0.005 s" in two
+    tree = tree_of(truth, maps, timescale=[0.01, 0.05, 0.014])
+    assert "cannot follow its timescale" in " ".join(pg.convergence_report(tree).text.split())
+    fixed = tree["posterior"].to_dataset().drop_vars("factor_timescale")
+    tree["posterior"] = fixed
+    tree["constant_data"] = (
+        tree["constant_data"].to_dataset().assign(factor_timescale=("factor", [0.01, 0.05, 0.014]))
+    )
+    assert not structure_diagnostics(tree).remarks[1:]  # the user has given it
+
+
 def test_arrays():
     """Timescales that cross now and then are one group only if neither is longer in 95%."""
     draws = np.tile([[1.0, 2.0], [1.0, 2.0]], (50, 1))

@@ -70,7 +70,8 @@ class ConvergenceReport:
         Pairs of neurons whose distance in the latent space, or whose log-odds of an edge in the
         latent eigenmodel, have an R-hat above 1.01 or fewer than 400 effective draws.
     remarks : tuple of str
-        How blocks, positions and factors are judged, and what could not be judged.
+        How blocks, positions and factors are judged, what could not be judged, and which factors
+        of shared input have a grid that is too coarse for the timescale that was learned.
     self_edges : bool
         Whether a neuron's effect on itself is an edge, not a self filter.
 

@@ -13,7 +13,7 @@ from pymc_glm.arguments import as_whole_number
 from pymc_glm.distributions import FactorPaths, Loadings
 from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 
-__all__ = ["PathGrid", "SharedInput", "path_grid"]
+__all__ = ["PathGrid", "SharedInput", "grid_steps", "path_grid"]
 
 _SHORTEST, _LONGEST = 0.01, 0.2  # s: medians of the default priors of the timescales
 _SINGLE = 0.04  # s: of a single factor
@@ -57,6 +57,25 @@ def path_grid(n_bins: int, starts: NDArray[np.int64], steps: NDArray[np.int64]) 
         factor.append(np.full(of_factor.size, k))
         offset = int(before[-1])
     return PathGrid(points, np.concatenate(factor), np.concatenate(place), np.concatenate(first))
+
+
+def grid_steps(timescale: NDArray[np.float64], bin_width: float) -> NDArray[np.int64]:
+    """Return the bins of a grid point that follows a timescale: two fifths of it, at least 1.
+
+    Parameters
+    ----------
+    timescale : array
+        In seconds.
+    bin_width : float
+        In seconds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> grid_steps(np.array([0.01, 0.1]), 0.005)
+    array([1, 8])
+    """
+    return np.maximum(np.floor(timescale / _POINTS / bin_width + 1e-9), 1).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +221,7 @@ class SharedInput:
     def _steps(self, nominal: NDArray[np.float64], n: int, bin_width: float) -> NDArray[np.int64]:
         """Return the number of bins of a grid point."""
         if self.grid is None:
-            return np.maximum(np.floor(nominal / _POINTS / bin_width + 1e-9), 1).astype(np.int64)
+            return grid_steps(nominal, bin_width)
         given = np.asarray(self.grid, dtype=float)
         if given.shape not in ((), (n,)):
             raise ValueError(

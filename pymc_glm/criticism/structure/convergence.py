@@ -13,11 +13,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_glm.criticism.network.diagnostics import concat, diagnostics, rank_diagnostics, varies
+from pymc_glm.criticism.posterior import variable
 from pymc_glm.criticism.structure.block_draws import block_dims, block_names, relabelled
 from pymc_glm.criticism.structure.blocks import pair_agreement
 from pymc_glm.criticism.structure.factors import aligned_loadings
 from pymc_glm.criticism.structure.learned import is_learned
 from pymc_glm.criticism.structure.procrustes import distances_onwards
+from pymc_glm.priors.shared_input import grid_steps
 
 __all__ = ["Structure", "structure_diagnostics"]
 
@@ -79,6 +81,7 @@ def structure_diagnostics(tree: xr.DataTree) -> Structure:
             "loadings and paths, whose signs, order and rotation are arbitrary. Timescales and "
             "scales are judged after putting the factors in order, unless timescales overlap."
         )
+        remarks += _coarse_grids(tree)
     log_odds, names, remark = _factors(tree)
     return Structure(
         co_assignments=concat(pairs, "status"),
@@ -203,6 +206,33 @@ def _shared_input(tree: xr.DataTree) -> pd.DataFrame:
             ordered = np.take_along_axis(drawn.values, aligned.order, axis=2)
             tables.append(diagnostics(drawn.copy(data=ordered), keep=alone))
     return concat(tables)
+
+
+def _coarse_grids(tree: xr.DataTree) -> list[str]:
+    """Return a sentence for each factor whose learned timescale is below its grid.
+
+    The grid was chosen before; a path is constant between grid points.
+    """
+    if not is_learned(tree, "factor_timescale"):
+        return []
+    medians = tree["posterior"]["factor_timescale"].median(("chain", "draw")).values
+    widths = variable(tree, "constant_data", "grid_width").values
+    bin_width = float(variable(tree, "constant_data", "bin_width"))
+    sentences = []
+    for k in np.flatnonzero(medians < widths):
+        finer = bin_width * int(grid_steps(medians[k], bin_width))
+        remedy = "narrower bins, or without this factor"
+        if widths[k] > 1.5 * bin_width:
+            remedy = (
+                f"a finer grid for it, such as {finer:.3g} s in pg.SharedInput(grid=...), or a "
+                "prior with a shorter timescale"
+            )
+        sentences.append(
+            f"The path of factor {k} cannot follow its timescale, of which the posterior median, "
+            f"{1e3 * medians[k]:.2g} ms, is below the grid of {1e3 * widths[k]:.3g} ms: fit again "
+            f"with {remedy}."
+        )
+    return sentences
 
 
 def _factors(tree: xr.DataTree) -> tuple[pd.DataFrame, set[str], list[str]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pymc_glm.cli import options
 from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.results import write_comparison
 from pymc_glm.cli.session import Session, open_session
@@ -33,10 +34,8 @@ def compare(
         list[Path],
         typer.Argument(help="Two or more folders written by `pymc-glm fit` for one recording."),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("comparison"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
-    ] = False,
+    output: options.Folder = Path("comparison"),
+    overwrite: options.Overwrite = False,
     unit: Annotated[Unit, typer.Option(help="What LOO leaves out at a time.")] = Unit.BIN,
     block_width: Annotated[
         float, typer.Option(help="Length of a block in s, for --unit block.")
@@ -46,9 +45,9 @@ def compare(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Number of threads.", show_default="all cores")
     ] = None,
-    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Write no pictures.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    no_pictures: options.NoPictures = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Compare the models in FOLDERS: LOO, stacking weights, held-out bits per spike, KS tests.
 

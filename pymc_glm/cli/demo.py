@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pymc_glm.cli import options
 from pymc_glm.cli.fit import run_fit
 from pymc_glm.cli.networks import DemoNetwork, four_neurons, twelve_neurons
 from pymc_glm.cli.output import OutputFolder
@@ -28,7 +29,7 @@ __all__ = ["demo"]
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
+    output: options.Folder = Path("demo-output"),
     recording: Annotated[
         Path | None, typer.Option(help="Fit this file instead of the simulated networks.")
     ] = None,
@@ -36,8 +37,8 @@ def demo(
         bool, typer.Option("--short", help="Use fewer bins and draws: faster, but less precise.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Simulate two networks, fit them and compare the results with the truth.
 

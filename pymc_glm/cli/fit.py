@@ -1,11 +1,12 @@
 """``pymc-glm fit``: from a recording to a folder with the posterior of its network."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from pymc_glm.arguments import as_number
+from pymc_glm.cli import options
 from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.report import fit_report, write_report
 from pymc_glm.cli.results import result_files, write_pictures, write_posterior, write_summary
@@ -20,14 +21,7 @@ from pymc_glm.cli.run import (
     sample_model,
 )
 from pymc_glm.cli.session import INTERRUPTED, Session, hold_interrupts, open_session
-from pymc_glm.cli.settings import (
-    BasisKind,
-    EdgePrior,
-    FitSettings,
-    PriorSettings,
-    SampleSettings,
-    WeightPrior,
-)
+from pymc_glm.cli.settings import FitSettings, PriorSettings, SampleSettings
 from pymc_glm.cli.structure import Structure, block_table, find_structure, position_table
 from pymc_glm.criticism.network.edges import edge_table
 
@@ -41,101 +35,36 @@ _SAMPLE = SampleSettings()
 
 
 def fit(
-    file: Annotated[Path, typer.Argument(help="Spike times: MEA HDF5, NWB, npz or CSV.")],
-    output: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the results.", show_default="name of the file with -glm"),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
-    ] = False,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            help="Format of the file: nwb, mea_hdf5, npz or csv.", show_default="detected"
-        ),
-    ] = None,
-    bin_width: Annotated[float, typer.Option(help="Width of a bin, s.")] = _FIT.bin_width,
-    shared_input: Annotated[
-        bool,
-        typer.Option(
-            help="Input that no recorded neuron carries, and self filters (pymc_glm.recording_glm);"
-            " or neither (pymc_glm.build_glm).",
-        ),
-    ] = _FIT.prior.shared_input,
-    window: Annotated[
-        float | None,
-        typer.Option(
-            help="Length of the coupling filters, s.",
-            show_default="0.02, or 4 bins; 0.1 without shared input",
-        ),
-    ] = _FIT.window,
-    basis: Annotated[BasisKind, typer.Option(help="Basis of the filters.")] = _FIT.basis,
-    n_basis: Annotated[
-        int | None,
-        typer.Option(help="Number of basis functions.", show_default="3; 4 for bspline"),
-    ] = _FIT.n_basis,
-    min_rate: Annotated[
-        float, typer.Option(help="Leave out neurons with a lower firing rate, Hz.")
-    ] = _FIT.min_rate,
-    max_merged: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Largest fraction of spikes that may be lost by counting those in a bin as one.",
-        ),
-    ] = _FIT.max_merged,
-    start: Annotated[float | None, typer.Option(help="Start of the window to fit, s.")] = None,
-    stop: Annotated[float | None, typer.Option(help="End of the window, s.")] = None,
-    duration: Annotated[
-        float | None, typer.Option(help="Length of the window, s; replaces --stop.")
-    ] = None,
-    hold_out: Annotated[
-        float | None,
-        typer.Option(help="Time to hold out at the end for `pymc-glm compare`, s."),
-    ] = None,
-    neurons: Annotated[
-        str | None, typer.Option(help="Labels of the neurons to fit, separated by commas.")
-    ] = None,
-    edges: Annotated[EdgePrior, typer.Option(help="Prior of the edges.")] = _FIT.prior.edges,
-    weights: Annotated[
-        WeightPrior, typer.Option(help="Prior of the weights.")
-    ] = _FIT.prior.weights,
-    n_blocks: Annotated[
-        int | None,
-        typer.Option(min=1, help="Largest number of blocks, for the prior block."),
-    ] = None,
-    n_dims: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Dimensions of the latent space, for the priors distance and eigen.",
-            show_default="2",
-        ),
-    ] = None,
-    chains: Annotated[int, typer.Option(min=1, help="Number of chains.")] = _SAMPLE.chains,
-    draws: Annotated[int, typer.Option(min=1, help="Draws per chain.")] = _SAMPLE.draws,
-    tune: Annotated[int, typer.Option(min=0, help="Tuning draws before these.")] = _SAMPLE.tune,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="The same seed gives the same draws.")
-    ] = None,
-    cores: Annotated[
-        int | None, typer.Option(min=1, help="Chains to run at a time.", show_default="all cores")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads per chain.", show_default="spare cores")
-    ] = None,
-    min_effect: Annotated[
-        float,
-        typer.Option(
-            help="Smallest effect of one spike, in log-odds, for an edge to be called; columns "
-            "p_effect, discovered and sign of edges.csv.",
-        ),
-    ] = _FIT.min_effect,
-    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Write no pictures.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    file: options.SpikeFile,
+    output: options.FitFolder = None,
+    overwrite: options.Overwrite = False,
+    format: options.FileFormat = None,
+    bin_width: options.BinWidth = _FIT.bin_width,
+    shared_input: options.SharedInput = _FIT.prior.shared_input,
+    window: options.Window = _FIT.window,
+    basis: options.Basis = _FIT.basis,
+    n_basis: options.NBasis = _FIT.n_basis,
+    min_rate: options.MinRate = _FIT.min_rate,
+    max_merged: options.MaxMerged = _FIT.max_merged,
+    start: options.Start = None,
+    stop: options.Stop = None,
+    duration: options.Duration = None,
+    hold_out: options.HoldOut = None,
+    neurons: options.Neurons = None,
+    edges: options.Edges = _FIT.prior.edges,
+    weights: options.Weights = _FIT.prior.weights,
+    n_blocks: options.NBlocks = None,
+    n_dims: options.NDims = None,
+    chains: options.Chains = _SAMPLE.chains,
+    draws: options.Draws = _SAMPLE.draws,
+    tune: options.Tune = _SAMPLE.tune,
+    seed: options.Seed = None,
+    cores: options.Cores = None,
+    threads: options.Threads = None,
+    min_effect: options.MinEffect = _FIT.min_effect,
+    no_pictures: options.NoPictures = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Fit a network to the spike times in FILE: the model that is recommended for recordings.
 
@@ -145,27 +74,21 @@ def fit(
     Python, pymc_glm.load("posterior.nc") returns the posterior and its model. Exit codes: 2 for
     bad input, 130 after Ctrl-C, 1 for other errors.
     """
+    settings = FitSettings(
+        path=file, format=format, bin_width=bin_width, window=window, basis=basis, n_basis=n_basis,
+        min_rate=min_rate, max_merged=max_merged, start=start, stop=stop, duration=duration,
+        hold_out=hold_out, neurons=_labels(neurons), min_effect=min_effect,
+        prior=PriorSettings(edges, weights, n_blocks, n_dims, shared_input),
+        sampling=SampleSettings(draws, tune, chains, cores, threads, seed),
+    )  # fmt: skip
+    folder = Path(f"{file.stem}-glm") if output is None else output
     with open_session(quiet=quiet, debug=debug) as session:
-        settings = FitSettings(
-            path=file,
-            format=format,
-            bin_width=bin_width,
-            window=window,
-            basis=basis,
-            n_basis=n_basis,
-            min_rate=min_rate,
-            max_merged=max_merged,
-            start=start,
-            stop=stop,
-            duration=duration,
-            hold_out=hold_out,
-            neurons=None if neurons is None else tuple(map(str.strip, neurons.split(","))),
-            prior=PriorSettings(edges, weights, n_blocks, n_dims, shared_input),
-            sampling=SampleSettings(draws, tune, chains, cores, threads, seed),
-            min_effect=min_effect,
-        )
-        folder = Path(f"{file.stem}-glm") if output is None else output
         run_fit(settings, folder, session, overwrite=overwrite, pictures=not no_pictures)
+
+
+def _labels(text: str | None) -> tuple[str, ...] | None:
+    """Return labels that are separated by commas."""
+    return None if text is None else tuple(map(str.strip, text.split(",")))
 
 
 def run_fit(

@@ -7,6 +7,7 @@ import typer
 
 from pymc_glm.arguments import as_number
 from pymc_glm.cli import options
+from pymc_glm.cli.free_runs import free_run_line
 from pymc_glm.cli.output import OutputFolder
 from pymc_glm.cli.report import fit_report, write_report
 from pymc_glm.cli.results import result_files, write_pictures, write_posterior, write_summary
@@ -122,9 +123,7 @@ def run_fit(
         with session.step("Writing the posterior"), hold_interrupts():
             write_posterior(posterior.tree, folder.staging / "posterior.nc")
             folder.commit()
-        report, structure = _write(
-            recording, posterior, settings.min_effect, folder.staging, session
-        )
+        report, structure = _write(recording, posterior, settings, folder.staging, session)
         files = folder.commit()
         if pictures:
             write_pictures(
@@ -140,11 +139,12 @@ def run_fit(
 def _write(
     recording: Recording,
     posterior: Posterior,
-    min_effect: float,
+    settings: FitSettings,
     folder: Path,
     session: Session,
 ) -> tuple["RenderableType", Structure]:
     """Write the tables and the report; return the report, and blocks and positions."""
+    min_effect = settings.min_effect
     with session.step("Summarising"):
         structure = find_structure(posterior.tree)
         write_summary(posterior.tree, folder / "summary.csv", structure)
@@ -156,6 +156,10 @@ def _write(
             position_table(structure.positions).to_csv(folder / "positions.csv", index=False)
         if structure.signs is not None:
             structure.signs.to_csv(folder / "signs.csv", index=False)
-        report = fit_report(recording, posterior, edges, structure, min_effect=min_effect)
-        write_report(report, folder / "report.txt")
+    with session.step("Simulating networks drawn from the posterior"):
+        free_run = free_run_line(posterior.tree, settings.sampling.random_seed)
+    report = fit_report(
+        recording, posterior, edges, structure, min_effect=min_effect, free_run=free_run
+    )
+    write_report(report, folder / "report.txt")
     return report, structure

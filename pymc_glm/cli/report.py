@@ -36,10 +36,12 @@ def fit_report(
     structure: Structure | None = None,
     *,
     min_effect: float = MIN_EFFECT,
+    free_run: str = "",
 ) -> RenderableType:
-    """Report on a fit: recording, probable edges, blocks, positions, factors and convergence."""
+    """Report on a fit: recording, edges, structure, factors, free simulation and convergence."""
     lines = [] if structure is None else structure_lines(structure)
     lines += factor_lines(posterior.tree)
+    lines += [free_run] if free_run else []
     return Group(
         _facts(recording, posterior),
         Text(),

@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 from pymc_glm.graph.data import SpikeData
 from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.fisher import Metric, empty_metric, fisher_information
+from pymc_glm.kernels.further_terms import GainLimit
 
 __all__ = ["Averages", "metric_at"]
 
 _MOST_JOINT = 100  # pre neurons of a post neuron between which there are cross terms
+_NEAR = 3.0  # standard deviations of the prior above the limit of a gain
 _MOST_PRODUCTS = 2e10  # cost of a post neuron's information; beyond it only some bins are used
 
 
@@ -70,4 +72,24 @@ def metric_at(
     threads.over_posts(
         fisher_information, *data, averages.bias, averages.weights, chosen, most_bins, metric
     )
+    if further:
+        _add_gain_limit(
+            metric, data.history.further.past.limit, averages.weights, data.history.n_pre
+        )
     return metric
+
+
+def _add_gain_limit(metric: Metric, limit: GainLimit, weights: NDArray, n_pre: int) -> None:
+    """Add the precision of the gain's prior where the averages are near its limit, or above."""
+    n_post, _, size = weights.shape
+    slots = np.arange(n_pre, n_pre + limit.gains.size // size)
+    near = limit.most - _NEAR / np.sqrt(limit.bend) if limit.bend else np.inf
+    for n in range(n_post):
+        if weights[n, slots].ravel() @ limit.gains <= near:
+            continue
+        there = 1 + size * metric.place[n, slots][:, None] + np.arange(size)
+        metric.joint[n][np.ix_(there.ravel(), there.ravel())] += limit.bend * np.outer(
+            limit.gains, limit.gains
+        )
+        for slot, part in zip(slots, limit.gains.reshape(-1, size), strict=True):
+            metric.edge_information[n, slot] += limit.bend * np.outer(part, part)

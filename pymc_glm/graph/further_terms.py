@@ -6,11 +6,13 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pymc.blocking import PointType
 
+from pymc_glm.distributions.self_weights import GAIN_SPREAD, NO_LIMIT
 from pymc_glm.graph.evaluate import INTERPRETED, PointFunction
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.kernels.further_terms import (
     NO_FURTHER_TERMS,
     FurtherTerms,
+    GainLimit,
     SharedPaths,
     self_history,
 )
@@ -28,8 +30,20 @@ def has_further_terms(network: NetworkVariables) -> bool:
 
 def _root(network: NetworkVariables) -> Floats:
     """Return R, by which self-weights are scale times R times independent normal numbers."""
-    _, root = network.self_weights.owner.op.dist_params(network.self_weights.owner)  # type: ignore[union-attr]
-    return np.asarray(root.eval(mode=INTERPRETED), dtype=np.float64)
+    return _self_prior(network, 1)
+
+
+def _self_prior(network: NetworkVariables, which: int) -> Floats:
+    """Return a parameter of the prior of self-weights that does not depend on others."""
+    parameters = network.self_weights.owner.op.dist_params(network.self_weights.owner)  # type: ignore[union-attr]
+    return np.asarray(parameters[which].eval(mode=INTERPRETED), dtype=np.float64)
+
+
+def _gain_limit(network: NetworkVariables) -> GainLimit:
+    """Return the limit of the gain, for coefficients that are multiplied by R."""
+    most = float(_self_prior(network, 3))
+    bend = 0.0 if most >= NO_LIMIT else GAIN_SPREAD**-2
+    return GainLimit(_self_prior(network, 2) @ _root(network), most, bend)
 
 
 def further_terms(
@@ -55,7 +69,8 @@ def further_terms(
     past, paths = NO_FURTHER_TERMS
     if network.self_weights is not None:
         basis = network.container(model, "self_basis_functions").get_value(borrow=True)
-        past = self_history(counts, basis @ _root(network), starts, data_bins, size)
+        limit = _gain_limit(network)
+        past = self_history(counts, basis @ _root(network), starts, data_bins, size, limit)
     if network.loadings is not None:
         index = network.container(model, "path_index").get_value(borrow=True)
         factor = network.container(model, "grid_factor").get_value(borrow=True)
@@ -110,7 +125,7 @@ class FurtherCoefficients:
         outputs = []
         if network.self_weights is not None:
             self._root = _root(network)
-            scale, _ = network.self_weights.owner.op.dist_params(network.self_weights.owner)
+            scale, *_ = network.self_weights.owner.op.dist_params(network.self_weights.owner)
             outputs.append(pt.broadcast_to(scale.astype("float64") ** -2, (n_post, self.n_self)))
         if network.loadings is not None:
             mean, sigma = network.loadings.owner.op.dist_params(network.loadings.owner)

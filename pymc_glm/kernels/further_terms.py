@@ -16,11 +16,13 @@ from pymc_glm.kernels.compiling import compiled
 __all__ = [
     "NO_FURTHER_TERMS",
     "FurtherTerms",
+    "GainLimit",
     "SelfHistory",
     "SharedPaths",
     "add_further",
     "add_paths",
     "add_self",
+    "excess_gain",
     "n_slots",
     "project_further",
     "self_history",
@@ -28,6 +30,14 @@ __all__ = [
 ]
 
 type Floats = NDArray[np.float64]
+
+
+class GainLimit(NamedTuple):
+    """Prior of the gain of a self filter, the sum over its lags: flat, then half a normal one."""
+
+    gains: Floats  # (coefficient,): the gain of a filter is gains @ weights
+    most: float  # the largest gain that the prior allows freely
+    bend: float  # precision of the prior above it
 
 
 class SelfHistory(NamedTuple):
@@ -39,6 +49,7 @@ class SelfHistory(NamedTuple):
     counts: Floats  # (event,)
     place: NDArray[np.int64]  # (time,): index among the bins that are data, or -1; empty: all are
     basis: Floats  # (lag, slots times size of a slot)
+    limit: GainLimit
 
 
 class SharedPaths(NamedTuple):
@@ -59,13 +70,26 @@ class FurtherTerms(NamedTuple):
 
 _NONE = np.zeros(0, np.int64)
 NO_FURTHER_TERMS = FurtherTerms(
-    SelfHistory(np.zeros(1, np.int64), _NONE, _NONE, np.zeros(0), _NONE, np.zeros((0, 0))),
+    SelfHistory(
+        np.zeros(1, np.int64),
+        _NONE,
+        _NONE,
+        np.zeros(0),
+        _NONE,
+        np.zeros((0, 0)),
+        GainLimit(np.zeros(0), np.inf, 0.0),
+    ),
     SharedPaths(np.zeros(1, np.int64), _NONE, _NONE, np.zeros(0)),
 )
 
 
 def self_history(
-    counts: NDArray, basis: Floats, starts: NDArray[np.int64], data_bins: NDArray | None, size: int
+    counts: NDArray,
+    basis: Floats,
+    starts: NDArray[np.int64],
+    data_bins: NDArray | None,
+    size: int,
+    limit: GainLimit,
 ) -> SelfHistory:
     """Store the spikes of every neuron.
 
@@ -79,6 +103,7 @@ def self_history(
         Bins that are data; None: all.
     size : int
         Coefficients in a slot.
+    limit : GainLimit
     """
     n_bins = len(counts)
     neuron, bins = np.nonzero(counts.T)
@@ -89,6 +114,8 @@ def self_history(
         place[data_bins] = np.arange(len(data_bins))
     padded = np.zeros((len(basis), -(-basis.shape[1] // size) * size))
     padded[:, : basis.shape[1]] = basis
+    gains = np.zeros(padded.shape[1])
+    gains[: basis.shape[1]] = limit.gains
     return SelfHistory(
         np.append(0, np.cumsum(np.bincount(neuron, minlength=counts.shape[1]))),
         bins.astype(np.int64),
@@ -96,7 +123,17 @@ def self_history(
         counts[bins, neuron].astype(np.float64),
         place,
         padded,
+        GainLimit(gains, float(limit.most), float(limit.bend)),
     )
+
+
+@compiled
+def excess_gain(limit: GainLimit, weights: Floats) -> float:
+    """Return by how much the gain of self-weights (coefficient,) exceeds the limit, or 0."""
+    gain = 0.0
+    for i in range(weights.size):
+        gain += limit.gains[i] * weights[i]
+    return max(gain - limit.most, 0.0)
 
 
 @compiled

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
-from pymc_glm.kernels.further_terms import add_further, n_slots, project_further
+from pymc_glm.kernels.further_terms import (
+    GainLimit,
+    add_further,
+    excess_gain,
+    n_slots,
+    project_further,
+)
 from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood, score
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, add_projection, write_psi
@@ -43,10 +49,12 @@ class _Problem(NamedTuple):
     active: NDArray[np.int64]
     mean: Floats  # (1 + active basis,), of the prior
     precision: Floats  # (1 + active basis, basis): of the prior; the bias, then rows of each edge
+    first: int  # coefficient of the first self-weight whose gain has a limit
+    limit: GainLimit
 
 
 @compiled
-def _problem(n, prior, bias_prior, adjacency):
+def _problem(n, prior, bias_prior, adjacency, history):
     active = np.flatnonzero(adjacency[n])
     size = prior.mean.shape[2]
     mean = np.empty(1 + active.size * size)
@@ -56,13 +64,15 @@ def _problem(n, prior, bias_prior, adjacency):
         rows = slice(1 + i * size, 1 + (i + 1) * size)
         mean[rows] = prior.mean[n, active[i]]
         precision[rows] = prior.precision[n, active[i]]
-    return _Problem(active, mean, precision)
+    n_pre, limit = history.start.size - 1, history.further.past.limit
+    first = 1 + size * np.searchsorted(active, n_pre)
+    return _Problem(active, mean, precision, first, limit)
 
 
 @compiled
 def _mass(n, metric, problem):
     """Return the metric of bias and active weights."""
-    active, _, precision = problem
+    active, precision = problem.active, problem.precision
     place, joint, edges = metric.place[n], metric.joint[n], metric.edge_information[n]
     size = precision.shape[1]
     mass = np.zeros((precision.shape[0], precision.shape[0]))
@@ -85,10 +95,18 @@ def _mass(n, metric, problem):
 
 
 @compiled
+def _limited(problem, q):
+    """Return the part of the coefficients, or of their gradient, that are self-weights."""
+    return q[problem.first : problem.first + problem.limit.gains.size]
+
+
+@compiled
 def _log_prior(problem, q):
-    _, mean, precision = problem
+    mean, precision, limit = problem.mean, problem.precision, problem.limit
     size = precision.shape[1]
-    total = precision[0, 0] * (q[0] - mean[0]) ** 2
+    excess = excess_gain(limit, _limited(problem, q))
+    total = limit.bend * excess**2
+    total += precision[0, 0] * (q[0] - mean[0]) ** 2
     for row in range(1, q.size):
         block = row - (row - 1) % size
         for c in range(size):
@@ -107,7 +125,7 @@ def _total(values):
 @compiled
 def _gradient(history, n, likelihood, counts, problem, q, psi, slope, curvature, out):
     """Write the gradient of the log posterior."""
-    active, mean, precision = problem
+    active, mean, precision = problem.active, problem.mean, problem.precision
     size, n_pre = precision.shape[1], history.start.size - 1
     slots = np.zeros((n_slots(history.further, size), size))
     score(likelihood, counts, psi, slope, curvature)
@@ -124,6 +142,9 @@ def _gradient(history, n, likelihood, counts, problem, q, psi, slope, curvature,
             add_projection(history, active[i], slope, out[at : at + size])
         else:
             out[at : at + size] += slots[active[i] - n_pre]
+    excess = excess_gain(problem.limit, _limited(problem, q))
+    if excess > 0:
+        _limited(problem, out)[:] -= problem.limit.bend * excess * problem.limit.gains
 
 
 @compiled
@@ -203,7 +224,7 @@ def move_weights(
     psi = np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
         neuron = neuron_likelihood(likelihood, n)
-        problem = _problem(n, prior, bias_prior, adjacency)
+        problem = _problem(n, prior, bias_prior, adjacency, history)
         active = problem.active
         q = np.empty(problem.mean.size)
         q[0] = bias[n]

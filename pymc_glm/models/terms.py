@@ -48,7 +48,7 @@ def self_filter(
     model.add_coord("self_lag", basis["lag"].values)
     model.add_coord("self_basis", basis["basis"].values)
     functions = pm.Data("self_basis_functions", basis.values, dims=("self_lag", "self_basis"))
-    weights = prior.weights(basis.sizes["basis"])
+    weights = prior.weights(basis.values)
     return self_activation(counts, functions, weights, starts)
 
 

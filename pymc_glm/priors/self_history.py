@@ -8,6 +8,7 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_glm.arguments import as_number
 from pymc_glm.distributions import SelfWeights
 from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 
@@ -49,6 +50,14 @@ class SelfPrior:
         Standard deviation s of weights, in the posterior as ``self_scale`` if learned.
     smoothness : float
         Length of the correlations, in basis functions.
+    max_gain : float or None
+        Limit of the gain, the sum of a filter over its lags: what a neuron that fires in every bin
+        adds to its psi. The density falls within a few tenths above it. A Bernoulli neuron with
+        p = 1 / (1 + exp(-psi)) that follows its mean, psi = bias + gain p, has one rate only if the
+        gain is at most 4, whatever its bias, because dp/dpsi is at most 1/4; far above, it can keep
+        itself firing for ever, as fitted networks then do (Gerhard, Deger & Truccolo 2017, PLoS
+        Comput. Biol. 13:e1005390; Arribas, Zhao & Park 2020, Advances in Neural Information
+        Processing Systems 33). None for no limit.
 
     Examples
     --------
@@ -63,14 +72,20 @@ class SelfPrior:
 
     scale: Hyperparameter = LEARNED
     smoothness: float = 1.0
+    max_gain: float | None = 4.0
 
-    def weights(self, n_basis: int) -> TensorVariable:
+    def weights(self, functions: NDArray[np.float64]) -> TensorVariable:
         """Register ``self_weights`` (post, self_basis) with the model.
+
+        Parameters
+        ----------
+        functions : array, shape (self_lag, self_basis)
+            The basis functions.
 
         Raises
         ------
         ValueError, TypeError
-            The scale or the smoothness cannot be used.
+            The scale, the smoothness or the limit cannot be used.
         """
         if not (np.ndim(self.smoothness) == 0 and 0 < float(self.smoothness) < np.inf):
             raise ValueError(
@@ -80,5 +95,10 @@ class SelfPrior:
         scale = hyperparameter(
             "self_scale", self.scale, lambda: pm.HalfNormal.dist(3.0), lower=1e-9
         )
-        root = pt.constant(smooth_root(n_basis, float(self.smoothness)))
-        return SelfWeights("self_weights", scale, root, dims=("post", "self_basis"))
+        limit = None
+        if self.max_gain is not None:
+            limit = as_number(self.max_gain, "max_gain", at_least=0)
+        root = pt.constant(smooth_root(functions.shape[1], float(self.smoothness)))
+        gains = pt.constant(functions.sum(axis=0))
+        place = ("post", "self_basis")
+        return SelfWeights("self_weights", scale, root, gains, limit, dims=place)

@@ -118,6 +118,20 @@ def test_everything_can_be_replaced():
     assert "factor_timescale" not in names(one)
 
 
+@pytest.mark.parametrize("weights", [None, pg.BlockWeights()], ids=["one slab", "slabs by block"])
+def test_block_labels_are_drawn_beside_a_self_filter(weights):
+    """The step compares its density with the model's, and refuses what it does not know.
+
+    It refuses a probability of self-edges that is the table's times zero.
+    """
+    model = pg.recording_glm(counts_of(), edges=pg.BlockEdges(2), weights=weights)
+    p = model["adjacency"].owner.op.dist_params(model["adjacency"].owner)[0].eval()
+    assert not np.diagonal(p).any() and (p[~np.eye(4, dtype=bool)] > 0).all()
+    step = pg.BlockGibbs(model=model)
+    point, _ = step.step(point_of(model))
+    assert set(point["block_labels"]) <= {0, 1}
+
+
 def test_without_a_self_filter_self_edges_have_a_prior():
     model = pg.recording_glm(counts_of(), self_basis=None)
     assert "self_weights" not in model.named_vars

@@ -25,7 +25,7 @@ from pymc_glm.models.pooling import (
 from pymc_glm.models.sessions import SessionModel
 from pymc_glm.models.terms import covariate_activation, self_filter, shared_activation
 from pymc_glm.observations import Observation, observation_model
-from pymc_glm.priors.edges import BernoulliEdges, Edges
+from pymc_glm.priors.edges import BernoulliEdges, Edges, with_self_edges
 from pymc_glm.priors.hyperparameters import LEARNED
 from pymc_glm.priors.self_history import SelfPrior
 from pymc_glm.priors.shared_input import SharedInput
@@ -124,7 +124,8 @@ def _network(
     if probability is None:
         adjacency = pt.constant(allowed)
     else:
-        probability = probability if self_edges else probability * allowed
+        if not self_edges:
+            probability = with_self_edges(probability, 0.0, n_neurons)
         adjacency = Edge("adjacency", probability, dims=("post", "pre"))
     effect = SPIKE_EFFECT / design.bin_width if observation.effect is None else observation.effect
     units = weight_units(design.basis.values, effect, n_neurons, dense=probability is None)

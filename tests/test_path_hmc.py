@@ -89,16 +89,31 @@ def test_geweke(kind, n_iterations):
     assert abs(score) < THRESHOLD, (name, score)
 
 
+def calm(observation):
+    """Parts whose counts do not run away: such states, which hold all that is slow, are not left.
+
+    Without bounds on the counts, excitation of 0.1 a spike can be too much. Only the Gaussian
+    model keeps its self filter.
+    """
+    parts = {"bias": pm.Normal.dist(-1.5, 0.3)}
+    if isinstance(observation, pg.Gaussian):
+        weights = pg.GaussianWeights(0.0, 0.005)
+        return parts | {
+            "weights": weights, "self_prior": pg.SelfPrior(pm.LogNormal.dist(-3.5, 0.3))
+        }  # fmt: skip
+    weights = pg.GaussianWeights(-0.3, 0.01, -0.6, 0.03)
+    return parts | {"weights": weights, "self_basis": None, "self_prior": None}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "observation", [pg.Gaussian(0.5), pg.Poisson(), pg.NegativeBinomial(2.0)], ids=lambda o: o.name
+    "observation", [pg.Gaussian(2.0), pg.Poisson(), pg.NegativeBinomial(2.0)], ids=lambda o: o.name
 )
 def test_geweke_of_other_observation_models(observation):
-    bias = pm.Normal.dist(-1.5, 0.3)
     shared = pg.SharedInput(
         2, np.array([0.01, 0.04]), pm.LogNormal.dist(-1.0, 0.3), grid=np.array([0.005, 0.01])
     )
-    model = joint_of(observation=observation, bias=bias, shared_input=shared)
+    model = joint_of(observation=observation, shared_input=shared, **calm(observation))
     name, score = worst(model, 6000)
     assert abs(score) < THRESHOLD, (name, score)
 

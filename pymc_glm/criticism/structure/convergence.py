@@ -215,8 +215,9 @@ def _coarse_grids(tree: xr.DataTree) -> list[str]:
     """
     if not is_learned(tree, "factor_timescale"):
         return []
-    medians = tree["posterior"]["factor_timescale"].median(("chain", "draw")).values
-    widths = variable(tree, "constant_data", "grid_width").values
+    drawn = variable(tree, "posterior", "factor_timescale").transpose("chain", "draw", "factor")
+    medians = np.median(drawn.values, axis=(0, 1))
+    widths = variable(tree, "constant_data", "grid_width").values.astype(np.float64)
     bin_width = float(variable(tree, "constant_data", "bin_width"))
     sentences = []
     for k in np.flatnonzero(medians < widths):

@@ -223,7 +223,7 @@ def _segments(tree: xr.DataTree, n_bins: int) -> NDArray[np.int64]:
     """Return the number of the segment of each bin, (time,)."""
     starts = np.zeros(1, np.int64)
     if "segment_start" in variable_names(tree, "constant_data"):
-        starts = tree["constant_data"]["segment_start"].values.astype(np.int64)
+        starts = variable(tree, "constant_data", "segment_start").values.astype(np.int64)
     return np.searchsorted(starts, np.arange(n_bins), side="right") - 1
 
 

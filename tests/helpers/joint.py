@@ -427,19 +427,21 @@ def _shared_summaries(free, counts):
     """Functions of paths and loadings, which are symmetric: products, not means."""
     loadings, path = free["loadings"], free["factors"]
     strength = (loadings**2).mean()
-    return {
+    neighbours = (path[1:] * path[:-1]).mean()
+    result = {
         "loadings^4": (loadings**4).mean(),
-        "path neighbours": (path[1:] * path[:-1]).mean(),
+        "path neighbours": neighbours,
         "path^4": (path**4).mean(),
         "loadings^2 * path^2": strength * (path**2).mean(),
-        "loadings^2 * neighbours": strength * (path[1:] * path[:-1]).mean(),
+        "loadings^2 * neighbours": strength * neighbours,
         "loadings * end of path * end of counts": (loadings[:, -1] * counts[-3:].mean(0)).mean()
         * path[-1],
-        "timescale * neighbours": np.mean(np.log(free.get("factor_timescale", 1.0)))
-        * (path[1:] * path[:-1]).mean(),
         "loadings * products of counts": (loadings[0] * loadings[-1]).mean()
         * (counts[:, 0] * counts[:, -1]).mean(),
     }
+    if "factor_timescale" in free:
+        result["timescale * neighbours"] = np.log(free["factor_timescale"]).mean() * neighbours
+    return result
 
 
 def _pairs(name, values):

@@ -90,10 +90,10 @@ def test_geweke(kind, n_iterations):
 
 
 def calm(observation):
-    """Parts whose counts do not run away: such states, which hold all that is slow, are not left.
+    """Parts with which counts do not run away: a chain hardly leaves states in which they did.
 
-    Without bounds on the counts, excitation of 0.1 a spike can be too much. Only the Gaussian
-    model keeps its self filter.
+    Where counts have no bound, even excitation of 0.1 a spike can be too much. So couplings are
+    weak or negative, and only the Gaussian model keeps its self filter.
     """
     parts = {"bias": pm.Normal.dist(-1.5, 0.3)}
     if isinstance(observation, pg.Gaussian):

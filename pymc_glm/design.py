@@ -24,6 +24,7 @@ class Design(NamedTuple):
     bin_width: float  # s
     starts: NDArray[np.int64]  # (segment,): first bins of trials or epochs
     data_bins: NDArray[np.int64] | None = None  # bins that are data; None: all
+    self_basis: xr.DataArray | None = None  # (lag, basis), of self filters
 
     @property
     def observed(self) -> NDArray:
@@ -153,8 +154,9 @@ def make_design(
     exclude: Any = None,
     unknown_history: str = "recorded",
     whole: bool = True,
+    self_basis: xr.DataArray | ArrayLike | None = None,
 ) -> Design:
-    """Check counts and basis.
+    """Check counts and bases.
 
     Parameters
     ----------
@@ -164,6 +166,8 @@ def make_design(
         See `pymc_glm.segments.data_bins`.
     whole : bool
         See `check_counts`.
+    self_basis : DataArray or array, (lag, basis), optional
+        Of self filters; the longer of both windows is the history of a bin.
 
     Returns
     -------
@@ -189,8 +193,18 @@ def make_design(
         _warn_of_constant_regressors(counts)
     starts = segment_starts(counts)
     exclude = intervals_from_package(exclude)
+    if self_basis is not None:
+        self_basis = _self_basis(self_basis, bin_width)
+        n_lags = max(n_lags, len(self_basis))
     kept = data_bins(counts, starts, n_lags, exclude, unknown_history)
-    return Design(counts, basis, bin_width, starts, kept)
+    return Design(counts, basis, bin_width, starts, kept, self_basis)
+
+
+def _self_basis(self_basis: Any, bin_width: float) -> xr.DataArray:
+    try:
+        return as_basis(self_basis, bin_width)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"self_{error}") from error
 
 
 def history_design(

@@ -130,6 +130,18 @@ def test_the_log_density_is_that_of_the_trials_alone():
     assert model.named_vars_to_dims["spikes"] == ("observed_time", "post")
 
 
+def test_the_history_of_a_self_filter_may_be_the_longer_one():
+    counts, mask = recording()
+    longer = pg.basis.raised_cosine(2, window=0.05, bin_width=0.005)  # 10 bins
+    options = {"exclude": mask, "unknown_history": "exclude"}
+    model = pg.build_glm(counts, BASIS, self_basis=longer, **options)
+    expected = make_design(counts, longer, mask, "exclude").data_bins
+    assert len(expected) < len(make_design(counts, BASIS, mask, "exclude").data_bins)
+    np.testing.assert_array_equal(model["data_bins"].get_value(), expected)
+    shorter = pg.build_glm(counts, longer, self_basis=BASIS, **options)
+    np.testing.assert_array_equal(shorter["data_bins"].get_value(), expected)
+
+
 def test_steps_read_what_the_model_says():
     """Sparse history and counts of the steps against the design of each trial."""
     counts, mask = recording()

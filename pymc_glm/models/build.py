@@ -239,8 +239,9 @@ def build_glm(
     exclude : array of bool (time,) or of seconds (interval, 2), optional
         Bins that are not data, such as artefacts; or intervals [start, stop).
     unknown_history : {"recorded", "exclude"}
-        Treatment of bins whose history reaches into excluded bins or before the start of a segment:
-        use the counts as recorded, silent before the start; or exclude these bins as well.
+        Treatment of bins whose history (the longer window of couplings and self filters) reaches
+        into excluded bins or before the start of a segment: use the counts as recorded, silent
+        before the start; or exclude these bins as well.
     share : {"hyperparameters", "weights"}
         For several sessions. "hyperparameters": each has its own neurons and network, under a
         common prior, with variables named ``session::weights`` and so on (`pymc_glm.session`
@@ -355,7 +356,7 @@ def _add_network(
     ):
         if not isinstance(part, kind):
             raise TypeError(f"{name}: got {part!r}; give an instance such as {example}.")
-    design = make_design(counts, basis, exclude, unknown_history, observation.whole)
+    design = make_design(counts, basis, exclude, unknown_history, observation.whole, self_basis)
     checked = slice(None) if observation.whole or design.data_bins is None else design.data_bins
     observation.check(
         design.observed[checked], design.counts["neuron"].values.tolist(), design.bin_width
@@ -374,8 +375,8 @@ def _add_network(
     psi = baseline + coupling_activation(spikes, functions, coupling, starts)
     if columns is not None:
         psi += covariate_activation(columns, covariate_prior, design.counts.sizes["neuron"])
-    if self_basis is not None:
-        psi += self_filter(self_basis, self_prior, design, spikes, starts)
+    if design.self_basis is not None:
+        psi += self_filter(design.self_basis, self_prior, spikes, starts)
     if shared_input is not None:
         psi += shared_activation(shared_input, design)
     _observed(design, observation, spikes, psi)

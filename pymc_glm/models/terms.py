@@ -1,12 +1,10 @@
 """Terms of the activation beside bias and couplings, registered with the model in context."""
 
-from typing import Any
-
 import pymc as pm
+import xarray as xr
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.activation import self_activation
-from pymc_glm.basis import as_basis
 from pymc_glm.covariates import CovariatePrior, Covariates
 from pymc_glm.design import Design
 from pymc_glm.priors.self_history import SelfPrior
@@ -30,9 +28,8 @@ def covariate_activation(
 
 
 def self_filter(
-    self_basis: Any,
+    basis: xr.DataArray,
     prior: SelfPrior | None,
-    design: Design,
     counts: TensorVariable,
     starts: TensorVariable | None,
 ) -> TensorVariable:
@@ -40,10 +37,6 @@ def self_filter(
     prior = SelfPrior() if prior is None else prior
     if not isinstance(prior, SelfPrior):
         raise TypeError(f"self_prior: got {prior!r}; give an instance of pg.SelfPrior, or None.")
-    try:
-        basis = as_basis(self_basis, design.bin_width)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"self_{error}") from error
     model = pm.modelcontext(None)
     model.add_coord("self_lag", basis["lag"].values)
     model.add_coord("self_basis", basis["basis"].values)

@@ -469,7 +469,8 @@ def _block_summaries(free, weights):
             result[f"{name}: first two together"] = labels[0] == labels[1]
     tables = {
         "adjacency": ["edge_probability"],
-        "weights": ["weight_mean", "weight_scale", "weight_cov"],
+        # those of signed weights belong to the two signs, not to pairs of blocks
+        "weights": [] if "signs" in free else ["weight_mean", "weight_scale", "weight_cov"],
     }
     for variable, present in (("adjacency", free.get("adjacency")), ("weights", weights)):
         labels = _labels_of(free, variable)

@@ -97,6 +97,8 @@ def parts(edges, weights, n=N_NEURONS, share=True):
         ),
     }
     learned = edges == weights or n_basis_of(edges, weights) == 2
+    if (edges, weights) == ("dense", "signed"):
+        learned = False  # narrow slabs on all pairs would hold every sign where it is
     slab = {
         "cov": "learned" if learned else pm.LogNormal.dist(-0.7, 0.5),
         "self_mean": None if (i + j) // 2 % 2 else pm.Normal.dist(-1, 0.5),

@@ -3,6 +3,7 @@ import tracemalloc
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy import stats
@@ -39,7 +40,7 @@ def rows(table):
 
 
 def test_columns_and_order(network):
-    table = edge_summary(network.tree)
+    table = edge_summary(network.tree, min_effect=0)
     assert list(table.columns) == COLUMNS
     assert len(table) == 16
     assert table["p_effect"].is_monotonic_decreasing
@@ -99,7 +100,7 @@ def test_mcse_of_a_markov_chain():
 
 def test_r_hat_is_arviz_rank_normalised_r_hat(network):
     adjacency = network.tree["posterior"]["adjacency"]
-    table = rows(edge_summary(network.tree))
+    table = rows(edge_summary(network.tree, min_effect=0))
     flipping = table[table["flips"] > 0]
     assert len(flipping) > 5
     for (post, pre), row in flipping.iterrows():
@@ -348,7 +349,7 @@ def test_divergences_are_counted_and_too_many_are_not_converged(n_divergences):
 
 
 def test_report_from_a_table_at_hand(network, monkeypatch):
-    edges = edge_summary(network.tree)
+    edges = edge_summary(network.tree, min_effect=0)
     expected = convergence_report(network.tree)
     kept = edges.copy()
     assert convergence_report(network.tree, edges.sample(frac=1, random_state=1)) == expected
@@ -533,7 +534,7 @@ def test_effects_counted_by_hand():
     assert row["flips"] == 6  # 5 and 1
     assert (row["chain_min"], row["chain_max"]) == (3 / 8, 4 / 8)
     assert row["peak_mean"] == pytest.approx((7 * 0.3 + 2 * 0.1 + 0.15 - 0.6) / 10)
-    present = rows(edge_summary(tree)).loc[("n1", "n0")]
+    present = rows(edge_summary(tree, min_effect=0)).loc[("n1", "n0")]
     assert (present["p_effect"], present["flips"]) == (10 / 16, 2)
     assert present["mcse"] != row["mcse"]
     equal = rows(edge_summary(tree, min_effect=0.15)).loc[("n1", "n0")]
@@ -545,13 +546,32 @@ def test_effects_counted_by_hand():
 
 def test_weak_edges_are_certain_but_not_called():
     tree = posterior_of_effects()
-    weak = rows(edge_summary(tree)).loc[("n0", "n1")]
+    weak = rows(edge_summary(tree, min_effect=0)).loc[("n0", "n1")]
     assert (weak["probability"], weak["discovered"], weak["sign"]) == (1, True, "excitatory")
     table = rows(edge_summary(tree, min_effect=0.2))
     row = table.loc[("n0", "n1")]
     assert (row["probability"], row["p_effect"], row["discovered"]) == (1, 0, False)
     assert (row["sign"], row["status"], row["peak_mean"]) == ("open", "settled", 0.01)
     assert next(iter(table.index)) == ("n1", "n0")
+
+
+@pytest.mark.parametrize(
+    ("observation", "smallest"),
+    [("bernoulli", 0.5), ("negative_binomial", 0.5), ("gaussian", 0.0), (None, 0.5)],
+)
+def test_the_default_is_half_a_logarithm(observation, smallest):
+    """Of the odds or the rate; traces have units of their own."""
+    tree = posterior_of_effects()
+    if observation is not None:
+        tree["constant_data"] = tree["constant_data"].dataset.assign(observation=observation)
+    pd.testing.assert_frame_equal(edge_summary(tree), edge_summary(tree, min_effect=smallest))
+    assert not edge_summary(tree).equals(edge_summary(tree, min_effect=0.5 - smallest))
+
+
+def test_the_default_of_dense_models_is_any_effect():
+    weights = posterior_of_effects()["posterior"]["weights"].values
+    dense = tree_of(weights=weights)
+    pd.testing.assert_frame_equal(edge_summary(dense), edge_summary(dense, min_effect=0))
 
 
 def test_calls_of_effects_keep_their_rate():

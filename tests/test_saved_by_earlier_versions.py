@@ -25,7 +25,7 @@ def numbers_of_one(tree):
         warnings.simplefilter("ignore")  # so few draws have large Pareto k
         elpd = pg.loo(tree).elpd
     return {
-        "edge_probability": pg.edge_summary(tree)["probability"],
+        "edge_probability": pg.edge_summary(tree, min_effect=0)["probability"],
         "filter": pg.filter_bands(tree)["mean"],
         "rate": pg.predicted_rates(tree, random_seed=4)["mean"].values[::40],
         "rate_of_simulations": pg.posterior_rates(tree, draws=5, random_seed=2)["rate"],

@@ -24,7 +24,7 @@ from pymc_glm.cli.run import (
 from pymc_glm.cli.session import INTERRUPTED, Session, hold_interrupts, open_session
 from pymc_glm.cli.settings import FitSettings, PriorSettings, SampleSettings
 from pymc_glm.cli.structure import Structure, block_table, find_structure, position_table
-from pymc_glm.criticism.network.edges import edge_table
+from pymc_glm.criticism.network.edges import edge_table, smallest_effect
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -112,7 +112,8 @@ def run_fit(
         With code 130 if sampling was interrupted; the draws until then are written.
     """
     make_priors(settings.prior)  # report contradictory settings before reading anything
-    as_number(settings.min_effect, "min_effect", at_least=0)
+    if settings.min_effect is not None:
+        as_number(settings.min_effect, "min_effect", at_least=0)
     expected = result_files(settings.prior, pictures=pictures)
     with OutputFolder(path, overwrite=overwrite, expected=expected) as folder:
         recording = read_recording(settings, session)
@@ -127,7 +128,11 @@ def run_fit(
         files = folder.commit()
         if pictures:
             write_pictures(
-                posterior.tree, folder.staging, session, structure, min_effect=settings.min_effect
+                posterior.tree,
+                folder.staging,
+                session,
+                structure,
+                min_effect=smallest_effect(posterior.tree, settings.min_effect),
             )
             files = folder.commit()
     session.results.print(report)
@@ -144,7 +149,7 @@ def _write(
     session: Session,
 ) -> tuple["RenderableType", Structure]:
     """Write the tables and the report; return the report, and blocks and positions."""
-    min_effect = settings.min_effect
+    min_effect = smallest_effect(posterior.tree, settings.min_effect)
     with session.step("Summarising"):
         structure = find_structure(posterior.tree)
         write_summary(posterior.tree, folder / "summary.csv", structure)

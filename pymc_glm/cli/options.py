@@ -126,9 +126,10 @@ Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads per chain.", show_default="spare cores")
 ]
 MinEffect = Annotated[
-    float,
+    float | None,
     typer.Option(
         help="Smallest effect of one spike, in log-odds, for an edge to be called; columns "
         "p_effect, discovered and sign of edges.csv.",
+        show_default="0.5; 0 if all edges are present",
     ),
 ]

@@ -4,8 +4,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from pymc_glm.criticism.network.edges import MIN_EFFECT
-
 __all__ = [
     "BasisKind",
     "EdgePrior",
@@ -101,4 +99,4 @@ class FitSettings(NamedTuple):
     neurons: tuple[str, ...] | None = None
     prior: PriorSettings = PriorSettings()
     sampling: SampleSettings = SampleSettings()
-    min_effect: float = MIN_EFFECT  # of decisions, in the unit of psi
+    min_effect: float | None = None  # of decisions, in the unit of psi; that of `edge_summary`

@@ -19,6 +19,7 @@ from pymc_glm.arguments import as_number, as_probability
 from pymc_glm.criticism.network.discoveries import discoveries
 from pymc_glm.criticism.posterior import NetworkDraws, hdi, network_draws, psi_unit
 from pymc_glm.criticism.wording import counted
+from pymc_glm.observations import Bernoulli, Poisson
 
 __all__ = [
     "MIN_EDGE_ESS",
@@ -29,13 +30,16 @@ __all__ = [
     "edge_table",
     "indicator_columns",
     "network_matrix",
+    "smallest_effect",
 ]
 
 type Columns = dict[str, NDArray]
 type Quantity = Literal["probability", "weight"]
 
 MIN_EDGE_ESS = 100
-MIN_EFFECT = 0.0  # default of `min_effect`, in the unit of psi
+MIN_EFFECT = 0.0  # any effect, in the unit of psi
+_NOTABLE = 0.5  # log-odds or log rate: 1.6 times
+_LOGARITHMS = (Bernoulli.psi_unit, Poisson.psi_unit)  # of odds, of rates
 _INTERVAL = 0.94
 _FDR = 0.05
 _FALSE_ALARM = 0.01  # probability that converged chains are reported to disagree on any edge
@@ -49,7 +53,7 @@ def edge_summary(
     *,
     include_self: bool = True,
     fdr: float = _FDR,
-    min_effect: float = MIN_EFFECT,
+    min_effect: float | None = None,
 ) -> pd.DataFrame:
     r"""Summarise every ordered pair: inclusion probability, its Monte Carlo error and coupling.
 
@@ -63,11 +67,14 @@ def edge_summary(
     fdr : float
         Bayesian false discovery rate of the columns `discovered` and `sign`: the largest expected
         fraction of wrong decisions. Couplings and self-edges are decided separately.
-    min_effect : float
+    min_effect : float, optional
         The smallest effect of interest, in units of psi: the change of the log-odds (log rate) of
         a spike that one pre spike causes at the peak lag. Long recordings make even couplings of
         0.01 certain; above 0, `p_effect`, its diagnostics and all decisions are about effects
-        larger than this. At 0 they are about the presence of edges.
+        larger than this. At 0 they are about the presence of edges. By default 0.5 for edges of
+        counts, which multiplies the odds or the rate by 1.6: where connections are known, most of
+        the false calls are weaker (benchmarks/results.md). By default 0 in dense models, whose
+        edges are all present, and for other observations, such as traces.
 
     Returns
     -------
@@ -156,11 +163,20 @@ def edge_summary(
     >>> bool(strong["discovered"].any())  # b -> c is hardly above 2
     False
     """
-    table = edge_table(tree, as_probability(fdr, "fdr"), min_effect)
+    probability = as_probability(fdr, "fdr")
+    table = edge_table(tree, probability, smallest_effect(tree, min_effect))
     _warn_of_disagreement(table)
     if not include_self:
         table = table[table["pre"] != table["post"]].reset_index(drop=True)
     return table
+
+
+def smallest_effect(tree: xr.DataTree, min_effect: float | None = None) -> float:
+    """Return the smallest effect of interest; the default of `edge_summary` if None is given."""
+    if min_effect is not None:
+        return as_number(min_effect, "min_effect", at_least=0)
+    sparse = network_draws(tree).adjacency is not None
+    return _NOTABLE if sparse and psi_unit(tree) in _LOGARITHMS else MIN_EFFECT
 
 
 def _warn_of_disagreement(table: pd.DataFrame) -> None:

@@ -388,7 +388,7 @@ def parts(net, n):
     block = np.append(-1, np.repeat(active, B))
     crossed = known[:, None] & known | (block[:, None] == block)
     mass = posterior.information(q) * crossed + posterior.precision
-    problem = hmc._problem(n, net.prior(), net.bias_prior, net.adjacency)
+    problem = hmc._problem(n, net.prior(), net.bias_prior, net.adjacency, net.sparse)
     return posterior, q, problem, mass
 
 

@@ -124,15 +124,13 @@ def run_fit(
         with session.step("Writing the posterior"), hold_interrupts():
             write_posterior(posterior.tree, folder.staging / "posterior.nc")
             folder.commit()
-        report, structure = _write(recording, posterior, settings, folder.staging, session)
+        min_effect = smallest_effect(posterior.tree, settings.min_effect)
+        seed = settings.sampling.random_seed
+        report, structure = _write(recording, posterior, min_effect, seed, folder.staging, session)
         files = folder.commit()
         if pictures:
             write_pictures(
-                posterior.tree,
-                folder.staging,
-                session,
-                structure,
-                min_effect=smallest_effect(posterior.tree, settings.min_effect),
+                posterior.tree, folder.staging, session, structure, min_effect=min_effect
             )
             files = folder.commit()
     session.results.print(report)
@@ -144,12 +142,12 @@ def run_fit(
 def _write(
     recording: Recording,
     posterior: Posterior,
-    settings: FitSettings,
+    min_effect: float,
+    random_seed: int | None,
     folder: Path,
     session: Session,
 ) -> tuple["RenderableType", Structure]:
     """Write the tables and the report; return the report, and blocks and positions."""
-    min_effect = smallest_effect(posterior.tree, settings.min_effect)
     with session.step("Summarising"):
         structure = find_structure(posterior.tree)
         write_summary(posterior.tree, folder / "summary.csv", structure)
@@ -162,7 +160,7 @@ def _write(
         if structure.signs is not None:
             structure.signs.to_csv(folder / "signs.csv", index=False)
     with session.step("Simulating networks drawn from the posterior"):
-        free_run = free_run_line(posterior.tree, settings.sampling.random_seed)
+        free_run = free_run_line(posterior.tree, random_seed)
     report = fit_report(
         recording, posterior, edges, structure, min_effect=min_effect, free_run=free_run
     )

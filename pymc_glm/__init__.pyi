@@ -43,6 +43,7 @@ from .distributions import (
     CovariateWeights,
     Edge,
     FactorPaths,
+    InputDelays,
     Loadings,
     NeuronSign,
     SelfWeights,
@@ -101,6 +102,7 @@ from .simulation import NetworkParameters, NetworkStability, PathParameters, sim
 from .spikes import SpikeTrains, as_spike_trains, bin_spikes, to_neo, to_pynapple
 from .steps import (
     BlockGibbs,
+    DelayMetropolis,
     DispersionGibbs,
     EdgeMetropolis,
     NetworkNUTS,
@@ -119,6 +121,7 @@ __all__ = [
     "Binomial",
     "BlockEdges",
     "BlockGibbs",
+    "DelayMetropolis",
     "BlockLabels",
     "BlockRefits",
     "BlockSummary",
@@ -135,6 +138,7 @@ __all__ = [
     "EigenEdges",
     "ElpdDifference",
     "FactorPaths",
+    "InputDelays",
     "FeatureEdges",
     "FeatureWeights",
     "Fit",

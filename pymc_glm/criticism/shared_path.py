@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -19,6 +19,7 @@ from pymc_glm.kernels.path_filter import (
 )
 from pymc_glm.simulation.shared_input import (
     PathParameters,
+    delays_of,
     has_shared_input,
     path_of_draw,
     steps_of,
@@ -29,17 +30,16 @@ __all__ = ["DrawFilter", "PathPiece", "draw_filter", "has_shared_input", "refuse
 _BINS = 2**14  # filtered at a time
 
 type Floats = NDArray[np.float64]
+type Kind = Literal["before", "turn", "drawn"]  # what is known of a bin: see `filter_path`
 
 
 class PathPiece(NamedTuple):
     """What is known of some bins from all bins before each of them."""
 
     window: slice
-    psi: Floats  # (time, post), without shared input
-    mean: Floats  # (time, factor), of the factors
-    covariance: Floats  # (time, factor, factor)
-    centre: Floats  # (time, post), of psi given the neurons before in the same bin, too; or empty
-    spread: Floats  # (time, post), its variance
+    centre: Floats  # (time, post): mean of psi
+    spread: Floats  # (time, post): its variance
+    drawn: Floats  # (time, post): psi, drawn; or empty
 
 
 def refuse_shared_input(tree: xr.DataTree, function: str, instead: str) -> None:
@@ -83,7 +83,12 @@ class DrawFilter:
         self._observation = data.observation.with_parameter(self.parameter)
         steps = steps_of(path, data.bin_width)
         self._factors = factors_of(
-            path.loadings, path.timescale, path.smoothness, steps, data.bin_width
+            path.loadings,
+            path.timescale,
+            path.smoothness,
+            steps,
+            data.bin_width,
+            delays_of(path, data.bin_width),
         )
         self._rule = quadrature()
         n_bins = len(data.counts)
@@ -124,24 +129,13 @@ class DrawFilter:
             Whether a count is also predicted from those of the neurons before it in the same bin;
             else from the bins before only. In turn, bins that are not data have no prediction.
         """
-        for piece in self._pieces(window, paths=not in_turn, in_turn=in_turn):
-            if in_turn:
-                centre, spread = piece.centre[:, posts], piece.spread[:, posts]
-            else:
-                loadings = self._path.loadings[posts].T
-                centre = piece.psi[:, posts] + piece.mean @ loadings
-                spread = ((piece.covariance @ loadings) * loadings).sum(axis=1).clip(min=0.0)
+        for piece in self._pieces(window, "turn" if in_turn else "before"):
+            centre, spread = piece.centre[:, posts], piece.spread[:, posts]
             yield self._expected(np.ascontiguousarray(centre), np.ascontiguousarray(spread), posts)
 
     def psi_drawn(self, window: slice, rng: np.random.Generator) -> Floats:
         """Draw the activations of each bin given all bins before it, (time, post)."""
-        out = []
-        for piece in self._pieces(window, paths=True):
-            size, vectors = np.linalg.eigh(piece.covariance)
-            scaled = np.sqrt(np.maximum(size, 0.0)) * rng.standard_normal(piece.mean.shape)
-            path = piece.mean + np.einsum("tij,tj->ti", vectors, scaled)
-            out.append(piece.psi + path @ self._path.loadings.T)
-        return np.concatenate(out)
+        return np.concatenate([piece.drawn for piece in self._pieces(window, "drawn", rng)])
 
     def _likelihood(self, counts: NDArray) -> Likelihood:
         """Return the likelihood of counts (post, time)."""
@@ -150,40 +144,43 @@ class DrawFilter:
         return likelihood._replace(dispersion=np.array(dispersion, dtype=np.float64))
 
     def _pieces(
-        self, window: slice, *, paths: bool = False, in_turn: bool = False
+        self, window: slice, kind: Kind, rng: np.random.Generator | None = None
     ) -> Iterator[PathPiece]:
         """Yield what is known of each bin of a window before it is seen, some bins at a time."""
         none = np.full(len(self._place), -1)
-        out = np.empty((0, len(self._drawn.bias)))
-        yield from self._filtered(window, none, out, paths=paths, in_turn=in_turn)
+        yield from self._filtered(window, none, np.empty((0, len(self._drawn.bias))), kind, rng)
 
     def _filtered(
         self,
         window: slice,
         group: NDArray[np.int64],
         out: Floats,
-        *,
-        paths: bool = False,
-        in_turn: bool = False,
+        kind: Kind | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Iterator[PathPiece]:
         """Filter from the beginning of the segment in which the window begins."""
-        data, (n_posts, n_factors) = self._data, self._path.loadings.shape
+        data, n_posts = self._data, len(self._path.loadings)
         first = int(data.starts[np.searchsorted(data.starts, window.start, side="right") - 1])
         belief = prior_belief(self._factors)
-        before = range(first, window.start, _BINS)
-        for low, high in pairwise([*before, *range(window.start, window.stop, _BINS), window.stop]):
+        earlier = range(first, window.start, _BINS)
+        for low, high in pairwise(
+            [*earlier, *range(window.start, window.stop, _BINS), window.stop]
+        ):
             some, size = slice(low, high), high - low if low >= window.start else 0
             psi = np.ascontiguousarray(activations(data, self._drawn, some).T)
-            mean = np.empty((size if paths else 0, n_factors))
-            covariance = np.empty((len(mean), n_factors, n_factors))
-            centre, spread = np.zeros((2, size if in_turn else 0, n_posts))
+            before = np.empty((2, size if kind == "before" else 0, n_posts))
+            turn = np.zeros((2, size if kind == "turn" else 0, n_posts))
+            normals = np.empty((0, belief.mean.size))
+            if kind == "drawn" and rng is not None:
+                normals = rng.standard_normal((size, belief.mean.size))
+            drawn = np.empty((len(normals), n_posts))
             counts = np.ascontiguousarray(data.counts[some].T)
             filter_path(
                 self._factors, belief, self._likelihood(counts), psi, self._place[some],
-                self._seen[some], group[some], self._rule, out, mean, covariance, centre, spread,
+                self._seen[some], group[some], self._rule, out, before, turn, normals, drawn,
             )  # fmt: skip
             if low >= window.start:
-                yield PathPiece(some, psi, mean, covariance, centre, spread)
+                yield PathPiece(some, *(turn if kind == "turn" else before), drawn)
 
     def _expected(
         self, centre: Floats, spread: Floats, posts: NDArray[np.intp]

@@ -11,6 +11,8 @@ from pymc_glm.distributions.self_weights import SelfWeights, SelfWeightsRV
 from pymc_glm.distributions.shared_input import (
     FactorPaths,
     FactorPathsRV,
+    InputDelays,
+    InputDelaysRV,
     Loadings,
     LoadingsRV,
 )
@@ -28,6 +30,8 @@ __all__ = [
     "EdgeRV",
     "FactorPaths",
     "FactorPathsRV",
+    "InputDelays",
+    "InputDelaysRV",
     "Loadings",
     "LoadingsRV",
     "NeuronSign",

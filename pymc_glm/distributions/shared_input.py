@@ -8,6 +8,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import NDArray
+from pymc.distributions.discrete import DiscreteUniformRV
 from pymc.distributions.dist_math import check_parameters
 from pymc.distributions.distribution import SymbolicRandomVariable
 from pymc.pytensorf import normalize_rng_param
@@ -19,7 +20,14 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.kernels.compiling import compiled
 
-__all__ = ["FactorPaths", "FactorPathsRV", "Loadings", "LoadingsRV"]
+__all__ = [
+    "FactorPaths",
+    "FactorPathsRV",
+    "InputDelays",
+    "InputDelaysRV",
+    "Loadings",
+    "LoadingsRV",
+]
 
 
 class LoadingsRV(NormalRV):
@@ -46,6 +54,32 @@ class Loadings(pm.Normal):
     """
 
     rv_op = LoadingsRV()
+
+
+class InputDelaysRV(DiscreteUniformRV):
+    """Random variable type of `InputDelays`."""
+
+    _print_name = ("InputDelays", "\\operatorname{InputDelays}")
+
+
+class InputDelays(pm.DiscreteUniform):
+    """Bins by which shared input reaches each neuron later than the mean, from lower to upper.
+
+    Parameters
+    ----------
+    lower, upper : tensor_like of int
+        The smallest and the largest delay.
+
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> from pymc_glm.distributions import InputDelays
+    >>> drawn = pm.draw(InputDelays.dist(-2, 2, shape=100), random_seed=1)
+    >>> int(drawn.min()), int(drawn.max())
+    (-2, 2)
+    """
+
+    rv_op = InputDelaysRV()
 
 
 @compiled

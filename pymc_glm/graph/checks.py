@@ -54,9 +54,9 @@ def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> 
         "data_bins": np.arange(len(counts), dtype=np.int32),
         "covariates": None if data.covariates is None else data.covariates[window],
     }
-    index = network.container(model, "path_index")
-    if index is not None:
-        shown["path_index"] = index.get_value(borrow=True)[window]
+    for name in ("path_index", "path_lead"):
+        if network.container(model, name) is not None:
+            shown[name] = network.container(model, name).get_value(borrow=True)[window]
     containers = {name: network.container(model, name) for name in shown}
     givens = {c: pt.as_tensor(shown[n]) for n, c in containers.items() if c is not None}
     psi = network.observation.psi(network.spikes)
@@ -105,5 +105,11 @@ def _further_activation(
         history = convolve_history(counts, basis, starts)
         added += np.einsum("tnc,nc->tn", history, here[network.self_weights])
     if network.loadings is not None:
-        added += here[network.factors][shown["path_index"]] @ here[network.loadings].T
+        index = shown["path_index"][:, None]  # (time, 1, factor)
+        if network.delays is not None:
+            width = network.container(model, "grid_width").get_value(borrow=True)
+            bin_width = network.container(model, "bin_width").get_value(borrow=True)
+            late = shown["path_lead"][:, None] - here[network.delays][:, None]
+            index = index + late // np.rint(width / bin_width).astype(np.int64)
+        added += (here[network.factors][index] * here[network.loadings]).sum(axis=2)
     return added

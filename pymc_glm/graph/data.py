@@ -60,6 +60,7 @@ CONTAINERS = (
     "covariates",
     "self_basis_functions",
     "path_index",
+    "path_lead",
 )
 
 
@@ -104,9 +105,11 @@ class SpikeData(NamedTuple):
         """Return the data with another dispersion, (post,)."""
         return self._replace(likelihood=self.likelihood._replace(dispersion=dispersion))
 
-    def with_paths(self, values: NDArray[np.float64]) -> Self:
-        """Return the data with other paths of shared input, (grid,)."""
-        further = with_paths(self.history.further, values)
+    def with_paths(
+        self, values: NDArray[np.float64], delay: NDArray[np.int64] | None = None
+    ) -> Self:
+        """Return the data with other paths of shared input (grid,), and delays (post,)."""
+        further = with_paths(self.history.further, values, delay)
         return self._replace(history=self.history._replace(further=further))
 
 

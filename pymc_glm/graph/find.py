@@ -15,6 +15,7 @@ from pymc_glm.distributions import (
     CovariateWeightsRV,
     EdgeRV,
     FactorPathsRV,
+    InputDelaysRV,
     LoadingsRV,
     SelfWeightsRV,
     SpikeAndSlabRV,
@@ -81,6 +82,7 @@ class NetworkVariables(NamedTuple):
     self_weights: TensorVariable | None = None  # (post, self_basis), if there is a self filter
     loadings: TensorVariable | None = None  # (post, factor), if there is shared input
     factors: TensorVariable | None = None  # (grid,): paths of shared input
+    delays: TensorVariable | None = None  # (post,): of shared input, if they are learned
 
     def holds(self, vars: Any, model: pm.Model) -> bool:
         """Return whether one of the given random or value variables belongs to this network."""
@@ -172,7 +174,13 @@ def _network_of(weights: TensorVariable, model: pm.Model) -> NetworkVariables:
         parameter if parameter in model.free_RVs else None,
         *(
             next(iter(of_type(kind)), None)
-            for kind in (CovariateWeightsRV, SelfWeightsRV, LoadingsRV, FactorPathsRV)
+            for kind in (
+                CovariateWeightsRV,
+                SelfWeightsRV,
+                LoadingsRV,
+                FactorPathsRV,
+                InputDelaysRV,
+            )
         ),
     )
 

@@ -18,7 +18,13 @@ from pymc_glm.kernels.further_terms import (
 )
 from pymc_glm.kernels.prior import NetworkPrior
 
-__all__ = ["FurtherCoefficients", "further_terms", "has_further_terms", "with_paths"]
+__all__ = [
+    "FurtherCoefficients",
+    "further_terms",
+    "has_further_terms",
+    "largest_delay",
+    "with_paths",
+]
 
 type Floats = NDArray[np.float64]
 
@@ -72,23 +78,44 @@ def further_terms(
         limit = _gain_limit(network)
         past = self_history(counts, basis @ _root(network), starts, data_bins, size, limit)
     if network.loadings is not None:
-        index = network.container(model, "path_index").get_value(borrow=True)
-        factor = network.container(model, "grid_factor").get_value(borrow=True)
-        paths = _paths(index if data_bins is None else index[data_bins], factor)
+        paths = _paths(model, network, np.append(starts, len(counts)), data_bins)
     return FurtherTerms(past, paths)
 
 
-def _paths(index: NDArray, factor: NDArray) -> SharedPaths:
-    """Return the bins of each grid point, from the grid points (time, factor) of the bins."""
-    n_factors = index.shape[1]
-    start = np.searchsorted(factor, np.arange(n_factors + 1))
-    first, last = np.empty(factor.size, np.int64), np.empty(factor.size, np.int64)
-    for k in range(n_factors):
-        points = np.arange(start[k], start[k + 1])
-        column = index[:, k]
-        first[points] = np.searchsorted(column, points)
-        last[points] = np.searchsorted(column, points, side="right")
-    return SharedPaths(start.astype(np.int64), first, last, np.zeros(factor.size))
+def largest_delay(network: NetworkVariables) -> int:
+    """Return the largest delay of shared input in bins; 0 if there is none."""
+    if network.delays is None:
+        return 0
+    _, upper = network.delays.owner.op.dist_params(network.delays.owner)
+    return int(np.max(upper.eval(mode=INTERPRETED)))
+
+
+def _paths(
+    model: pm.Model, network: NetworkVariables, borders: NDArray[np.int64], bins: NDArray | None
+) -> SharedPaths:
+    """Return the places of each grid point on the axis of time, and of the bins that are data."""
+    factor, place, width, bin_width = (
+        np.asarray(network.container(model, name).get_value(borrow=True))
+        for name in ("grid_factor", "grid_place", "grid_width", "bin_width")
+    )
+    steps = np.rint(width / bin_width).astype(np.int64)
+    margin, n_factors = largest_delay(network), steps.size
+    start = np.searchsorted(factor, np.arange(n_factors + 1)).astype(np.int64)
+    lengths = np.diff(borders) + 2 * margin
+    ends = np.cumsum(lengths)
+    segment = np.cumsum(place == 0) - 1
+    segment -= np.append(segment, 0)[start[:-1]][factor]  # anew for each factor
+    first = (ends - lengths)[segment] + place * steps[factor]
+    last = np.minimum(first + steps[factor], ends[segment])
+    axis = np.arange(borders[-1])
+    axis += margin * (1 + 2 * np.repeat(np.arange(lengths.size), np.diff(borders)))
+    if bins is not None:
+        axis = axis[bins]
+    seen = np.zeros(ends[-1] + 1, np.int64)
+    seen[axis + 1] = 1
+    n_post = model.initial_point(0)[model.rvs_to_values[network.loadings].name].shape[0]
+    none = np.zeros(n_post, np.int64)
+    return SharedPaths(start, first, last, np.zeros(factor.size), none, axis, np.cumsum(seen))
 
 
 class FurtherCoefficients:
@@ -115,7 +142,7 @@ class FurtherCoefficients:
             return None if variable is None else model.rvs_to_values[variable].name
 
         self.self_name, self.loadings_name = value(network.self_weights), value(network.loadings)
-        self.paths_name = value(network.factors)
+        self.paths_name, self.delays_name = value(network.factors), value(network.delays)
         n_post, _, self._size = start[value(network.weights)].shape
         self.n_self = start[self.self_name].shape[1] if self.self_name else 0
         self.n_factors = start[self.loadings_name].shape[1] if self.loadings_name else 0
@@ -195,6 +222,9 @@ class FurtherCoefficients:
         )
 
 
-def with_paths(further: FurtherTerms, values: Floats) -> FurtherTerms:
-    """Return the terms with other paths (grid,)."""
-    return further._replace(paths=further.paths._replace(values=values))
+def with_paths(
+    further: FurtherTerms, values: Floats, delay: NDArray[np.int64] | None = None
+) -> FurtherTerms:
+    """Return the terms with other paths (grid,) and delays (post,)."""
+    delay = further.paths.delay if delay is None else delay
+    return further._replace(paths=further.paths._replace(values=values, delay=delay))

@@ -4,6 +4,10 @@ Their coefficients follow those of the couplings in the arrays (post, slot, basi
 of the self filter, as many as its basis functions fill, then the slots of the loadings. What is
 left of a slot holds zeros. The self filter is added spike by spike, so its cost does not depend on
 the number of basis functions; a path is constant over the bins of each of its grid points.
+
+Paths have an axis of time of their own, on which the segments follow each other, each longer at
+both ends by the largest delay. A neuron that the input reaches d bins later reads the paths d
+places before those of its bins.
 """
 
 from typing import NamedTuple
@@ -22,6 +26,7 @@ __all__ = [
     "add_further",
     "add_paths",
     "add_self",
+    "bins_before",
     "excess_gain",
     "n_slots",
     "project_further",
@@ -56,9 +61,12 @@ class SharedPaths(NamedTuple):
     """Paths of shared input on their grids, one factor after the other."""
 
     start: NDArray[np.int64]  # (factor + 1,): index of the first grid point of each factor
-    first: NDArray[np.int64]  # (grid,): first bin of each grid point, among those that are data
-    last: NDArray[np.int64]  # (grid,): the bin after the last
+    first: NDArray[np.int64]  # (grid,): first place of each grid point on the axis of time
+    last: NDArray[np.int64]  # (grid,): the place after the last
     values: Floats  # (grid,)
+    delay: NDArray[np.int64]  # (post,): bins by which the input reaches each neuron later
+    place: NDArray[np.int64]  # (bin,): places on the axis of the bins that are data
+    before: NDArray[np.int64]  # (axis + 1,): number of bins that are data before each place
 
 
 class FurtherTerms(NamedTuple):
@@ -79,7 +87,7 @@ NO_FURTHER_TERMS = FurtherTerms(
         np.zeros((0, 0)),
         GainLimit(np.zeros(0), np.inf, 0.0),
     ),
-    SharedPaths(np.zeros(1, np.int64), _NONE, _NONE, np.zeros(0)),
+    SharedPaths(np.zeros(1, np.int64), _NONE, _NONE, np.zeros(0), _NONE, _NONE, _NONE),
 )
 
 
@@ -191,18 +199,32 @@ def add_self(past: SelfHistory, n: int, weights: Floats, low: int, high: int, ps
 
 
 @compiled
-def add_paths(paths: SharedPaths, loadings: Floats, low: int, high: int, psi: Floats) -> None:
-    """Add loadings (factor,) times paths to psi, which holds the bins from low to high - 1."""
+def bins_before(paths: SharedPaths, n: int, place: int) -> int:
+    """Return the number of bins of neuron n that read the paths before a place on the axis."""
+    last = paths.before.size - 1
+    return paths.before[min(max(place + paths.delay[n], 0), last)]
+
+
+@compiled
+def add_paths(
+    paths: SharedPaths, n: int, loadings: Floats, low: int, high: int, psi: Floats
+) -> None:
+    """Add loadings (factor,) times paths to psi of neuron n, in the bins from low to high - 1."""
+    if low >= high:
+        return
+    place = paths.place[low] - paths.delay[n]
     for k in range(paths.start.size - 1):
         if loadings[k] == 0.0:
             continue
         begin, end = paths.start[k], paths.start[k + 1]
-        for g in range(begin + np.searchsorted(paths.last[begin:end], low, "right"), end):
-            if paths.first[g] >= high:
-                break
+        stop = low
+        for g in range(begin + np.searchsorted(paths.last[begin:end], place, "right"), end):
+            t, stop = stop, min(bins_before(paths, n, paths.last[g]), high)
             value = loadings[k] * paths.values[g]
-            for t in range(max(paths.first[g], low), min(paths.last[g], high)):
-                psi[t - low] += value
+            for i in range(t, stop):
+                psi[i - low] += value
+            if stop == high:
+                break
 
 
 @compiled
@@ -222,7 +244,7 @@ def add_further(further: FurtherTerms, n: int, weights: Floats, psi: Floats) -> 
     n_factors = further.paths.start.size - 1
     if n_factors > 0:
         loadings = weights[further.past.basis.shape[1] // size :].copy().reshape(-1)
-        add_paths(further.paths, loadings, 0, psi.size, psi)
+        add_paths(further.paths, n, loadings, 0, psi.size, psi)
 
 
 @compiled
@@ -251,10 +273,10 @@ def project_further(further: FurtherTerms, n: int, values: Floats, out: Floats) 
             for c in range(width):
                 out[c // size, c % size] += past.basis[lag, c] * by_lag[lag]
     for k in range(paths.start.size - 1):
-        total = 0.0
+        total, stop = 0.0, 0
         for g in range(paths.start[k], paths.start[k + 1]):
-            here = 0.0
-            for t in range(paths.first[g], paths.last[g]):
+            first, stop, here = stop, bins_before(paths, n, paths.last[g]), 0.0
+            for t in range(first, stop):
                 here += values[t]
             total += here * paths.values[g]
         out[(width + k) // size, (width + k) % size] += total
@@ -287,5 +309,5 @@ def write_columns(further: FurtherTerms, n: int, low: int, size: int, out: Float
         column[:] = 0.0
         one[:] = 0.0
         one[k] = 1.0
-        add_paths(paths, one, low, high, column)
+        add_paths(paths, n, one, low, high, column)
         out[:, width + k] = column

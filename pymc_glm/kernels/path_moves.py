@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.banded import banded_solve_lower, banded_solve_transposed
 from pymc_glm.kernels.compiling import compiled
-from pymc_glm.kernels.further_terms import SharedPaths, add_paths, add_self
+from pymc_glm.kernels.further_terms import SharedPaths, add_paths, add_self, bins_before
 from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood
 from pymc_glm.kernels.path_surrogate import (
     add_surrogate,
@@ -37,7 +37,7 @@ class PathPlan(NamedTuple):
 
     place: NDArray[np.int64]  # (grid,): number of grid points before each one in its segment
     coefficients: Floats  # (factor, 3, 3): see `autoregression`
-    bounds: NDArray[np.int64]  # (chunk + 1,): bins between which paths are moved together
+    bounds: NDArray[np.int64]  # (chunk + 1,): places between which paths are moved together
     most: int  # grid points of a stretch
     step_size: Floats  # (factor,): of leapfrog steps, in standard deviations
     n_steps: NDArray[np.int64]  # (factor,)
@@ -94,7 +94,7 @@ def write_rest(
 
 @compiled
 def _grid_between(first, last, begin, end, low, high, is_first):
-    """Return the range of grid points whose bins are all between low and high."""
+    """Return the range of grid points whose places are all between low and high."""
     a = begin + np.searchsorted(first[begin:end], low)
     b = begin + np.searchsorted(first[begin:end], high)
     if b > a and last[b - 1] > high:
@@ -137,12 +137,11 @@ def _travel(low, high, end, path, place, coefficients, surrogate, normals, epsil
 @compiled
 def _move_stretch(a, b, end, k, window, likelihood, loadings, paths, plan, draws):
     """Move the grid points from a to b - 1 of factor k; return the acceptance probability."""
-    first, last, path = paths.first[a:b], paths.last[a:b], paths.values
-    coefficients = plan.coefficients[k]
-    surrogate = surrogate_of(window, likelihood, loadings, first, last)
+    path, coefficients = paths.values, plan.coefficients[k]
+    surrogate = surrogate_of(window, likelihood, loadings, paths, a, b)
     before = path[a:b].copy()
     energy = _log_prior(a, b, end, path, plan.place, coefficients)
-    energy += log_likelihood_of(window, likelihood, loadings, first, last, before)
+    energy += log_likelihood_of(window, likelihood, loadings, paths, a, before)
     kinetic = _travel(
         a,
         b,
@@ -156,7 +155,7 @@ def _move_stretch(a, b, end, k, window, likelihood, loadings, paths, plan, draws
         plan.n_steps[k],
     )
     change = _log_prior(a, b, end, path, plan.place, coefficients) - energy - kinetic
-    change += log_likelihood_of(window, likelihood, loadings, first, last, path[a:b])
+    change += log_likelihood_of(window, likelihood, loadings, paths, a, path[a:b])
     acceptance = math.exp(min(change, 0.0)) if np.isfinite(change) else 0.0
     if not draws.uniforms[a] < acceptance:
         path[a:b] = before
@@ -175,7 +174,7 @@ def move_paths(
     draws: PathDraws,
     acceptance: Floats,
 ) -> None:
-    """Move the paths within some chunks of bins, in place.
+    """Move the paths within some chunks of the axis of time, in place.
 
     Parameters
     ----------
@@ -199,22 +198,25 @@ def move_paths(
         if high <= low:
             continue
         psi = np.empty((n_post, high - low))
+        begin, end = np.empty(n_post, np.int64), np.empty(n_post, np.int64)
         for n in range(n_post):
-            write_rest(history, n, bias[n], weights[n], low, high, psi[n])
-            add_paths(paths, loadings[n], low, high, psi[n])
-        window = open_window(likelihood, low, psi)
+            begin[n], end[n] = bins_before(paths, n, low), bins_before(paths, n, high)
+            row = psi[n, : end[n] - begin[n]]
+            write_rest(history, n, bias[n], weights[n], begin[n], end[n], row)
+            add_paths(paths, n, loadings[n], begin[n], end[n], row)
+        window = open_window(likelihood, begin, end, psi)
         for k in range(loadings.shape[1]):
             of_factor = loadings[:, k].copy()
             shift_window(window, paths, k, of_factor, -1.0)
-            begin, end = paths.start[k], paths.start[k + 1]
-            a, stop = _grid_between(paths.first, paths.last, begin, end, low, high, low == 0)
+            from_, to = paths.start[k], paths.start[k + 1]
+            a, stop = _grid_between(paths.first, paths.last, from_, to, low, high, low == 0)
             if stop - a > plan.most:
                 b = a + 1 + int(draws.lengths[c, k] * plan.most)
             else:
                 b = stop
             while a < b:
                 acceptance[c, k, 0] += _move_stretch(
-                    a, b, end, k, window, likelihood, of_factor, paths, plan, draws
+                    a, b, to, k, window, likelihood, of_factor, paths, plan, draws
                 )
                 acceptance[c, k, 1] += 1.0
                 a = b + ORDER
@@ -233,9 +235,10 @@ def compare_paths(
     bounds: NDArray[np.int64],
     values: Floats,
     new_loadings: Floats,
+    delay: NDArray[np.int64],
     out: Floats,
 ) -> None:
-    """Write the change of the log likelihood with other paths and loadings, by chunk.
+    """Write the change of the log likelihood with other paths, loadings and delays, by chunk.
 
     Parameters
     ----------
@@ -245,10 +248,13 @@ def compare_paths(
     values : array, shape (grid,)
         The other paths.
     new_loadings : array, shape (post, factor)
-    out : array, shape (chunk,)
+    delay : array of int, shape (post,)
+    out : array, shape (chunk, post)
     """
     paths = history.further.paths
-    others = SharedPaths(paths.start, paths.first, paths.last, values)
+    others = SharedPaths(
+        paths.start, paths.first, paths.last, values, delay, paths.place, paths.before
+    )
     for c in range(chunks[0], chunks[1]):
         low, high = bounds[c], bounds[c + 1]
         out[c] = 0.0
@@ -257,8 +263,8 @@ def compare_paths(
             write_rest(history, n, bias[n], weights[n], low, high, rest)
             neuron, counts = neuron_likelihood(likelihood, n), likelihood.counts[n, low:high]
             psi[:] = rest
-            add_paths(others, new_loadings[n], low, high, psi)
-            out[c] += log_likelihood(neuron, counts, psi, buffer)
+            add_paths(others, n, new_loadings[n], low, high, psi)
+            out[c, n] += log_likelihood(neuron, counts, psi, buffer)
             psi[:] = rest
-            add_paths(paths, loadings[n], low, high, psi)
-            out[c] -= log_likelihood(neuron, counts, psi, buffer)
+            add_paths(paths, n, loadings[n], low, high, psi)
+            out[c, n] -= log_likelihood(neuron, counts, psi, buffer)

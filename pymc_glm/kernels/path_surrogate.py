@@ -20,7 +20,8 @@ from pymc_glm.kernels.banded import banded_cholesky, banded_solve_lower, banded_
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.exponential import exponential
 from pymc_glm.kernels.likelihood import LOGISTIC, POISSON, Likelihood
-from pymc_glm.kernels.path_window import Window, sums_of
+from pymc_glm.kernels.further_terms import SharedPaths
+from pymc_glm.kernels.path_window import Window, borders, sums_of
 from pymc_glm.kernels.shared_path import ORDER, add_precision
 
 __all__ = [
@@ -53,8 +54,9 @@ def surrogate_of(
     window: Window,
     likelihood: Likelihood,
     loadings: Floats,
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
+    paths: SharedPaths,
+    a: int,
+    b: int,
 ) -> PathSurrogate:
     """Sum means and curvatures over the bins of consecutive grid points.
 
@@ -65,17 +67,19 @@ def surrogate_of(
     likelihood : Likelihood
     loadings : array, shape (post,)
         Of the factor.
-    first, last : arrays of int, shape (grid,)
-        First bin of each grid point and the bin after the last.
+    paths : SharedPaths
+    a, b : int
+        The first of the grid points and the one after the last.
     """
     known = np.flatnonzero(loadings)
-    shape = (known.size, first.size)
+    shape = (known.size, b - a)
     observed, mean, share = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    slopes, curvatures = np.empty(first.size), np.empty(first.size)
+    slopes, curvatures = np.empty(b - a), np.empty(b - a)
     tilted = likelihood.family == LOGISTIC or likelihood.family == POISSON
     for i in range(known.size):
-        sums_of(window, likelihood, known[i], first, last, observed[i], slopes, curvatures)
-        for g in range(first.size):
+        bins = borders(paths, known[i], a, b)
+        sums_of(window, likelihood, known[i], bins, observed[i], slopes, curvatures)
+        for g in range(b - a):
             if tilted:
                 mean[i, g] = observed[i, g] - slopes[g]
                 if mean[i, g] > 0.0:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.exponential import exponential
-from pymc_glm.kernels.further_terms import SharedPaths
+from pymc_glm.kernels.further_terms import SharedPaths, bins_before
 from pymc_glm.kernels.likelihood import (
     LOGISTIC,
     POISSON,
@@ -25,7 +25,7 @@ from pymc_glm.kernels.likelihood import (
     score,
 )
 
-__all__ = ["Window", "log_likelihood_of", "open_window", "shift_window", "sums_of"]
+__all__ = ["Window", "borders", "log_likelihood_of", "open_window", "shift_window", "sums_of"]
 
 _RUN = 8  # numbers of at most 1 + exp(2 _LARGE) whose product cannot overflow
 _LARGE = 40.0  # psi, and change of psi, up to which products are used
@@ -34,25 +34,38 @@ type Floats = NDArray[np.float64]
 
 
 class Window(NamedTuple):
-    """Activations without one of the paths, in consecutive bins."""
+    """Activations without one of the paths, in the bins that read a stretch of the paths."""
 
-    low: int  # the first bin
+    low: NDArray[np.int64]  # (post,): the first bin of each neuron
+    high: NDArray[np.int64]  # (post,): the bin after the last
     products: bool  # whether `values` are exponentials of psi
-    values: Floats  # (post, bins): psi, or its exponential
+    values: Floats  # (post, bins): psi, or its exponential, from the first bin on
 
 
 @compiled
-def open_window(likelihood: Likelihood, low: int, psi: Floats) -> Window:
+def open_window(
+    likelihood: Likelihood, low: NDArray[np.int64], high: NDArray[np.int64], psi: Floats
+) -> Window:
     """Return the window with given activations (post, bins), which are changed in place."""
     products = likelihood.family == LOGISTIC or likelihood.family == POISSON
     if products:
         for n in range(psi.shape[0]):
-            for t in range(psi.shape[1]):
+            for t in range(high[n] - low[n]):
                 products &= abs(psi[n, t]) < _LARGE
     if products:
         for n in range(psi.shape[0]):
-            _exponentials(psi[n])
-    return Window(low, products, psi)
+            _exponentials(psi[n, : high[n] - low[n]])
+    return Window(low, high, products, psi)
+
+
+@compiled
+def borders(paths: SharedPaths, n: int, a: int, b: int) -> NDArray[np.int64]:
+    """Return the bins of neuron n between which the grid points from a to b - 1 lie, (grid + 1,)."""
+    out = np.empty(b - a + 1, np.int64)
+    out[0] = bins_before(paths, n, paths.first[a])
+    for g in range(a, b):
+        out[g - a + 1] = bins_before(paths, n, paths.last[g])
+    return out
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
@@ -64,26 +77,25 @@ def _exponentials(psi):
 @compiled
 def shift_window(window: Window, paths: SharedPaths, k: int, loadings: Floats, sign: float) -> None:
     """Add loadings (post,) times the path of factor k, times a sign, to the activations."""
-    low, values = window.low, window.values
-    high = low + values.shape[1]
     begin, end = paths.start[k], paths.start[k + 1]
-    first = begin + np.searchsorted(paths.last[begin:end], low, "right")
-    for n in range(values.shape[0]):
-        if loadings[n] == 0.0:
+    for n in range(loadings.size):
+        low, high = window.low[n], window.high[n]
+        if loadings[n] == 0.0 or low == high:
             continue
-        row = values[n]
-        for g in range(first, end):
-            if paths.first[g] >= high:
-                break
+        row, stop = window.values[n], low
+        place = paths.place[low] - paths.delay[n]
+        for g in range(begin + np.searchsorted(paths.last[begin:end], place, "right"), end):
             shift = sign * loadings[n] * paths.values[g]
-            a, b = max(paths.first[g], low) - low, min(paths.last[g], high) - low
+            a, stop = stop, min(bins_before(paths, n, paths.last[g]), high)
             if window.products:
                 factor = exponential(min(max(shift, -_LARGE), _LARGE))
-                for t in range(a, b):
+                for t in range(a - low, stop - low):
                     row[t] *= factor
             else:
-                for t in range(a, b):
+                for t in range(a - low, stop - low):
                     row[t] += shift
+            if stop == high:
+                break
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -106,8 +118,7 @@ def sums_of(
     window: Window,
     likelihood: Likelihood,
     n: int,
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
+    bins: NDArray[np.int64],
     observed: Floats,
     slopes: Floats,
     curvatures: Floats,
@@ -119,22 +130,22 @@ def sums_of(
     window : Window
     likelihood : Likelihood
     n : int
-    first, last : arrays of int, shape (grid,)
-        First bin of each grid point, and the bin after the last.
+    bins : array of int, shape (grid + 1,)
+        Bins between which the grid points lie.
     observed, slopes, curvatures : arrays, shape (grid,)
         Receive counts, first derivatives and minus second derivatives of the log likelihood.
     """
-    begin, end = first[0], last[-1]
+    begin, end = bins[0], bins[-1]
     counts = likelihood.counts[n, begin:end]
-    values = window.values[n, begin - window.low : end - window.low]
+    values = window.values[n, begin - window.low[n] : end - window.low[n]]
     slope, curvature = np.empty(end - begin), np.empty(end - begin)
     if window.products:
         _scores(likelihood, n, counts, values, slope, curvature)
     else:
         score(neuron_likelihood(likelihood, n), counts, values, slope, curvature)
-    for g in range(first.size):
+    for g in range(observed.size):
         total, down, bend = 0.0, 0.0, 0.0
-        for t in range(first[g] - begin, last[g] - begin):
+        for t in range(bins[g] - begin, bins[g + 1] - begin):
             total += counts[t]
             down += slope[t]
             bend += curvature[t]
@@ -142,13 +153,14 @@ def sums_of(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _log_of_products(likelihood, n, counts, values, first, last, begin, shifts):
+def _log_of_products(likelihood, n, counts, values, bins, shifts):
     """Return the log likelihood of one neuron, up to terms without shifts (grid,)."""
     dispersion, steepness = likelihood.dispersion[n], likelihood.slope
     total, soft, product, n_factors = 0.0, 0.0, 1.0, 0
-    for g in range(first.size):
+    for g in range(shifts.size):
         factor = exponential(shifts[g])
-        a, b = first[g] - begin, last[g] - begin
+        first, b = bins[g] - bins[0], bins[g + 1] - bins[0]
+        a = first
         spikes = 0.0
         for t in range(a, b):
             spikes += counts[t]
@@ -167,7 +179,7 @@ def _log_of_products(likelihood, n, counts, values, first, last, begin, shifts):
                 product, n_factors = 1.0, 0
             a = end
         if steepness != 0.0 and spikes > 0.0:
-            for t in range(first[g] - begin, b):
+            for t in range(first, b):
                 if counts[t] > 0:
                     total -= steepness * counts[t] * math.log1p(values[t] * factor)
     soft += math.log(product)
@@ -179,8 +191,8 @@ def log_likelihood_of(
     window: Window,
     likelihood: Likelihood,
     loadings: Floats,
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
+    paths: SharedPaths,
+    a: int,
     path: Floats,
 ) -> float:
     """Return the log likelihood of the bins of some grid points, up to terms without the path.
@@ -191,24 +203,29 @@ def log_likelihood_of(
         Without the path.
     likelihood : Likelihood
     loadings : array, shape (post,)
-    first, last : arrays of int, shape (grid,)
+    paths : SharedPaths
+    a : int
+        The first of the grid points.
     path : array, shape (grid,)
+        Values at these grid points.
     """
-    total, begin, end = 0.0, first[0], last[-1]
+    total = 0.0
     for n in range(loadings.size):
         if loadings[n] == 0.0:
             continue
+        bins = borders(paths, n, a, a + path.size)
+        begin, end = bins[0], bins[-1]
         counts = likelihood.counts[n, begin:end]
-        values = window.values[n, begin - window.low : end - window.low]
+        values = window.values[n, begin - window.low[n] : end - window.low[n]]
         if window.products:
             shifts = loadings[n] * path
             if np.max(np.abs(shifts)) > _LARGE:
                 return -np.inf
-            total += _log_of_products(likelihood, n, counts, values, first, last, begin, shifts)
+            total += _log_of_products(likelihood, n, counts, values, bins, shifts)
         else:
             shifted, buffer = np.empty(end - begin), np.empty(end - begin)
-            for g in range(first.size):
-                for t in range(first[g] - begin, last[g] - begin):
+            for g in range(path.size):
+                for t in range(bins[g] - begin, bins[g + 1] - begin):
                     shifted[t] = values[t] + loadings[n] * path[g]
             total += log_likelihood(neuron_likelihood(likelihood, n), counts, shifted, buffer)
     return total

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 from numpy.typing import ArrayLike, NDArray
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
-from pymc_glm.arguments import as_whole_number
-from pymc_glm.distributions import FactorPaths, Loadings
+from pymc_glm.arguments import as_number, as_whole_number
+from pymc_glm.distributions import FactorPaths, InputDelays, Loadings
 from pymc_glm.priors.hyperparameters import LEARNED, Hyperparameter, hyperparameter
 
 __all__ = ["PathGrid", "SharedInput", "grid_steps", "path_grid"]
@@ -29,10 +30,13 @@ class PathGrid(NamedTuple):
     points: NDArray[np.int32]  # (time, factor): grid point of each bin
     factor: NDArray[np.int64]  # (grid,): factor of each grid point
     place: NDArray[np.int64]  # (grid,): number of grid points before it in its segment
-    first: NDArray[np.int64]  # (grid,): its first bin
+    segment: NDArray[np.int64]  # (grid,)
+    lead: NDArray[np.int32]  # (time, factor): bins of its grid point that are before each bin
 
 
-def path_grid(n_bins: int, starts: NDArray[np.int64], steps: NDArray[np.int64]) -> PathGrid:
+def path_grid(
+    n_bins: int, starts: NDArray[np.int64], steps: NDArray[np.int64], margin: int = 0
+) -> PathGrid:
     """Return grids that begin anew in each segment.
 
     Parameters
@@ -42,21 +46,24 @@ def path_grid(n_bins: int, starts: NDArray[np.int64], steps: NDArray[np.int64]) 
         First bins of the segments.
     steps : array of int, shape (factor,)
         Bins of a grid point.
+    margin : int
+        Bins before and after each segment that the grids cover, too.
     """
     ends = np.append(starts[1:], n_bins)
-    points = np.empty((n_bins, len(steps)), np.int32)
-    factor, place, first, offset = [], [], [], 0
+    points, lead = np.empty((2, n_bins, len(steps)), np.int32)
+    inside = margin + np.arange(n_bins) - np.repeat(starts, ends - starts)
+    factor, place, segment, offset = [], [], [], 0
     for k, step in enumerate(steps):
-        sizes = -(-(ends - starts) // step)
+        sizes = -(-(ends - starts + 2 * margin) // step)
         before = offset + np.append(0, np.cumsum(sizes))
-        inside = np.arange(n_bins) - np.repeat(starts, ends - starts)
         points[:, k] = np.repeat(before[:-1], ends - starts) + inside // step
-        of_factor = np.concatenate([np.arange(size) for size in sizes])
-        place.append(of_factor)
-        first.append(np.repeat(starts, sizes) + step * of_factor)
-        factor.append(np.full(of_factor.size, k))
+        lead[:, k] = inside % step
+        place.append(np.concatenate([np.arange(size) for size in sizes]))
+        segment.append(np.repeat(np.arange(sizes.size), sizes))
+        factor.append(np.full(sizes.sum(), k))
         offset = int(before[-1])
-    return PathGrid(points, np.concatenate(factor), np.concatenate(place), np.concatenate(first))
+    of_grid = map(np.concatenate, (factor, place, segment))
+    return PathGrid(points, *of_grid, lead)
 
 
 def grid_steps(timescale: NDArray[np.float64], bin_width: float) -> NDArray[np.int64]:
@@ -124,6 +131,7 @@ class SharedInput:
     loading_scale: Hyperparameter = LEARNED
     smoothness: float | ArrayLike = 0.5
     grid: float | ArrayLike | None = None
+    max_delay: float = 0.0
 
     def activation(
         self, counts: NDArray, times: NDArray, starts: NDArray[np.int64], bin_width: float
@@ -163,7 +171,8 @@ class SharedInput:
         smoothness = self._smoothness(n)
         _warn_if_silent(counts, n)
         model = pm.modelcontext(None)
-        grid = path_grid(n_bins, starts, steps)
+        margin = self._margin(bin_width, length)
+        grid = path_grid(n_bins, starts, steps, margin)
         model.add_coord("factor", np.arange(n))
         model.add_coord("grid", np.arange(grid.factor.size))
         place: dict[str, Any] = {"shape": (n,), "dims": ("factor",)}
@@ -187,12 +196,32 @@ class SharedInput:
         index = pm.Data("path_index", grid.points, dims=("time", "factor"))
         factor = pm.Data("grid_factor", grid.factor, dims="grid")
         behind = pm.Data("grid_place", grid.place, dims="grid")
-        pm.Data("grid_time", times[grid.first], dims="grid")
+        since = (steps[grid.factor] * grid.place - margin) * bin_width
+        pm.Data("grid_time", times[starts][grid.segment] + since, dims="grid")
         width = pm.Data("grid_width", steps * bin_width, dims="factor")
         rough = pm.Data("smoothness", smoothness, dims="factor")
         loadings = Loadings("loadings", 0.0, scale, dims=("post", "factor"))
         paths = FactorPaths("factors", timescale, factor, behind, width, rough, dims="grid")
-        return paths[index] @ loadings.T
+        if not margin:
+            return paths[index] @ loadings.T
+        pm.Data("max_delay", margin * bin_width)
+        lead = pm.Data("path_lead", grid.lead, dims=("time", "factor"))
+        delay = InputDelays("input_delay", -margin, margin, dims="post")
+        added = pt.as_tensor(0.0)
+        for k, step in enumerate(steps):
+            late = (lead[:, k, None] - delay[None, :]) // int(step)
+            added += paths[index[:, k, None] + late] * loadings[:, k]
+        return added
+
+    def _margin(self, bin_width: float, length: float) -> int:
+        """Return the largest delay in bins."""
+        most = as_number(self.max_delay, "max_delay", at_least=0)
+        if most > length / 4:
+            raise ValueError(
+                f"max_delay: got {most:g} s, allowed are at most {length / 4:g} s, a quarter of "
+                "the longest segment of the recording."
+            )
+        return int(most / bin_width + 1e-9)
 
     def _nominal(self, n: int, bin_width: float, length: float) -> NDArray[np.float64]:
         """Return typical timescales, from which grids follow."""

@@ -152,8 +152,8 @@ def _with_path(
     shared = network.shared_input
     if shared is None:
         return network, covariates
-    path = draw_path(shared, n_bins, network.bin_width, rng)
-    weights = np.ascontiguousarray(np.vstack([network.covariate_weights, shared.loadings.T]))
+    path, effects = draw_path(shared, n_bins, network.bin_width, rng)
+    weights = np.ascontiguousarray(np.vstack([network.covariate_weights, effects]))
     network = network._replace(covariate_weights=weights, shared_input=None)
     return network, np.ascontiguousarray(np.hstack([covariates[:n_bins], path]))
 

@@ -8,12 +8,15 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from pymc_glm.arguments import as_number
+from pymc_glm.kernels.path_filter import Delays
 from pymc_glm.kernels.shared_path import autoregression, path_from
 from pymc_glm.trees import variable
 
 __all__ = [
     "PathParameters",
     "check_path",
+    "delays_of",
     "draw_path",
     "has_shared_input",
     "path_at_point",
@@ -29,7 +32,7 @@ type Floats = NDArray[np.float64]
 class PathParameters(NamedTuple):
     """Shared input with known parameters, for `NetworkParameters`.
 
-    It adds ``loadings[n, k] f_k(t)`` to the activation of neuron n. Each factor f_k is a stationary
+    It adds ``loadings[n, k] f_k(t - delay[n])`` to the activation of neuron n. Each factor f_k is a stationary
     Gauss-Markov path of unit variance, constant within the steps of its grid; see `SharedInput`.
 
     Parameters
@@ -41,6 +44,11 @@ class PathParameters(NamedTuple):
         0.5 or 1.5.
     grid_width : array, shape (factor,)
         Step of the grid in seconds, a whole number of bins.
+    delay : array, shape (post,), optional
+        Seconds by which the input reaches each neuron later, negative if it does so earlier; by
+        default 0.
+    max_delay : float
+        The largest possible delay in seconds, by which the grids begin before the counts.
 
     Examples
     --------
@@ -61,6 +69,8 @@ class PathParameters(NamedTuple):
     timescale: Floats
     smoothness: Floats
     grid_width: Floats
+    delay: Floats | None = None
+    max_delay: float = 0.0
 
 
 def has_shared_input(tree: xr.DataTree) -> bool:
@@ -101,12 +111,16 @@ def path_of_draw(tree: xr.DataTree, chain: int, draw: int) -> PathParameters | N
             found = found.isel(chain=chain, draw=draw)
         return found.transpose(*dims).values.astype(np.float64)
 
-    return PathParameters(
+    path = PathParameters(
         values("loadings", "post", "factor"),
         values("factor_timescale", "factor"),
         values("smoothness", "factor"),
         values("grid_width", "factor"),
     )
+    if "input_delay" not in tree["posterior"].data_vars:
+        return path
+    delay = values("input_delay", "post") * values("bin_width")
+    return path._replace(delay=delay, max_delay=float(values("max_delay")))
 
 
 def path_at_point(model: pm.Model, point: Mapping[str, ArrayLike]) -> PathParameters | None:
@@ -135,9 +149,13 @@ def path_at_point(model: pm.Model, point: Mapping[str, ArrayLike]) -> PathParame
             raise ValueError(f"point: no {name!r}, only {sorted(point)}; give its value, too.")
         return np.asarray(container.get_value(), dtype=float)
 
-    return PathParameters(
+    path = PathParameters(
         value("loadings"), value("factor_timescale"), value("smoothness"), value("grid_width")
     )
+    if "input_delay" not in model.named_vars:
+        return path
+    delay = value("input_delay") * value("bin_width")
+    return path._replace(delay=delay, max_delay=float(value("max_delay")))
 
 
 def check_path(
@@ -175,7 +193,7 @@ def check_path(
         raise ValueError(f"loadings: {loadings[where]} at index {where}; give finite numbers.")
     shape = loadings.shape[1:]
     rest = []
-    for name in PathParameters._fields[1:]:
+    for name in PathParameters._fields[1:4]:
         values = np.asarray(getattr(path, name), dtype=np.float64)
         if values.shape != shape or not (np.isfinite(values) & (values > 0)).all():
             raise ValueError(
@@ -183,7 +201,8 @@ def check_path(
                 f"of the {shape[0]} factors."
             )
         rest.append(values)
-    checked = PathParameters(loadings, *rest)
+    delay, most = _checked_delays(path, n_posts)
+    checked = PathParameters(loadings, *rest, delay, most)
     if not np.isin(checked.smoothness, (0.5, 1.5)).all():
         raise ValueError(f"smoothness: got {checked.smoothness.tolist()}, allowed are 0.5 and 1.5.")
     steps = checked.grid_width / bin_width
@@ -195,15 +214,37 @@ def check_path(
     return checked
 
 
+def _checked_delays(path: PathParameters, n_posts: int) -> tuple[Floats | None, float]:
+    """Return the delays and the largest possible one, in seconds."""
+    most = as_number(path.max_delay, "max_delay", at_least=0)
+    if path.delay is None:
+        return None, most
+    delay = np.asarray(path.delay, dtype=np.float64)
+    if delay.shape != (n_posts,) or not np.isfinite(delay).all():
+        raise ValueError(
+            f"delay: got {delay.tolist()}, allowed are finite numbers of seconds, one for each of "
+            f"the {n_posts} neurons."
+        )
+    return delay, max(most, float(np.abs(delay).max(initial=0.0)))
+
+
 def steps_of(path: PathParameters, bin_width: float) -> NDArray[np.int64]:
     """Return the number of bins of a step of each grid, (factor,)."""
     return np.rint(np.asarray(path.grid_width) / bin_width).astype(np.int64)
 
 
+def delays_of(path: PathParameters, bin_width: float) -> Delays | None:
+    """Return the delays in bins, None if there are none."""
+    if path.delay is None:
+        return None
+    each, most = (np.rint(np.asarray(v) / bin_width).astype(int) for v in (path.delay, path.max_delay))
+    return Delays(each, int(most))
+
+
 def draw_path(
     path: PathParameters, n_bins: int, bin_width: float, rng: np.random.Generator
-) -> Floats:
-    """Draw the values of all factors in the bins of one segment, (time, factor).
+) -> tuple[Floats, Floats]:
+    """Draw the factors in the bins of one segment, with the delays that occur, and their effects.
 
     Parameters
     ----------
@@ -213,14 +254,23 @@ def draw_path(
     bin_width : float
         Seconds.
     rng : numpy.random.Generator
+
+    Returns
+    -------
+    values : array, shape (time, factor times delay)
+    effects : array, shape (factor times delay, post)
     """
-    steps = steps_of(path, bin_width)
-    out = np.empty((n_bins, steps.size))
-    for k, step in enumerate(steps):
-        n_points = -(-n_bins // int(step))
+    delays = delays_of(path, bin_width) or Delays(np.zeros(len(path.loadings), int), 0)
+    distinct, which = np.unique(delays.each, return_inverse=True)
+    places = np.arange(n_bins)[:, None] + delays.most - distinct
+    has_delay = which == np.arange(distinct.size)[:, None]
+    values, effects = [], []
+    for k, step in enumerate(steps_of(path, bin_width)):
+        n_points = -(-(n_bins + 2 * delays.most) // int(step))
         coefficients = autoregression(
             float(path.smoothness[k]), float(path.grid_width[k]), float(path.timescale[k])
         )
         drawn = path_from(rng.standard_normal(n_points), np.arange(n_points), coefficients)
-        out[:, k] = np.repeat(drawn, step)[:n_bins]
-    return out
+        values.append(drawn[places // step])
+        effects.append(np.where(has_delay, path.loadings[:, k], 0.0))
+    return np.hstack(values), np.vstack(effects)

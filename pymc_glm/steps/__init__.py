@@ -3,6 +3,7 @@
 from pymc.step_methods import STEP_METHODS
 
 from pymc_glm.steps.block_gibbs import BlockGibbs
+from pymc_glm.steps.delay_metropolis import DelayMetropolis
 from pymc_glm.steps.dispersion_gibbs import DispersionGibbs
 from pymc_glm.steps.edge_metropolis import EdgeMetropolis
 from pymc_glm.steps.network_nuts import NetworkNUTS
@@ -14,6 +15,7 @@ from pymc_glm.steps.weight_hmc import WeightHMC
 
 __all__ = [
     "BlockGibbs",
+    "DelayMetropolis",
     "DispersionGibbs",
     "EdgeMetropolis",
     "NetworkNUTS",
@@ -33,6 +35,7 @@ for _method in (
     NoiseGibbs,
     BlockGibbs,
     PathHMC,
+    DelayMetropolis,
     SignGibbs,
     NetworkNUTS,
 ):

@@ -136,6 +136,7 @@ class NetworkStep(BlockedStep):
             self._further = FurtherCoefficients(model, network, compile_kwargs)
         self._fixed = None if network.adjacency is not None else fixed_adjacency(model, network)
         self._paths: NDArray | None = None
+        self._delay: NDArray | None = None
         n_posts = model.initial_point(0)[self._names["bias"]].size
         self._threads = Threads(threads, n_posts)
         self.rng = get_random_generator(rng)
@@ -200,7 +201,7 @@ class NetworkStep(BlockedStep):
         """History and counts as the kernel reads them."""
         data = self._shared.value
         if self._paths is not None:
-            data = data.with_paths(self._paths)
+            data = data.with_paths(self._paths, self._delay)
         return data if self._dispersion is None else data.with_dispersion(self._dispersion)
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
@@ -256,6 +257,8 @@ class NetworkStep(BlockedStep):
             adjacency, weights = self._further.join(point, adjacency, weights, self.rng)
             if self._further.paths_name is not None:
                 self._paths = np.array(point[self._further.paths_name])
+            if self._further.delays_name is not None:
+                self._delay = np.array(point[self._further.delays_name], dtype=np.int64)
         return bias, adjacency, weights
 
     def _moved(

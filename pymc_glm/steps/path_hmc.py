@@ -158,8 +158,8 @@ class PathHMC(NetworkStep):
         if self._functions.timescale_name is not None:
             self.vars.append(model.rvs_to_values[timescale_variable(model, network)])
         self.condition_on(spike_data(model, network))
-        n_bins, self._chunk = self.data.history.n_bins, self._bins_of_chunk()
-        self._n_chunks = -(-n_bins // self._chunk) + 1
+        self._chunk = self._bins_of_chunk()
+        self._n_chunks = -(-self._n_places // self._chunk) + 1
         self._over_time = Threads(threads, self._n_chunks)
         self.forget()
 
@@ -194,6 +194,11 @@ class PathHMC(NetworkStep):
         widest = int((paths.last - paths.first).max(initial=1))
         return max(_FEWEST_BINS, _STRETCH * widest)
 
+    @property
+    def _n_places(self) -> int:
+        """Length of the axis of time."""
+        return self.data.history.further.paths.before.size - 1
+
     def forget(self) -> None:
         """Forget step sizes and the spread of the hyperparameters."""
         self.tune = True
@@ -218,11 +223,10 @@ class PathHMC(NetworkStep):
 
     def _bounds(self) -> NDArray[np.int64]:
         """Return the borders of chunks, at a random offset."""
-        n_bins = self.data.history.n_bins
         offset = self.rng.integers(self._chunk)
         inside = offset + self._chunk * np.arange(-1, self._n_chunks)
-        bounds = np.clip(inside, 0, n_bins)
-        bounds[-1] = n_bins
+        bounds = np.clip(inside, 0, self._n_places)
+        bounds[-1] = self._n_places
         return bounds
 
     def _move_paths(self, point: PointType, bias: NDArray, weights: NDArray) -> NDArray:
@@ -344,7 +348,7 @@ class PathHMC(NetworkStep):
         new_loadings = mean + (loadings - old_mean) * scale / old_scale
         self._paths = path
         bounds = np.linspace(0, self.data.history.n_bins, self._n_chunks + 1).astype(np.int64)
-        out = np.zeros(self._n_chunks)
+        out = np.zeros((self._n_chunks, bias.size))
         self._over_time.over_posts(
             compare_paths,
             *self.data,
@@ -354,6 +358,7 @@ class PathHMC(NetworkStep):
             bounds,
             carried,
             new_loadings,
+            self.data.history.further.paths.delay,
             out,
         )
         log_ratio = out.sum() + functions.log_prior(moved) - functions.log_prior(point)

@@ -22,7 +22,7 @@ _FEWEST_BINS = 4  # in the window
 _N_BASIS = 3
 _PROBABILITY = 0.05  # of an edge
 _SLAB = 1.0  # standard deviation of a weight, psi
-_N_FACTORS = 2
+_N_FACTORS = 3
 
 
 def coupling_basis(bin_width: float) -> xr.DataArray:
@@ -85,7 +85,7 @@ def recording_glm(
     observation : str or Observation, optional
         By default "bernoulli" if no bin has more than one spike, otherwise "poisson".
     shared_input : SharedInput, None or "recommended"
-        By default ``SharedInput(2)``, fewer factors for fewer than three neurons; None for none.
+        By default ``SharedInput(3)``, fewer factors for fewer than four neurons; None for none.
     self_basis : DataArray, array, None or "recommended"
         By default `pymc_glm.basis.self_history` of the counts, for several sessions of the one with
         the most spikes; None for self-edges in the basis of the couplings.
@@ -109,7 +109,7 @@ def recording_glm(
     >>> spikes = pg.bin_spikes([np.flatnonzero(n) * 0.002 for n in spikes.T], 0.002)
     >>> model = pg.recording_glm(spikes)
     >>> model["loadings"].eval().shape, model["weights"].eval().shape
-    ((4, 2), (4, 4, 3))
+    ((4, 3), (4, 4, 3))
     """
     sessions = _checked(counts)
     largest = max(sessions, key=lambda c: float(c.sum()))
@@ -117,7 +117,7 @@ def recording_glm(
     if observation is None:
         observation = "bernoulli" if all(c.max() <= 1 for c in sessions) else "poisson"
     if isinstance(shared_input, str):
-        _check_recommended("shared_input", shared_input, "SharedInput(2)")
+        _check_recommended("shared_input", shared_input, "SharedInput(3)")
         n_factors = min(_N_FACTORS, *(c.sizes["neuron"] - 1 for c in sessions))
         shared_input = SharedInput(n_factors) if n_factors > 0 else None
     if isinstance(self_basis, str):

@@ -20,6 +20,7 @@ _SHORTEST, _LONGEST = 0.01, 0.2  # s: medians of the default priors of the times
 _SINGLE = 0.04  # s: of a single factor
 _SPREAD = 0.5  # standard deviation of the logarithm of a timescale
 _POINTS = 2.5  # grid points in a timescale
+_WIDEST = 0.005  # s, between grid points
 _FEWEST = 20  # spikes of a neuron that can tell anything of a path
 _SEED = 0  # for the median of a prior given as a distribution
 
@@ -67,7 +68,10 @@ def path_grid(
 
 
 def grid_steps(timescale: NDArray[np.float64], bin_width: float) -> NDArray[np.int64]:
-    """Return the bins of a grid point that follows a timescale: two fifths of it, at least 1.
+    """Return the bins of a grid point: two fifths of the timescale or 5 ms, and at least 1.
+
+    Couplings last for some 20 ms. In steps that are as long, the spikes of other neurons would tell
+    what the path does after a step, and small couplings between all neurons would say it.
 
     Parameters
     ----------
@@ -79,10 +83,11 @@ def grid_steps(timescale: NDArray[np.float64], bin_width: float) -> NDArray[np.i
     Examples
     --------
     >>> import numpy as np
-    >>> grid_steps(np.array([0.01, 0.1]), 0.005)
-    array([1, 8])
+    >>> grid_steps(np.array([0.01, 0.1]), 0.001)
+    array([4, 5])
     """
-    return np.maximum(np.floor(timescale / _POINTS / bin_width + 1e-9), 1).astype(np.int64)
+    step = np.minimum(timescale / _POINTS, _WIDEST)
+    return np.maximum(np.floor(step / bin_width + 1e-9), 1).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +119,14 @@ class SharedInput:
         smoother ones, (1 + h / timescale) exp(-h / timescale).
     grid : float or array (factor,), optional
         Seconds between grid points, a whole number of bins; a path is constant in between. By
-        default two fifths of the timescale, or of the median of its prior, and at least a bin.
+        default 5 ms, or two fifths of the timescale or of the median of its prior if that is less,
+        and at least a bin.
+    max_delay : float
+        The largest delay in seconds, rounded down to bins. The input reaches each neuron with a
+        delay of its own, in the posterior as ``input_delay`` in bins, a priori uniform between
+        minus and plus this number: the sum above then has :math:`f_k(t - d_n)`. Waves and
+        conduction have such delays; without them, neurons that the input reaches early seem to
+        excite those that it reaches late. By default 50 ms; 0 for no delays.
 
     Examples
     --------
@@ -126,12 +138,12 @@ class SharedInput:
     (3, 1)
     """
 
-    n_factors: int = 2
+    n_factors: int = 3
     timescale: Hyperparameter = LEARNED
     loading_scale: Hyperparameter = LEARNED
-    smoothness: float | ArrayLike = 0.5
+    smoothness: float | ArrayLike = 1.5
     grid: float | ArrayLike | None = None
-    max_delay: float = 0.0
+    max_delay: float = 0.05
 
     def activation(
         self, counts: NDArray, times: NDArray, starts: NDArray[np.int64], bin_width: float

@@ -1,17 +1,21 @@
-"""Initial paths and loadings of shared input: the activity of all neurons, smoothed."""
+"""Initial paths, loadings and delays of shared input, from the activity of all neurons."""
 
 import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
 
-from pymc_glm.graph.data import observed_counts
+from pymc_glm.graph.data import observed_counts, spike_data
 from pymc_glm.graph.find import NetworkVariables
+from pymc_glm.graph.further_terms import largest_delay
 from pymc_glm.graph.shared_paths import SharedPathFunctions
 
 __all__ = ["shared_start"]
 
 _SHARE = 0.7  # of the smoothed activity in a path; the rest is noise
 _LARGEST = 2.5  # standard deviations
+_PARTS = 10  # of the largest delay: by one, correlations are smoothed
+_CERTAIN = 6.0  # standard deviations by which correlations must vary with the lag
+_MOST_AT_ONCE = 20_000  # bins
 
 
 def shared_start(
@@ -36,21 +40,60 @@ def shared_start(
     if factors is None or loadings is None:
         raise AssertionError("the network has no shared input.")
     functions = SharedPathFunctions(model, network)
-    counts = observed_counts(model, network.spikes).sum(axis=1).astype(float)
-    index = network.container(model, "path_index").get_value(borrow=True)
-    bins = network.container(model, "data_bins")
-    if bins is not None:
-        index = index[bins.get_value(borrow=True)]
+    counts = observed_counts(model, network.spikes)
+    paths = spike_data(model, network).value.history.further.paths
+    start: dict[str, NDArray] = {}
+    delay = paths.delay
+    if network.delays is not None:
+        delay = _delays(counts, paths.place, largest_delay(network))
+        start[str(network.delays.name)] = delay
+    places = paths.place[:, None] - delay
     path = rng.standard_normal(functions.place.size)
     for k, timescale in enumerate(functions.timescale(point)):
         first, last = functions.start[k], functions.start[k + 1]
         r = np.exp(-functions.width[k] / timescale)
-        smooth = _smoothed(index[:, k] - first, counts, int(last - first), r)
+        index = np.searchsorted(paths.last[first:last], places.ravel(), side="right")
+        smooth = _smoothed(index, counts.ravel().astype(float), int(last - first), r)
         noise = np.sqrt(1 - _SHARE**2) * path[first:last]
         path[first:last] = np.clip(_SHARE * smooth + noise, -_LARGEST, _LARGEST)
     n_post, n_factors = point[str(loadings.name)].shape
     sizes = rng.uniform(0.2, 0.8, n_factors) + 0.1 * rng.standard_normal((n_post, n_factors))
-    return {str(factors.name): path, str(loadings.name): sizes}
+    return start | {str(factors.name): path, str(loadings.name): sizes}
+
+
+def _delays(counts: NDArray, place: NDArray, most: int) -> NDArray[np.int64]:
+    """Return the centres of the activity of the others around spikes, as delays (post,).
+
+    Parameters
+    ----------
+    counts : array, shape (bin, post)
+        In the bins that are data.
+    place : array of int, shape (bin,)
+        On the axis of time, where segments are twice the largest delay apart.
+    most : int
+        The largest delay in bins.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    axis = np.zeros(int(place[-1]) + 2 * most + 1)
+    axis[place] = counts.sum(axis=1)
+    lags = np.arange(-most, most + 1)
+    width = max(most / _PARTS, 1.0)
+    delay = np.zeros(counts.shape[1])
+    for n, own in enumerate(counts.T):
+        active = np.flatnonzero(own)
+        weight = own[active] - own.mean()
+        others = axis.copy()
+        others[place] -= own
+        around = np.zeros(lags.size)
+        for some in np.array_split(np.arange(active.size), 1 + active.size // _MOST_AT_ONCE):
+            around += weight[some] @ others[place[active[some]][:, None] - lags]
+        smooth = gaussian_filter1d(around, width, mode="nearest")
+        noise = np.std(around - smooth) / np.sqrt(2 * np.sqrt(np.pi) * width)
+        if np.ptp(smooth) > _CERTAIN * noise:
+            above = np.maximum(smooth - (smooth.max() + smooth.min()) / 2, 0.0)
+            delay[n] = lags @ above / above.sum()
+    return np.clip(np.rint(delay - np.median(delay)), -most, most).astype(np.int64)
 
 
 def _smoothed(index: NDArray, counts: NDArray, n_grid: int, r: float) -> NDArray[np.float64]:

@@ -27,6 +27,8 @@ _LABELS = ("block_labels", "weight_block_labels")
 _POSITIONS = ("latent_positions", "weight_latent_positions")
 _FACTORS = "latent_factors"
 _OF_FACTORS = ("factor_timescale", "loading_scale")
+_DELAYS_APART = 5.0  # ms
+_MOST_NAMED = 6
 _NO_R_HAT = 1e6  # beyond this the variance within chains is only rounding error
 
 
@@ -75,13 +77,13 @@ def structure_diagnostics(tree: xr.DataTree) -> Structure:
             )
     if is_learned(tree, "loadings"):
         tables.append(_shared_input(tree))
-        not_judged |= {"loadings", "factors", *_OF_FACTORS}
+        not_judged |= {"loadings", "factors", "input_delay", *_OF_FACTORS}
         remarks.append(
             "Shared input is judged by the covariances of the input of two neurons, not by "
             "loadings and paths, whose signs, order and rotation are arbitrary. Timescales and "
             "scales are judged after putting the factors in order, unless timescales overlap."
         )
-        remarks += _coarse_grids(tree)
+        remarks += [*_coarse_grids(tree), *_delays(tree)]
     log_odds, names, remark = _factors(tree)
     return Structure(
         co_assignments=concat(pairs, "status"),
@@ -234,6 +236,26 @@ def _coarse_grids(tree: xr.DataTree) -> list[str]:
             f"with {remedy}."
         )
     return sentences
+
+
+def _delays(tree: xr.DataTree) -> list[str]:
+    """Return a sentence if chains disagree on delays, apart from a shift of all together."""
+    if not is_learned(tree, "input_delay"):
+        return []
+    drawn = variable(tree, "posterior", "input_delay").transpose("chain", "draw", "post")
+    bin_width = float(variable(tree, "constant_data", "bin_width"))
+    means = 1e3 * bin_width * drawn.values.mean(axis=1)
+    apart = np.ptp(means - np.median(means, axis=1, keepdims=True), axis=0)
+    wrong = np.flatnonzero(apart > max(_DELAYS_APART, 2e3 * bin_width))
+    if not wrong.size:
+        return []
+    names = [str(drawn["post"].values[n]) for n in wrong[:_MOST_NAMED]]
+    more = ", ..." if wrong.size > _MOST_NAMED else ""
+    return [
+        f"The chains disagree on the delay with which shared input reaches {wrong.size} of "
+        f"{apart.size} neurons ({', '.join(names)}{more}), by up to {apart.max():.2g} ms: tune for "
+        "longer."
+    ]
 
 
 def _factors(tree: xr.DataTree) -> tuple[pd.DataFrame, set[str], list[str]]:

@@ -1,11 +1,14 @@
 """Prediction one step ahead with the path of shared input integrated out: the kernels."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
 from scipy.stats import binom, multivariate_normal, nbinom, norm, poisson
 
 from helpers.particle_filter import particle_filter
+from helpers.path_problem import BIN_WIDTH, RULE, Problem
 from pymc_glm.kernels.custom_density import CustomDensity
 from pymc_glm.kernels.likelihood import (
     CUSTOM,
@@ -26,8 +29,6 @@ from pymc_glm.kernels.normal_activation import (
 )
 from pymc_glm.kernels.path_filter import expected_counts, factors_of, filter_path, prior_belief
 
-BIN_WIDTH = 0.002
-RULE = quadrature()
 POINTS = np.linspace(-12, 12, 20_001)  # the trapezoid rule is exact to rounding on these
 
 
@@ -142,62 +143,6 @@ def test_mean_and_variance_of_a_count(name, mean, variance):
     np.testing.assert_allclose(got, (expected, square - expected**2), rtol=1e-3)
 
 
-def correlation_at(lag, timescale, smoothness, step):
-    """Correlation of an autoregression at a lag in steps."""
-    r = np.exp(-step * BIN_WIDTH / timescale)
-    more = lag * (1 - r**2) / (1 + r**2) if smoothness > 1 else 0
-    return r**lag * (1 + more)
-
-
-class Problem:
-    """Two factors of different smoothness and grid, three neurons, two segments, unseen bins."""
-
-    n_bins, n_posts, starts = 40, 3, (0, 23)
-    timescale, smoothness, step = np.array([0.01, 0.03]), np.array([0.5, 1.5]), np.array([1, 4])
-
-    def __init__(self, n_factors=2, seed=1):
-        rng = np.random.default_rng(seed)
-        self.timescale, self.smoothness, self.step = (
-            values[:n_factors] for values in (self.timescale, self.smoothness, self.step)
-        )
-        self.loadings = rng.normal(0, 0.8, (self.n_posts, n_factors))
-        self.psi = rng.normal(-1.5, 0.5, (self.n_bins, self.n_posts))
-        self.segment = (np.arange(self.n_bins) >= self.starts[1]).astype(int)
-        self.place = np.arange(self.n_bins) - np.array(self.starts)[self.segment]
-        self.seen = ~np.isin(np.arange(self.n_bins), (5, 6, 7, 30))
-
-    def factors(self):
-        return factors_of(self.loadings, self.timescale, self.smoothness, self.step, BIN_WIDTH)
-
-    def covariance(self):
-        """Of the activations, (time, post, time, post)."""
-        total = np.zeros((self.n_bins, self.n_posts) * 2)
-        same = self.segment[:, None] == self.segment
-        for k, loading in enumerate(self.loadings.T):
-            grid = self.place // self.step[k]
-            lag = np.abs(grid[:, None] - grid)
-            path = same * correlation_at(lag, self.timescale[k], self.smoothness[k], self.step[k])
-            total += np.einsum("ts,n,m->tnsm", path, loading, loading)
-        return total
-
-    def filtered(self, name, counts, pieces=1):
-        """Log densities, mean and covariance of the factors, mean and variance of psi in turn."""
-        factors = self.factors()
-        belief, n = prior_belief(factors), len(self.timescale)
-        found = []
-        for bins in np.array_split(np.arange(self.n_bins), pieces):
-            density = np.zeros((bins.size, self.n_posts))
-            mean, covariance = np.empty((bins.size, n)), np.empty((bins.size, n, n))
-            centre, spread = np.zeros((2, bins.size, self.n_posts))
-            filter_path(
-                factors, belief, likelihood_of(name, counts[bins]), self.psi[bins],
-                self.place[bins], self.seen[bins], np.arange(bins.size), RULE, density, mean,
-                covariance, centre, spread,
-            )  # fmt: skip
-            found.append((density, mean, covariance, centre, spread))
-        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
-
-
 def test_traces_have_the_density_of_a_multivariate_normal():
     """The filter of traces is exact: also in several pieces, with segments and unseen bins.
 
@@ -209,30 +154,23 @@ def test_traces_have_the_density_of_a_multivariate_normal():
     counts = rng.normal(-1.5, 1.5, (problem.n_bins, problem.n_posts))
     full = problem.covariance().reshape(problem.psi.size, -1) + 0.25 * np.eye(problem.psi.size)
     keep = np.repeat(problem.seen, problem.n_posts)
-    density, mean, covariance, *in_turn = problem.filtered("gaussian", counts)
+    found = problem.filtered(partial(likelihood_of, "gaussian"), counts)
+    density, before, turn = found[0], found[1:3], found[3:5]
     normal = multivariate_normal(problem.psi.ravel()[keep], full[np.ix_(keep, keep)])
     constant = 0.5 * np.log(4.0 / (2 * np.pi)) * keep.sum()
     assert density.sum() + constant == pytest.approx(normal.logpdf(counts.ravel()[keep]), abs=1e-8)
     assert not density[~problem.seen].any()
 
-    at = 17  # the activations of one bin given those before
-    before = np.flatnonzero(keep & (np.arange(keep.size) < at * problem.n_posts))
-    now = slice(at * problem.n_posts, (at + 1) * problem.n_posts)
-    gain = np.linalg.solve(full[np.ix_(before, before)], full[before, now]).T
-    away = (counts - problem.psi).ravel()[before]
-    expected = problem.covariance().reshape(full.shape)[now, now] - gain @ full[before, now]
-    np.testing.assert_allclose(problem.loadings @ mean[at], gain @ away, atol=1e-9)
-    got = problem.loadings @ covariance[at] @ problem.loadings.T
-    np.testing.assert_allclose(got, expected, atol=1e-9)
+    for t, n in ((17, 0), (17, 1), (17, 2), (22, 2), (30, 1), (39, 0)):
+        at, index = 3 * t + n, np.arange(keep.size)
+        expected = problem.given(counts, 0.25, index[keep & (index < 3 * t)], at)
+        np.testing.assert_allclose([one[t, n] for one in before], expected, atol=1e-9)
+        if problem.seen[t]:
+            expected = problem.given(counts, 0.25, index[keep & (index < at)], at)
+            np.testing.assert_allclose([one[t, n] for one in turn], expected, atol=1e-9)
 
-    before = np.append(before, [3 * at, 3 * at + 1])  # the last neuron, given the two others
-    gain = np.linalg.solve(full[np.ix_(before, before)], full[before, 3 * at + 2])
-    centre = problem.psi[at, 2] + gain @ (counts - problem.psi).ravel()[before]
-    spread = full[3 * at + 2, 3 * at + 2] - 0.25 - gain @ full[before, 3 * at + 2]
-    np.testing.assert_allclose([one[at, 2] for one in in_turn], [centre, spread], atol=1e-9)
-
-    whole_run = density, mean, covariance, *in_turn
-    for whole, part in zip(whole_run, problem.filtered("gaussian", counts, 4), strict=True):
+    pieces = problem.filtered(partial(likelihood_of, "gaussian"), counts, 4)
+    for whole, part in zip(found, pieces, strict=True):
         np.testing.assert_array_equal(whole, part)
 
 
@@ -270,7 +208,7 @@ def test_counts_against_numerical_integration(name):
     counts = rng.poisson(mean) if name in ("poisson", "negative_binomial") else (
         rng.random(mean.shape) < mean / (1 + mean)
     ).astype(int)  # fmt: skip
-    density = problem.filtered(name, counts)[0]
+    density = problem.filtered(partial(likelihood_of, name), counts)[0]
     constants = np.vectorize(lambda y: constant_of(name, y))(counts)
     got = (density + constants)[problem.seen].sum(axis=1)
     expected = by_integration(problem, name, counts)[problem.seen]
@@ -283,13 +221,13 @@ def test_sums_over_groups_and_expected_counts():
     """Bins of one group are summed; group -1 is left out but still informs later bins."""
     problem = Problem()
     counts = (np.random.default_rng(4).random(problem.psi.shape) < 0.3).astype(int)
-    density, *_, centre, spread = problem.filtered("bernoulli", counts)
+    density, _, _, centre, spread, _ = problem.filtered(partial(likelihood_of, "bernoulli"), counts)
     group = np.where(np.arange(problem.n_bins) < 10, -1, np.arange(problem.n_bins) // 20)
     summed = np.zeros((2, problem.n_posts))
-    factors, none = problem.factors(), np.empty((0, 2))
+    factors, none = problem.factors(), np.empty((2, 0, 3))
     filter_path(
         factors, prior_belief(factors), likelihood_of("bernoulli", counts), problem.psi,
-        problem.place, problem.seen, group, RULE, summed, none, none[..., None],
+        problem.place, problem.seen, group, RULE, summed, none, none,
         np.empty((0, 3)), np.empty((0, 3)),
     )  # fmt: skip
     expected = [density[10:20].sum(axis=0), density[20:].sum(axis=0)]
@@ -325,11 +263,11 @@ def test_the_filter_agrees_with_particles(name):
     x = np.exp(psi + path @ loadings.T)
     counts = rng.poisson(x) if name == "poisson" else (rng.random(x.shape) < x / (1 + x)) + 0
     density = np.zeros((1, n_posts))
-    none = np.empty((0, 2))
+    none = np.empty((2, 0, n_posts))
     filter_path(
         factors, prior_belief(factors), likelihood_of(name, counts), psi, np.arange(n_bins),
-        np.ones(n_bins, bool), np.zeros(n_bins, np.int64), RULE, density, none, none[..., None],
-        np.empty((0, n_posts)), np.empty((0, n_posts)),
+        np.ones(n_bins, bool), np.zeros(n_bins, np.int64), RULE, density, none, none,
+        np.empty((0, 3)), np.empty((0, n_posts)),
     )  # fmt: skip
 
     def log_density(t, psi):

@@ -16,7 +16,7 @@ from pymc_glm.graph.find import find_network
 from pymc_glm.graph.further_terms import FurtherCoefficients
 from pymc_glm.kernels import banded, path_surrogate, path_window, shared_path
 from pymc_glm.kernels.fisher import empty_metric, fisher_information
-from pymc_glm.kernels.further_terms import n_slots, project_further
+from pymc_glm.kernels.further_terms import SharedPaths, n_slots, project_further
 from pymc_glm.kernels.likelihood import log_likelihood, neuron_likelihood, score
 from pymc_glm.kernels.path_moves import write_rest
 from pymc_glm.kernels.slice_sampling import slice_draw
@@ -126,7 +126,9 @@ def test_grids_begin_anew_in_every_segment():
     assert grid.points[:, 0].tolist() == list(range(11))
     assert (grid.points[:, 1] - 11).tolist() == [0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4]
     assert grid.place[11:].tolist() == [0, 1, 2, 0, 1]
-    assert grid.first[11:].tolist() == [0, 3, 6, 7, 10]
+    assert grid.segment[11:].tolist() == [0, 0, 0, 1, 1]
+    assert grid.lead[:, 1].tolist() == [0, 1, 2, 0, 1, 2, 0, 0, 1, 2, 0]
+    assert not grid.lead[:, 0].any()
     assert grid.factor.tolist() == [0] * 11 + [1] * 5
 
 
@@ -229,6 +231,20 @@ def test_gradient_and_information(state):
     np.testing.assert_allclose(metric.gradient[n][first:], columns @ slope, atol=1e-9)
 
 
+def whole(n_bins):
+    """The first bin of each of three neurons, and the one after the last."""
+    return np.zeros(3, int), np.full(3, n_bins)
+
+
+def paths_between(start):
+    """One factor, without delays, whose grid points begin at given bins, all of them data."""
+    n_bins = start[-1]
+    return SharedPaths(
+        np.array([0, start.size - 1]), start[:-1], start[1:], np.zeros(start.size - 1),
+        np.zeros(3, int), np.arange(n_bins), np.arange(n_bins + 1),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("observation", ["poisson", "bernoulli", "gaussian"])
 def test_surrogate(observation):
     """The derivative of the summed log likelihood: exact if all bins have the same psi."""
@@ -240,9 +256,9 @@ def test_surrogate(observation):
     if observation == "bernoulli":
         psi[:] = psi[:, :1]
     loadings, path = np.array([0.7, 0.0, -0.4]), np.random.default_rng(10).normal(size=6)
-    first = np.arange(0, 60, 10)
-    window = path_window.open_window(data.likelihood, 0, psi.copy())
-    surrogate = path_surrogate.surrogate_of(window, data.likelihood, loadings, first, first + 10)
+    window = path_window.open_window(data.likelihood, *whole(60), psi.copy())
+    paths = paths_between(np.arange(0, 70, 10))
+    surrogate = path_surrogate.surrogate_of(window, data.likelihood, loadings, paths, 0, 6)
     gradient, curvature = np.zeros(6), np.zeros(6)
     path_surrogate.add_surrogate(surrogate, path, gradient)
     path_surrogate.add_surrogate_curvature(surrogate, path, curvature)
@@ -282,11 +298,10 @@ def test_log_likelihood_of_a_path(observation, large):
                 neuron_likelihood(data.likelihood, n), data.likelihood.counts[n], shifted, buffer
             )
         expected.append(total)
-    window = path_window.open_window(data.likelihood, 0, psi.copy())
+    window = path_window.open_window(data.likelihood, *whole(60), psi.copy())
+    grid = paths_between(start)
     found = [
-        path_window.log_likelihood_of(
-            window, data.likelihood, loadings, start[:-1], start[1:], path
-        )
+        path_window.log_likelihood_of(window, data.likelihood, loadings, grid, 0, path)
         for path in paths
     ]
     np.testing.assert_allclose(np.diff(found), np.diff(expected), rtol=1e-9)

@@ -23,6 +23,7 @@ __all__ = ["DelayMetropolis"]
 
 _FEWEST_BINS = 20_000  # of a chunk, whose log likelihoods are summed at a time
 _TARGET = 0.3  # acceptance
+_ANYWHERE = 0.1  # share of proposals that do not depend on the delay
 _FIRST = 3.0  # bins: mean size of a proposed change, before anything is known
 
 
@@ -39,8 +40,9 @@ class DelayMetropolis(NetworkStep):
     """Draw the delays with which shared input reaches each neuron.
 
     A change of a delay by some bins, in either direction with the same probability, is proposed for
-    every neuron at once: given the paths, neurons are independent. All bins decide (Metropolis,
-    Rosenbluth, Rosenbluth, Teller & Teller 1953, J. Chem. Phys. 21:1087).
+    every neuron at once: given the paths, neurons are independent. One proposal in ten is any delay
+    at all, so that a chain finds its way between delays that are far apart. All bins decide
+    (Metropolis, Rosenbluth, Rosenbluth, Teller & Teller 1953, J. Chem. Phys. 21:1087).
 
     Parameters
     ----------
@@ -135,7 +137,9 @@ class DelayMetropolis(NetworkStep):
         if self.size is None:
             self.size = np.full(delay.size, _FIRST)
         change = rng.geometric(1 / self.size) * rng.choice([-1, 1], delay.size)
-        proposed = delay + change
+        anywhere = rng.random(delay.size) < _ANYWHERE
+        uniform = rng.integers(-self._most, self._most + 1, delay.size)
+        proposed = np.where(anywhere, uniform, delay + change)
         inside = np.abs(proposed) <= self._most
         ratio = self._log_ratios(bias, weights, np.where(inside, proposed, delay))
         acceptance = np.where(inside, np.exp(np.minimum(ratio, 0.0)), 0.0)
@@ -144,7 +148,7 @@ class DelayMetropolis(NetworkStep):
             self.seen += 1
             gain = min(1.0, 3.0 / np.sqrt(self.seen))
             larger = self.size * np.exp(gain * (acceptance - _TARGET))
-            self.size = larger.clip(1.0, max(self._most, 1.0))
+            self.size = np.where(anywhere, self.size, larger).clip(1.0, max(self._most, 1.0))
         moved = np.where(accepted, proposed, delay).astype(np.asarray(point[name]).dtype)
         stats = {
             "delay_acceptance": float(acceptance.mean()),

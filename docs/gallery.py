@@ -65,7 +65,7 @@ places_tree = pg.sample(model=places, **options)
 loadings = np.random.default_rng(4).normal(0.0, 1.0, (n, 2))  # [post, factor]
 shared = pg.PathParameters(loadings, [0.02, 0.3], [0.5, 1.5], [0.005, 0.1])
 driven_counts = pg.simulate(network._replace(shared_input=shared), 12_000, random_seed=5)
-unseen = pg.SharedInput(2, smoothness=[0.5, 1.5])
+unseen = pg.SharedInput(2, smoothness=[0.5, 1.5], max_delay=0.0)
 driven = pg.build_glm(driven_counts, basis, shared_input=unseen)
 driven_tree = pg.sample(model=driven, **options)
 """

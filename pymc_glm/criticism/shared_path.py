@@ -180,7 +180,8 @@ class DrawFilter:
                 self._seen[some], group[some], self._rule, out, before, turn, normals, drawn,
             )  # fmt: skip
             if low >= window.start:
-                yield PathPiece(some, *(turn if kind == "turn" else before), drawn)
+                centre, spread = turn if kind == "turn" else before
+                yield PathPiece(some, centre, spread, drawn)
 
     def _expected(
         self, centre: Floats, spread: Floats, posts: NDArray[np.intp]

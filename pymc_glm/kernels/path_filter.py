@@ -3,13 +3,13 @@
 The activation of post neuron n is psi[t, n] + sum_k loadings[n, k] f_k(t). Each factor f_k is an
 autoregression on its own grid, begun anew in every segment. Where neurons receive it with different
 delays, the state holds the values of each factor from the one that the first neuron receives to the
-one that the last does. The filter keeps a normal distribution of them given all counts before. For each neuron of a bin, in their order, it computes the
-density of the count with the factors integrated out, and then takes the count into account: the new
-normal distribution has the exact mean and covariance of the old one times the density of the count
-(assumed density filtering: Maybeck 1982, Stochastic Models, Estimation, and Control 2, chapter 12;
-Minka 2001, PhD thesis, MIT, chapter 3). Only the activation of the neuron matters, so this is one
-integral in one dimension, see `kernels/normal_activation.py`. For traces this is the Kalman filter,
-which is exact.
+one that the last does. The filter keeps a normal distribution of them given all counts before. For
+each neuron of a bin, in their order, it computes the density of the count with the factors
+integrated out, and then takes the count into account: the new normal distribution has the exact
+mean and covariance of the old one times the density of the count (assumed density filtering:
+Maybeck 1982, Stochastic Models, Estimation, and Control 2, chapter 12; Minka 2001, PhD thesis, MIT,
+chapter 3). Only the activation of the neuron matters, so this is one integral in one dimension, see
+`kernels/normal_activation.py`. For traces this is the Kalman filter, which is exact.
 
 By the chain rule, the sum over the neurons of a bin is the log predictive density of the bin. A
 bin, whose counts are simultaneous, is processed neuron by neuron: the term of a neuron is its

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pymc_glm.kernels.banded import banded_cholesky, banded_solve_lower, banded_solve_transposed
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.exponential import exponential
-from pymc_glm.kernels.likelihood import LOGISTIC, POISSON, Likelihood
 from pymc_glm.kernels.further_terms import SharedPaths
+from pymc_glm.kernels.likelihood import LOGISTIC, POISSON, Likelihood
 from pymc_glm.kernels.path_window import Window, borders, sums_of
 from pymc_glm.kernels.shared_path import ORDER, add_precision
 

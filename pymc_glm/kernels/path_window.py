@@ -60,7 +60,7 @@ def open_window(
 
 @compiled
 def borders(paths: SharedPaths, n: int, a: int, b: int) -> NDArray[np.int64]:
-    """Return the bins of neuron n between which the grid points from a to b - 1 lie, (grid + 1,)."""
+    """Return the bins of neuron n between which grid points a to b - 1 lie, (grid + 1,)."""
     out = np.empty(b - a + 1, np.int64)
     out[0] = bins_before(paths, n, paths.first[a])
     for g in range(a, b):

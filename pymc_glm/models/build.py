@@ -229,7 +229,7 @@ def build_glm(
     covariate_prior : CovariatePrior, optional
         Prior of the covariate weights, by default ``CovariatePrior()``.
     shared_input : SharedInput, optional
-        Input that no recorded neuron carries, such as ``SharedInput(2)``; by default none, as in
+        Input that no recorded neuron carries, such as ``SharedInput(3)``; by default none, as in
         the paper.
     self_basis : DataArray or array, (self_lag, self_basis), optional
         Basis functions of a self filter, which then takes the place of self-edges: a neuron's past

@@ -49,7 +49,7 @@ def shared_activation(shared_input: SharedInput, design: Design) -> TensorVariab
     """Register shared input; return its contribution to psi."""
     if not isinstance(shared_input, SharedInput):
         raise TypeError(
-            f"shared_input: got {shared_input!r}; give an instance such as pg.SharedInput(2), or "
+            f"shared_input: got {shared_input!r}; give an instance such as pg.SharedInput(3), or "
             "None."
         )
     times = design.counts["time"].values

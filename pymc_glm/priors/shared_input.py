@@ -63,8 +63,9 @@ def path_grid(
         segment.append(np.repeat(np.arange(sizes.size), sizes))
         factor.append(np.full(sizes.sum(), k))
         offset = int(before[-1])
-    of_grid = map(np.concatenate, (factor, place, segment))
-    return PathGrid(points, *of_grid, lead)
+    return PathGrid(
+        points, np.concatenate(factor), np.concatenate(place), np.concatenate(segment), lead
+    )
 
 
 def grid_steps(timescale: NDArray[np.float64], bin_width: float) -> NDArray[np.int64]:

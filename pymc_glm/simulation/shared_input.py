@@ -32,8 +32,9 @@ type Floats = NDArray[np.float64]
 class PathParameters(NamedTuple):
     """Shared input with known parameters, for `NetworkParameters`.
 
-    It adds ``loadings[n, k] f_k(t - delay[n])`` to the activation of neuron n. Each factor f_k is a stationary
-    Gauss-Markov path of unit variance, constant within the steps of its grid; see `SharedInput`.
+    It adds ``loadings[n, k] f_k(t - delay[n])`` to the activation of neuron n. Each factor f_k is a
+    stationary Gauss-Markov path of unit variance, constant within the steps of its grid; see
+    `SharedInput`.
 
     Parameters
     ----------
@@ -192,7 +193,7 @@ def check_path(
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(loadings))[0])
         raise ValueError(f"loadings: {loadings[where]} at index {where}; give finite numbers.")
     shape = loadings.shape[1:]
-    rest = []
+    rest: list[Floats] = []
     for name in PathParameters._fields[1:4]:
         values = np.asarray(getattr(path, name), dtype=np.float64)
         if values.shape != shape or not (np.isfinite(values) & (values > 0)).all():
@@ -201,8 +202,9 @@ def check_path(
                 f"of the {shape[0]} factors."
             )
         rest.append(values)
+    timescale, smoothness, width = rest
     delay, most = _checked_delays(path, n_posts)
-    checked = PathParameters(loadings, *rest, delay, most)
+    checked = PathParameters(loadings, timescale, smoothness, width, delay, most)
     if not np.isin(checked.smoothness, (0.5, 1.5)).all():
         raise ValueError(f"smoothness: got {checked.smoothness.tolist()}, allowed are 0.5 and 1.5.")
     steps = checked.grid_width / bin_width
@@ -237,7 +239,9 @@ def delays_of(path: PathParameters, bin_width: float) -> Delays | None:
     """Return the delays in bins, None if there are none."""
     if path.delay is None:
         return None
-    each, most = (np.rint(np.asarray(v) / bin_width).astype(int) for v in (path.delay, path.max_delay))
+    each, most = (
+        np.rint(np.asarray(v) / bin_width).astype(int) for v in (path.delay, path.max_delay)
+    )
     return Delays(each, int(most))
 
 

@@ -78,7 +78,8 @@ def further_terms(
         limit = _gain_limit(network)
         past = self_history(counts, basis @ _root(network), starts, data_bins, size, limit)
     if network.loadings is not None:
-        paths = _paths(model, network, np.append(starts, len(counts)), data_bins)
+        borders = np.append(starts, len(counts))
+        paths = _paths(model, network, borders, data_bins, counts.shape[1])
     return FurtherTerms(past, paths)
 
 
@@ -91,7 +92,11 @@ def largest_delay(network: NetworkVariables) -> int:
 
 
 def _paths(
-    model: pm.Model, network: NetworkVariables, borders: NDArray[np.int64], bins: NDArray | None
+    model: pm.Model,
+    network: NetworkVariables,
+    borders: NDArray[np.int64],
+    bins: NDArray | None,
+    n_posts: int,
 ) -> SharedPaths:
     """Return the places of each grid point on the axis of time, and of the bins that are data."""
     factor, place, width, bin_width = (
@@ -113,8 +118,7 @@ def _paths(
         axis = axis[bins]
     seen = np.zeros(ends[-1] + 1, np.int64)
     seen[axis + 1] = 1
-    n_post = model.initial_point(0)[model.rvs_to_values[network.loadings].name].shape[0]
-    none = np.zeros(n_post, np.int64)
+    none = np.zeros(n_posts, np.int64)
     return SharedPaths(start, first, last, np.zeros(factor.size), none, axis, np.cumsum(seen))
 
 

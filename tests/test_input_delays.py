@@ -297,7 +297,7 @@ def test_delays_by_enumeration(observation, monkeypatch):
     """
     monkeypatch.setattr(delay_metropolis, "_FEWEST_BINS", 20)
     exclude = np.isin(np.arange(N_BINS), EXCLUDED)
-    point, rng = point_of(build(recording(), exclude=exclude), (3, -1, 0), seed=9), None
+    point = point_of(build(recording(), exclude=exclude), (3, -1, 0), seed=9)
     point["loadings"] = np.array([[0.8, 0.6], [-0.5, 0.5], [0.3, -0.1]])
     rng = np.random.default_rng(10)
     psi = point["bias"] + by_loop(point)
@@ -322,14 +322,118 @@ def test_delays_by_enumeration(observation, monkeypatch):
     with model:
         step = pg.DelayMetropolis(threads=1, rng=11)
     draws = []
-    for i in range(9000):
-        if i == 1000:
+    for i in range(30_000):
+        if i == 2000:
             step.stop_tuning()
         point, _ = step.step(point)
         draws.append(point["input_delay"])
-    draws = np.array(draws[1000:])
+    draws = np.array(draws[2000:])
     for n in range(3):
         for p, value in zip(expected[:, n], values, strict=True):
             hits = (draws[:, n] == value).astype(float)
             size = az.ess(hits[None], method="mean") if 0 < hits.mean() < 1 else 1000
             assert abs(hits.mean() - p) < 4.5 * np.sqrt(p * (1 - p) / size) + 1e-3
+
+
+THRESHOLD = 4.2  # of Geweke's test: some 40 functions, 1 failure in 1000 seeds
+
+
+def joint_of():
+    """Three neurons, two trials, two factors on grids of one and two bins, delays of two bins.
+
+    Delays are drawn first: drawn last, from their prior alone, they would agree with the new counts.
+    """
+    exclude = np.zeros(36, bool)
+    exclude[[4, 5, 15]] = True
+    shared = pg.SharedInput(
+        2,
+        pm.LogNormal.dist(np.log([0.01, 0.04]), 0.5),
+        1.0,
+        np.array([0.5, 1.5]),
+        grid=np.array([0.005, 0.01]),
+        max_delay=0.01,
+    )
+    return joint.make_joint(
+        3,
+        36,
+        2,
+        6000,
+        seed=41,
+        network_steps=(pg.DelayMetropolis, pg.EdgeMetropolis, pg.WeightHMC, pg.PathHMC),
+        edges=pg.BernoulliEdges(0.4),
+        weights=pg.GaussianWeights(0.3, 0.3),
+        bias=pm.Normal.dist(-0.7, 0.5),
+        segment=np.repeat([0, 1], [21, 15]),
+        exclude=exclude,
+        unknown_history="recorded",
+        shared_input=shared,
+        self_basis=pg.basis.raised_cosine(2, window=0.04, bin_width=0.005),
+        self_prior=pg.SelfPrior(0.3),
+    )
+
+
+@pytest.fixture
+def short_stretches(monkeypatch):
+    """Hold some grid points fixed, as in a recording of many seconds."""
+    monkeypatch.setattr(path_hmc, "_STRETCH", 10)
+    monkeypatch.setattr(path_hmc, "_FEWEST_BINS", 15)
+
+
+def scores_of(n_iterations):
+    model = joint_of()
+    chain = joint.successive_conditional(model, n_iterations, 42)
+    slowest, n_effective = joint.fewest_effective(chain)
+    assert n_effective > 60, slowest
+    return joint.z_scores(joint.marginal_conditional(model, seed=43), chain)
+
+
+def test_geweke(short_stretches):
+    name, score = max(scores_of(4000).items(), key=lambda item: abs(item[1]))
+    assert abs(score) < THRESHOLD, (name, score)
+
+
+def _clip_at_bounds(monkeypatch):
+    """Proposals beyond the largest delay become the largest."""
+
+    def step(self, point):
+        bias, _, weights = self._state(point)
+        delay = np.asarray(point["input_delay"], dtype=np.int64)
+        change = self.rng.geometric(0.5, delay.size) * self.rng.choice([-1, 1], delay.size)
+        proposed = np.clip(delay + change, -2, 2)
+        accepted = np.log(self.rng.random(delay.size)) < self._log_ratios(bias, weights, proposed)
+        return point | {"input_delay": np.where(accepted, proposed, delay)}, [{}]
+
+    monkeypatch.setattr(pg.DelayMetropolis, "step", step)
+
+
+def _ignore_the_likelihood(monkeypatch):
+    """Two of the three neurons accept all proposals."""
+    original = pg.DelayMetropolis._log_ratios
+
+    def ratios(self, *arguments):
+        return original(self, *arguments) * np.array([0.0, 1.0, 0.0])
+
+    monkeypatch.setattr(pg.DelayMetropolis, "_log_ratios", ratios)
+
+
+def _paths_without_delays(monkeypatch):
+    """Paths are moved as if they reached all neurons at once."""
+    original = pg.PathHMC._state
+
+    def state(self, point):
+        found = original(self, point)
+        self._delay = 0 * self._delay
+        return found
+
+    monkeypatch.setattr(pg.PathHMC, "_state", state)
+
+
+PLANTS = [_clip_at_bounds, _ignore_the_likelihood, _paths_without_delays]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant", PLANTS)
+def test_planted_bugs_are_found(short_stretches, monkeypatch, plant):
+    """Each of these mistakes, put into the samplers on purpose, must break Geweke's test."""
+    plant(monkeypatch)
+    assert max(np.abs(list(scores_of(6000).values()))) > THRESHOLD

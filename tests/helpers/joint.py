@@ -13,6 +13,7 @@ import xarray as xr
 from scipy.special import expit
 
 import pymc_glm as pg
+from helpers.delayed_input import delayed_input
 from helpers.uncompiled import UNCOMPILED
 from pymc_glm.distributions import BlockLabelsRV, NeuronSignRV
 from pymc_glm.graph.covariate_groups import CovariateLayout
@@ -203,8 +204,7 @@ class JointModel:
         if self.layout is not None:
             psi += self.data.covariates @ free["covariate_weights"].T
         if "loadings" in free:
-            index = self.model["path_index"].get_value()
-            psi += free["factors"][index] @ free["loadings"].T
+            psi += self._shared_input(free)
         if "self_weights" in free:
             functions = self.model["self_basis_functions"].get_value()
             longer = np.zeros((bias.size, max(len(functions), len(self.basis)), bias.size))
@@ -228,6 +228,16 @@ class JointModel:
                 for first, end in zip(starts, ends, strict=True)
             ]
         )
+
+    def _shared_input(self, free):
+        """What shared input adds to the activations, (time, post)."""
+        if "input_delay" not in free:
+            return free["factors"][self.model["path_index"].get_value()] @ free["loadings"].T
+        bin_width = self.model["bin_width"].get_value()
+        steps = np.rint(self.model["grid_width"].get_value() / bin_width).astype(int)
+        most = round(float(self.model["max_delay"].get_value() / bin_width))
+        places = self.data.starts, self.n_bins, steps, most, free["input_delay"]
+        return delayed_input(*places, free["factors"], free["loadings"])
 
     def untransformed(self, point):
         """Map a point of value variables to the free variables' own space."""
@@ -351,6 +361,7 @@ def make_joint(
         "loadings",
         "factors",
         "factor_timescale",
+        "input_delay",
     }
     with model:
         steps = [kind(threads=1, rng=rng.spawn(1)[0]) for kind in network_steps]
@@ -443,7 +454,28 @@ def _shared_summaries(free, counts):
     }
     if "factor_timescale" in free:
         result["timescale * neighbours"] = np.log(free["factor_timescale"]).mean() * neighbours
+    if "input_delay" in free:
+        result |= _delay_summaries(free, counts)
     return result
+
+
+def _delay_summaries(free, counts):
+    """Functions of delays: ends of their range, and which neuron follows which."""
+    delay, loadings = free["input_delay"], free["loadings"]
+    before, after = counts[:-1], counts[1:]
+    follows = (before[:, 0] * after[:, -1] - after[:, 0] * before[:, -1]).mean()
+    together = (loadings[0] * loadings[-1]).mean() * (delay[-1] - delay[0])
+    return {
+        "delays at ends": (np.abs(delay) == 2).mean(),
+        "first delay": delay[0],
+        "delay * end of path * end of counts": (
+            delay * loadings[:, -1] * counts[-3:].mean(0)
+        ).mean()
+        * free["factors"][-1],
+        "delay * beginning": (delay * loadings[:, 0] * counts[:3].mean(0)).mean()
+        * free["factors"][0],
+        "difference of delays * who follows whom": together * follows,
+    }
 
 
 def _pairs(name, values):

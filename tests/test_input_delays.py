@@ -437,3 +437,44 @@ def test_planted_bugs_are_found(short_stretches, monkeypatch, plant):
     """Each of these mistakes, put into the samplers on purpose, must break Geweke's test."""
     plant(monkeypatch)
     assert max(np.abs(list(scores_of(6000).values()))) > THRESHOLD
+
+
+# --- what it is for ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_recovery():
+    """Eight neurons without couplings, driven by one smooth path with delays of up to 15 ms.
+
+    With delays, they are found up to their mean and hardly a coupling is called; without, many are.
+    """
+    rng, bin_width = np.random.default_rng(12), 0.001
+    true = bin_width * np.array([-15, -11, -7, -2, 3, 6, 11, 15])
+    shared = pg.PathParameters(np.full((8, 1), 1.2), [0.025], [1.5], [0.005], true)
+    basis = pg.basis.raised_cosine(3, window=0.03, bin_width=bin_width)
+    bias = np.full(8, np.log(0.03)) + rng.normal(0, 0.1, 8) - 0.7
+    network = pg.NetworkParameters(bias, np.zeros((8, 8, 3)), basis, shared_input=shared)
+    counts = pg.simulate(network, 40_000, random_seed=13)
+    called = []
+    for most in (0.025, 0.0):
+        given = pg.SharedInput(
+            1, pm.LogNormal.dist(np.log(0.03), 0.5), smoothness=1.5, grid=0.005, max_delay=most
+        )
+        model = pg.build_glm(
+            counts,
+            basis,
+            edges=pg.BernoulliEdges(0.1, 1.0),
+            weights=pg.GaussianWeights(0.0, 1.0),
+            shared_input=given,
+        )
+        tree = pg.sample(
+            200, 200, chains=1, model=model, random_seed=14, progressbar=False, quiet=True
+        )
+        probability = tree["posterior"]["adjacency"].mean(("chain", "draw")).values
+        called.append(int((probability[~np.eye(8, dtype=bool)] > 0.5).sum()))
+        if most:
+            found = bin_width * tree["posterior"]["input_delay"].mean(("chain", "draw")).values
+    away = (found - found.mean()) - (true - true.mean())
+    assert np.abs(away).max() < 0.004
+    assert called[0] <= 1
+    assert called[1] > called[0] + 1

@@ -478,3 +478,120 @@ def test_recovery():
     assert np.abs(away).max() < 0.004
     assert called[0] <= 1
     assert called[1] > called[0] + 1
+
+
+# --- errors, and what uses a fit -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "allowed"),
+    [
+        (-0.01, ValueError, "finite numbers of at least 0"),
+        (np.nan, ValueError, "finite numbers of at least 0"),
+        ("0.01", TypeError, "finite numbers of at least 0"),
+        (0.06, ValueError, r"at most 0\.055 s, a quarter of the longest segment"),
+    ],
+)
+def test_wrong_largest_delays(value, error, allowed):
+    with pytest.raises(error, match=rf"max_delay: got .*, allowed are {allowed}"):
+        build(recording(), max_delay=value)
+
+
+def test_largest_delays():
+    """A quarter of the longest segment is allowed; below a bin there are no delays."""
+    model = build(recording(), max_delay=0.055)
+    assert pm.draw(model["input_delay"], 500, random_seed=1).max() == 11
+    without = build(recording(), max_delay=0.004)
+    assert "input_delay" not in without.named_vars
+    with without, pytest.raises(ValueError, match="the model has no delays of shared input"):
+        pg.DelayMetropolis()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"delay": np.zeros(3)}, r"delay: got \[0\.0, 0\.0, 0\.0\], allowed are finite numbers"),
+        ({"delay": [0.0, np.nan]}, r"delay: got \[0\.0, nan\], allowed are .* each of the 2 neu"),
+        ({"max_delay": -1.0}, r"max_delay: got -1\.0, allowed are finite numbers of at least 0"),
+    ],
+)
+def test_wrong_parameters_of_delays(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        simulated([[1.0], [1.0]], 10, **wrong)
+
+
+OPTIONS = {"random_seed": 1, "progressbar": False, "quiet": True, "chains": 1} | QUICK_FIT
+
+
+def counts_of(n_bins, seed):
+    values = np.random.default_rng(seed).poisson(0.2, (n_bins, 3)).clip(0, 1)
+    times = WIDTH * np.arange(n_bins)
+    return xr.DataArray(values, {"time": times}, ("time", "neuron"), attrs={"bin_width": WIDTH})
+
+
+def test_what_uses_a_fit(tmp_path):
+    """Files, scores, rescaling, alignment, simulation and figures of a model with delays."""
+    model = build(counts_of(300, 2))
+    tree = pg.sample(8, 8, model=model, path_draws=8, **OPTIONS)
+    drawn = tree["posterior"]["input_delay"]
+    assert drawn.dims == ("chain", "draw", "post")
+    assert np.abs(drawn.values).max() <= MOST
+    assert len(np.unique(drawn)) > 2
+    pg.save(tree, tmp_path / "fit.nc")
+    fit = pg.load(tmp_path / "fit.nc")
+    np.testing.assert_array_equal(fit.tree["posterior"]["input_delay"], drawn)
+    assert "input_delay" in [rv.name for rv in fit.model.free_RVs]
+    for name in ("path_index", "path_lead", "max_delay", "grid_time"):
+        np.testing.assert_array_equal(fit.model[name].get_value(), model[name].get_value())
+    network = pg.NetworkParameters.from_draw(tree, chain=0, draw=3)
+    expected = WIDTH * drawn.values[0, 3]
+    np.testing.assert_allclose(network.shared_input.delay, expected)
+    assert network.shared_input.max_delay == pytest.approx(MOST * WIDTH)
+    later = pg.simulate(network, 200, random_seed=2)
+    assert np.isfinite(pg.heldout_score(tree, None, later, block_width=0.5).elpd)
+    assert np.isfinite(pg.time_rescaling(tree, random_seed=1)["p_value"]).all()
+    check = pg.predictive_check(tree, "rate", kind="one_step", draws=2, random_seed=1)
+    assert np.isfinite(check["replicated"]).all()
+    assert pg.align_factors(tree)["path"].sizes["time"] == 300
+    assert len(pg.plot_shared_input(tree, stop=0.5)) == 5
+
+
+def test_scores_of_traces_by_normals():
+    """The joint density of traces under one draw of a fit, against a dense normal distribution."""
+    rng = np.random.default_rng(3)
+    counts = recording(gaussian=True)
+    model = build(
+        counts, observation=pg.Gaussian(0.5), exclude=np.isin(np.arange(N_BINS), EXCLUDED)
+    )
+    tree = pg.sample(3, 2, model=model, path_draws=1, **OPTIONS)
+    posterior = tree["posterior"].to_dataset()
+    delay = np.array([[3, -2, 0], [-3, 1, 2], [0, 0, 0]])
+    posterior["input_delay"] = posterior["input_delay"].copy(data=delay[None])
+    posterior["loadings"] = posterior["loadings"].copy(data=rng.normal(size=(1, 3, 3, 2)))
+    posterior["weights"] = 0 * posterior["weights"]
+    tree["posterior"] = posterior
+    found = pg.log_likelihood(tree, sum_over="neuron").sum("post").values[0]
+    kept, path = np.setdiff1d(np.arange(N_BINS), EXCLUDED), path_covariance(0.5)
+    for draw, late in enumerate(delay):
+        one = posterior.isel(chain=0, draw=draw)
+        index = grid_index(STARTS, N_BINS, STEPS, MOST, late)[kept]
+        design = np.zeros((kept.size, 3, len(path)))
+        for k in range(2):
+            t, n = np.indices((kept.size, 3))
+            design[t, n, index[:, :, k]] += one["loadings"].values[:, k]
+        design = design.reshape(-1, len(path))
+        covariance = design @ path @ design.T + 0.5 * np.eye(len(design))
+        mean = np.tile(one["bias"].values, kept.size)
+        expected = multivariate_normal(mean, covariance).logpdf(counts.values[kept].ravel())
+        assert found[draw] == pytest.approx(expected, abs=1e-7)
+
+
+def test_sessions():
+    """Each has delays of its own."""
+    model = build({"a": counts_of(200, 3), "b": counts_of(150, 4)})
+    tree = pg.sample(4, 4, model=model, **OPTIONS)
+    for name in ("a", "b"):
+        delays = tree["posterior"][f"{name}::input_delay"].values
+        assert np.abs(delays).max() <= MOST
+        assert np.ptp(delays) > 0
+        assert pg.session(tree, name)["posterior"]["input_delay"].sizes["post"] == 3

@@ -8,13 +8,13 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import NDArray
-from pymc.distributions.discrete import DiscreteUniformRV
 from pymc.distributions.dist_math import check_parameters
 from pymc.distributions.distribution import SymbolicRandomVariable
+from pymc.distributions.shape_utils import rv_size_is_none
 from pymc.pytensorf import normalize_rng_param
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
-from pytensor.tensor.random.basic import NormalRV
+from pytensor.tensor.random.basic import IntegersRV, NormalRV
 from pytensor.tensor.random.utils import normalize_size_param
 from pytensor.tensor.variable import TensorVariable
 
@@ -56,13 +56,13 @@ class Loadings(pm.Normal):
     rv_op = LoadingsRV()
 
 
-class InputDelaysRV(DiscreteUniformRV):
-    """Random variable type of `InputDelays`."""
+class InputDelaysRV(IntegersRV):
+    """Random variable type of `InputDelays`, whose second parameter is the upper bound plus one."""
 
     _print_name = ("InputDelays", "\\operatorname{InputDelays}")
 
 
-class InputDelays(pm.DiscreteUniform):
+class InputDelays(pm.Discrete):
     """Bins by which shared input reaches each neuron later than the mean, from lower to upper.
 
     Parameters
@@ -80,6 +80,21 @@ class InputDelays(pm.DiscreteUniform):
     """
 
     rv_op = InputDelaysRV()
+
+    @classmethod
+    def dist(cls, lower, upper, **kwargs):
+        """Return an unnamed variable."""
+        low, high = (pt.as_tensor(value).astype("int64") for value in (lower, upper))
+        return super().dist([low, high + 1], **kwargs)
+
+    def support_point(rv: Any, size: Any, low: Any, high: Any) -> TensorVariable:  # noqa: D102
+        middle = (low + high) // 2
+        return middle if rv_size_is_none(size) else pt.full(size, middle)
+
+    def logp(value: Any, low: Any, high: Any) -> TensorVariable:  # noqa: D102
+        inside = pt.and_(value >= low, value < high)
+        density = pt.switch(inside, -pt.log(high - low), -np.inf)
+        return check_parameters(density, low < high, msg="lower <= upper")
 
 
 @compiled

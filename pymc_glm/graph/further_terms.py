@@ -87,8 +87,8 @@ def largest_delay(network: NetworkVariables) -> int:
     """Return the largest delay of shared input in bins; 0 if there is none."""
     if network.delays is None:
         return 0
-    _, upper = network.delays.owner.op.dist_params(network.delays.owner)
-    return int(np.max(upper.eval(mode=INTERPRETED)))
+    _, high = network.delays.owner.op.dist_params(network.delays.owner)
+    return int(np.max(high.eval(mode=INTERPRETED))) - 1
 
 
 def _paths(

@@ -497,6 +497,19 @@ def test_wrong_largest_delays(value, error, allowed):
         build(recording(), max_delay=value)
 
 
+def test_distribution_of_delays():
+    """Uniform: its density, and frequencies of 4000 draws within 4.5 errors."""
+    variable = pg.distributions.InputDelays.dist(-2, 2, shape=4000)
+    draws = pm.draw(variable, random_seed=1)
+    values, number = np.unique(draws, return_counts=True)
+    assert values.tolist() == [-2, -1, 0, 1, 2]
+    assert np.abs(number - 800).max() < 4.5 * np.sqrt(800 * 0.8)
+    one = pg.distributions.InputDelays.dist(-2, 2, shape=3)
+    np.testing.assert_allclose(pm.logp(one, [-2, 0, 2]).eval(), -np.log(5))
+    assert (pm.logp(one, [-3, 3, 9]).eval() == -np.inf).all()
+    assert pg.distributions.InputDelays.dist(-2, 2).type.dtype == "int64"
+
+
 def test_largest_delays():
     """A quarter of the longest segment is allowed; below a bin there are no delays."""
     model = build(recording(), max_delay=0.055)

@@ -283,7 +283,7 @@ def largest_error(smoothness, monkeypatch, n_draws):
 def test_paths_given_traces(smoothness, monkeypatch):
     """Some 250 moments, each within 5 errors of 20 batches; a right sampler fails in 1 of 50 seeds.
 
-    With delays of the other sign in the algebra, the largest error is above 50.
+    With delays of the other sign or of zero in the algebra, the largest error is above 150.
     """
     assert largest_error(smoothness, monkeypatch, 10_000) < 5.5
 
@@ -293,7 +293,8 @@ def test_delays_by_enumeration(observation, monkeypatch):
     """Frequencies of all seven delays of three neurons against their exact probabilities.
 
     Given everything else, each neuron's delay has seven values. The first neuron's lies at a bound.
-    21 frequencies within 4.5 errors, by effective draws: 1 failure in 5000 runs.
+    21 frequencies within 4.5 errors, by effective draws: 1 failure in 5000 runs. Planted bug:
+    proposals that are clipped at the bounds fail.
     """
     monkeypatch.setattr(delay_metropolis, "_FEWEST_BINS", 20)
     exclude = np.isin(np.arange(N_BINS), EXCLUDED)
@@ -303,17 +304,17 @@ def test_delays_by_enumeration(observation, monkeypatch):
     psi = point["bias"] + by_loop(point)
     counts = recording(gaussian=observation == "gaussian")
     if observation == "gaussian":
-        counts.values[:] = psi + rng.normal(size=psi.shape)
+        counts.values[:] = psi + 2 * rng.normal(size=psi.shape)
     else:
         counts.values[:] = rng.random(psi.shape) < expit(psi)
-    likelihood = pg.Gaussian(1.0) if observation == "gaussian" else "bernoulli"
+    likelihood = pg.Gaussian(4.0) if observation == "gaussian" else "bernoulli"
     model = build(counts, observation=likelihood, exclude=exclude)
     values = np.arange(-MOST, MOST + 1)
     logs = []
     for delay in values:
         psi = point["bias"] + by_loop(point | {"input_delay": np.full(3, delay)})
         if observation == "gaussian":
-            log_density = norm.logpdf(counts.values, psi)
+            log_density = norm.logpdf(counts.values, psi, 2.0)
         else:
             log_density = counts.values * psi - np.log1p(np.exp(psi))
         logs.append(log_density[~exclude].sum(axis=0))

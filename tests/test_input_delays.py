@@ -1,19 +1,27 @@
-"""Delays of shared input: activations, filter, simulation and samplers by independent means."""
+"""Delays of shared input: activations, filter, simulation and fits by independent means."""
 
-from functools import partial
-
-import arviz as az
 import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
-from scipy.linalg import block_diag, toeplitz
-from scipy.special import expit, softmax
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import multivariate_normal
 
 import pymc_glm as pg
-from helpers import joint
-from helpers.delayed_input import delayed_input, grid_index
+from helpers.delayed_input import grid_index
+from helpers.delayed_model import (
+    BASIS,
+    EXCLUDED,
+    MOST,
+    N_BINS,
+    STARTS,
+    STEPS,
+    WIDTH,
+    build,
+    by_loop,
+    path_covariance,
+    point_of,
+    recording,
+)
 from helpers.path_problem import Problem
 from helpers.uncompiled import QUICK_FIT
 from pymc_glm.graph.data import spike_data
@@ -23,50 +31,9 @@ from pymc_glm.graph.further_terms import FurtherCoefficients
 from pymc_glm.kernels.further_terms import project_further, write_columns
 from pymc_glm.kernels.likelihood import GAUSSIAN, Likelihood
 from pymc_glm.kernels.sparse_history import write_psi
-from pymc_glm.steps import delay_metropolis, path_hmc
 
 # the counts that these models are built on are of no interest
 pytestmark = pytest.mark.filterwarnings("ignore:shared_input. . neurons have:UserWarning")
-WIDTH = 0.005
-BASIS = pg.basis.raised_cosine(2, window=0.025, bin_width=WIDTH)
-LENGTHS, MOST, STEPS = (44, 1, 27), 3, (1, 4)
-STARTS, N_BINS = [0, 44, 45], 72
-EXCLUDED = [0, 5, 6, 7, 20, 44, 60, 71]
-
-
-def recording(n=3, seed=0, gaussian=False):
-    """Counts or traces in three segments, one of a single bin."""
-    rng = np.random.default_rng(seed)
-    values = rng.normal(size=(N_BINS, n)) if gaussian else rng.poisson(0.2, (N_BINS, n)).clip(0, 1)
-    return xr.DataArray(
-        values, {"segment": ("time", np.repeat([0, 1, 2], LENGTHS))}, ("time", "neuron"),
-        attrs={"bin_width": WIDTH},
-    )  # fmt: skip
-
-
-def build(counts, max_delay=MOST * WIDTH, smoothness=0.5, **options):
-    shared = pg.SharedInput(
-        2, np.array([0.01, 0.04]), 1.0, smoothness, WIDTH * np.array(STEPS), max_delay
-    )
-    given = {"edges": pg.BernoulliEdges(0.3), "weights": pg.GaussianWeights(0.0, 0.5)}
-    return pg.build_glm(counts, BASIS, shared_input=shared, **(given | options))
-
-
-def point_of(model, delay, seed=1):
-    """A point without couplings."""
-    rng, point = np.random.default_rng(seed), model.initial_point(0)
-    for name in ("bias", "loadings", "factors"):
-        point[name] = rng.normal(size=point[name].shape)
-    point["weights"], point["adjacency"] = 0 * point["weights"], 0 * point["adjacency"]
-    point["input_delay"] = np.array(delay, point["input_delay"].dtype)
-    return point
-
-
-def by_loop(point, loadings=None):
-    loadings = point["loadings"] if loadings is None else loadings
-    return delayed_input(
-        STARTS, N_BINS, STEPS, MOST, point["input_delay"], point["factors"], loadings
-    )
 
 
 # --- activations ---------------------------------------------------------------------------------
@@ -215,270 +182,6 @@ def test_simulation_without_delays_is_as_before():
     for path in ({"delay": np.zeros(2)}, {"max_delay": 0.05}):
         same = simulated(loadings, 200, grid_width=WIDTH * np.array([2, 3]), **path)
         np.testing.assert_array_equal(same, plain)
-
-
-# --- samplers ------------------------------------------------------------------------------------
-
-
-def path_covariance(smoothness):
-    """Of all grid points, by the formulas in the docstring of kernels.shared_path."""
-    blocks = []
-    for step, timescale in zip(STEPS, (0.01, 0.04), strict=True):
-        r = np.exp(-step * WIDTH / timescale)
-        for length in LENGTHS:
-            h = np.arange(-(-(length + 2 * MOST) // step))
-            more = h * (1 - r**2) / (1 + r**2) if smoothness > 1 else 0.0
-            blocks.append(toeplitz(r**h * (1 + more)))
-    return block_diag(*blocks)
-
-
-def moments_of_paths(counts, point, smoothness, noise):
-    """Mean and variance of all grid points given traces, by algebra."""
-    kept = np.setdiff1d(np.arange(N_BINS), EXCLUDED)
-    index = grid_index(STARTS, N_BINS, STEPS, MOST, point["input_delay"])
-    precision = np.linalg.inv(path_covariance(smoothness))
-    linear = np.zeros(len(precision))
-    for n, loadings in enumerate(point["loadings"]):
-        design = np.zeros((kept.size, linear.size))
-        for k in range(2):
-            design[np.arange(kept.size), index[kept, n, k]] += loadings[k]
-        precision += design.T @ design / noise
-        linear += design.T @ (counts.values[kept, n] - point["bias"][n]) / noise
-    covariance = np.linalg.inv(precision)
-    return covariance @ linear, np.diag(covariance)
-
-
-def largest_error(smoothness, monkeypatch, n_draws):
-    """Of means and variances of paths drawn given traces and delays, in errors of 20 batches."""
-    monkeypatch.setattr(path_hmc, "_STRETCH", 4)
-    monkeypatch.setattr(path_hmc, "_FEWEST_BINS", 17)
-    counts = recording(seed=7, gaussian=True)
-    exclude = np.isin(np.arange(N_BINS), EXCLUDED)
-    model = build(counts, smoothness=smoothness, observation=pg.Gaussian(0.5), exclude=exclude)
-    with model:
-        step = pg.PathHMC(threads=1, rng=8)
-    point = point_of(model, (3, -2, 0))
-    point["loadings"] = np.array([[1.0, 0.5], [0.7, -0.8], [0.0, 0.6]])
-    mean, variance = moments_of_paths(counts, point, smoothness, 0.5)
-    bias, _, weights = step._state(point)
-    draws = []
-    for i in range(n_draws // 5 + n_draws):
-        step._move_paths(point, bias, weights)
-        if i == n_draws // 10:
-            step.tune = False
-        if i >= n_draws // 5:
-            draws.append(step._paths.copy())
-    batches = np.array(draws).reshape(20, -1, mean.size)
-    largest = 0.0
-    for of_batch, expected in (
-        (batches.mean(axis=1), mean),
-        (((batches - mean) ** 2).mean(axis=1), variance),
-    ):
-        error = of_batch.std(axis=0, ddof=1) / np.sqrt(20)
-        largest = max(largest, np.abs((of_batch.mean(axis=0) - expected) / error).max())
-    return largest
-
-
-@pytest.mark.parametrize("smoothness", [0.5, 1.5])
-def test_paths_given_traces(smoothness, monkeypatch):
-    """Some 250 moments, each within 5 errors of 20 batches; a right sampler fails in 1 of 50 seeds.
-
-    With delays of the other sign or of zero in the algebra, the largest error is above 150.
-    """
-    assert largest_error(smoothness, monkeypatch, 10_000) < 5.5
-
-
-@pytest.mark.parametrize("observation", ["gaussian", "bernoulli"])
-def test_delays_by_enumeration(observation, monkeypatch):
-    """Frequencies of all seven delays of three neurons against their exact probabilities.
-
-    Given everything else, each neuron's delay has seven values. The first neuron's lies at a bound.
-    21 frequencies within 4.5 errors, by effective draws: 1 failure in 5000 runs. Planted bug:
-    proposals that are clipped at the bounds fail.
-    """
-    monkeypatch.setattr(delay_metropolis, "_FEWEST_BINS", 20)
-    exclude = np.isin(np.arange(N_BINS), EXCLUDED)
-    point = point_of(build(recording(), exclude=exclude), (3, -1, 0), seed=9)
-    point["loadings"] = np.array([[0.8, 0.6], [-0.5, 0.5], [0.3, -0.1]])
-    rng = np.random.default_rng(10)
-    psi = point["bias"] + by_loop(point)
-    counts = recording(gaussian=observation == "gaussian")
-    if observation == "gaussian":
-        counts.values[:] = psi + 2 * rng.normal(size=psi.shape)
-    else:
-        counts.values[:] = rng.random(psi.shape) < expit(psi)
-    likelihood = pg.Gaussian(4.0) if observation == "gaussian" else "bernoulli"
-    model = build(counts, observation=likelihood, exclude=exclude)
-    values = np.arange(-MOST, MOST + 1)
-    logs = []
-    for delay in values:
-        psi = point["bias"] + by_loop(point | {"input_delay": np.full(3, delay)})
-        if observation == "gaussian":
-            log_density = norm.logpdf(counts.values, psi, 2.0)
-        else:
-            log_density = counts.values * psi - np.log1p(np.exp(psi))
-        logs.append(log_density[~exclude].sum(axis=0))
-    expected = softmax(logs, axis=0)  # (delay, neuron)
-    assert expected[-1, 0] > 0.1
-    with model:
-        step = pg.DelayMetropolis(threads=1, rng=11)
-    draws = []
-    for i in range(30_000):
-        if i == 2000:
-            step.stop_tuning()
-        point, _ = step.step(point)
-        draws.append(point["input_delay"])
-    draws = np.array(draws[2000:])
-    for n in range(3):
-        for p, value in zip(expected[:, n], values, strict=True):
-            hits = (draws[:, n] == value).astype(float)
-            size = az.ess(hits[None], method="mean") if 0 < hits.mean() < 1 else 1000
-            assert abs(hits.mean() - p) < 4.5 * np.sqrt(p * (1 - p) / size) + 1e-3
-
-
-THRESHOLD = 4.2  # of Geweke's test: some 40 functions, 1 failure in 1000 seeds
-
-
-def joint_of():
-    """Three neurons, two trials, two factors on grids of one and two bins, delays of two bins.
-
-    Delays are drawn first: drawn last, from their prior alone, they would agree with the new counts.
-    """
-    exclude = np.zeros(36, bool)
-    exclude[[4, 5, 15]] = True
-    shared = pg.SharedInput(
-        2,
-        pm.LogNormal.dist(np.log([0.01, 0.04]), 0.5),
-        1.0,
-        np.array([0.5, 1.5]),
-        grid=np.array([0.005, 0.01]),
-        max_delay=0.01,
-    )
-    return joint.make_joint(
-        3,
-        36,
-        2,
-        6000,
-        seed=41,
-        network_steps=(pg.DelayMetropolis, pg.EdgeMetropolis, pg.WeightHMC, pg.PathHMC),
-        edges=pg.BernoulliEdges(0.4),
-        weights=pg.GaussianWeights(0.3, 0.3),
-        bias=pm.Normal.dist(-0.7, 0.5),
-        segment=np.repeat([0, 1], [21, 15]),
-        exclude=exclude,
-        unknown_history="recorded",
-        shared_input=shared,
-        self_basis=pg.basis.raised_cosine(2, window=0.04, bin_width=0.005),
-        self_prior=pg.SelfPrior(0.3),
-    )
-
-
-@pytest.fixture
-def short_stretches(monkeypatch):
-    """Hold some grid points fixed, as in a recording of many seconds."""
-    monkeypatch.setattr(path_hmc, "_STRETCH", 10)
-    monkeypatch.setattr(path_hmc, "_FEWEST_BINS", 15)
-
-
-def scores_of(n_iterations):
-    model = joint_of()
-    chain = joint.successive_conditional(model, n_iterations, 42)
-    slowest, n_effective = joint.fewest_effective(chain)
-    assert n_effective > 60, slowest
-    return joint.z_scores(joint.marginal_conditional(model, seed=43), chain)
-
-
-def test_geweke(short_stretches):
-    name, score = max(scores_of(4000).items(), key=lambda item: abs(item[1]))
-    assert abs(score) < THRESHOLD, (name, score)
-
-
-def _clip_at_bounds(monkeypatch):
-    """Proposals beyond the largest delay become the largest."""
-
-    def step(self, point):
-        bias, _, weights = self._state(point)
-        delay = np.asarray(point["input_delay"], dtype=np.int64)
-        change = self.rng.geometric(0.5, delay.size) * self.rng.choice([-1, 1], delay.size)
-        proposed = np.clip(delay + change, -2, 2)
-        accepted = np.log(self.rng.random(delay.size)) < self._log_ratios(bias, weights, proposed)
-        return point | {"input_delay": np.where(accepted, proposed, delay)}, [{}]
-
-    monkeypatch.setattr(pg.DelayMetropolis, "step", step)
-
-
-def _ignore_the_likelihood(monkeypatch):
-    """Two of the three neurons accept all proposals."""
-    original = pg.DelayMetropolis._log_ratios
-
-    def ratios(self, *arguments):
-        return original(self, *arguments) * np.array([0.0, 1.0, 0.0])
-
-    monkeypatch.setattr(pg.DelayMetropolis, "_log_ratios", ratios)
-
-
-def _paths_without_delays(monkeypatch):
-    """Paths are moved as if they reached all neurons at once."""
-    original = pg.PathHMC._state
-
-    def state(self, point):
-        found = original(self, point)
-        self._delay = 0 * self._delay
-        return found
-
-    monkeypatch.setattr(pg.PathHMC, "_state", state)
-
-
-PLANTS = [_clip_at_bounds, _ignore_the_likelihood, _paths_without_delays]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("plant", PLANTS)
-def test_planted_bugs_are_found(short_stretches, monkeypatch, plant):
-    """Each of these mistakes, put into the samplers on purpose, must break Geweke's test."""
-    plant(monkeypatch)
-    assert max(np.abs(list(scores_of(6000).values()))) > THRESHOLD
-
-
-# --- what it is for ------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_recovery():
-    """Eight neurons without couplings, driven by one smooth path with delays of up to 15 ms.
-
-    With delays, they are found up to their mean and hardly a coupling is called; without, many are.
-    """
-    rng, bin_width = np.random.default_rng(12), 0.001
-    true = bin_width * np.array([-15, -11, -7, -2, 3, 6, 11, 15])
-    shared = pg.PathParameters(np.full((8, 1), 1.2), [0.025], [1.5], [0.005], true)
-    basis = pg.basis.raised_cosine(3, window=0.03, bin_width=bin_width)
-    bias = np.full(8, np.log(0.03)) + rng.normal(0, 0.1, 8) - 0.7
-    network = pg.NetworkParameters(bias, np.zeros((8, 8, 3)), basis, shared_input=shared)
-    counts = pg.simulate(network, 40_000, random_seed=13)
-    called = []
-    for most in (0.025, 0.0):
-        given = pg.SharedInput(
-            1, pm.LogNormal.dist(np.log(0.03), 0.5), smoothness=1.5, grid=0.005, max_delay=most
-        )
-        model = pg.build_glm(
-            counts,
-            basis,
-            edges=pg.BernoulliEdges(0.1, 1.0),
-            weights=pg.GaussianWeights(0.0, 1.0),
-            shared_input=given,
-        )
-        tree = pg.sample(
-            200, 200, chains=1, model=model, random_seed=14, progressbar=False, quiet=True
-        )
-        probability = tree["posterior"]["adjacency"].mean(("chain", "draw")).values
-        called.append(int((probability[~np.eye(8, dtype=bool)] > 0.5).sum()))
-        if most:
-            found = bin_width * tree["posterior"]["input_delay"].mean(("chain", "draw")).values
-    away = (found - found.mean()) - (true - true.mean())
-    assert np.abs(away).max() < 0.004
-    assert called[0] <= 1
-    assert called[1] > called[0] + 1
 
 
 # --- errors, and what uses a fit -----------------------------------------------------------------

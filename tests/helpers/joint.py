@@ -460,7 +460,7 @@ def _shared_summaries(free, counts):
 
 
 def _delay_summaries(free, counts):
-    """Functions of delays: ends of their range, and which neuron follows which."""
+    """Functions of delays of up to 2 bins: ends of their range, and who follows whom."""
     delay, loadings = free["input_delay"], free["loadings"]
     before, after = counts[:-1], counts[1:]
     follows = (before[:, 0] * after[:, -1] - after[:, 0] * before[:, -1]).mean()

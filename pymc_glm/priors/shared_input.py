@@ -21,6 +21,7 @@ _SINGLE = 0.04  # s: of a single factor
 _SPREAD = 0.5  # standard deviation of the logarithm of a timescale
 _POINTS = 2.5  # grid points in a timescale
 _WIDEST = 0.005  # s, between grid points
+_MAX_DELAY = 0.05  # s
 _FEWEST = 20  # spikes of a neuron that can tell anything of a path
 _SEED = 0  # for the median of a prior given as a distribution
 
@@ -122,12 +123,13 @@ class SharedInput:
         Seconds between grid points, a whole number of bins; a path is constant in between. By
         default 5 ms, or two fifths of the timescale or of the median of its prior if that is less,
         and at least a bin.
-    max_delay : float
+    max_delay : float, optional
         The largest delay in seconds, rounded down to bins. The input reaches each neuron with a
         delay of its own, in the posterior as ``input_delay`` in bins, a priori uniform between
         minus and plus this number: the sum above then has :math:`f_k(t - d_n)`. Waves and
         conduction have such delays; without them, neurons that the input reaches early seem to
-        excite those that it reaches late. By default 50 ms; 0 for no delays.
+        excite those that it reaches late. By default 50 ms,
+        or a quarter of the longest segment if that is less; 0 for no delays.
 
     Examples
     --------
@@ -144,7 +146,7 @@ class SharedInput:
     loading_scale: Hyperparameter = LEARNED
     smoothness: float | ArrayLike = 1.5
     grid: float | ArrayLike | None = None
-    max_delay: float = 0.05
+    max_delay: float | None = None
 
     def activation(
         self, counts: NDArray, times: NDArray, starts: NDArray[np.int64], bin_width: float
@@ -188,24 +190,7 @@ class SharedInput:
         grid = path_grid(n_bins, starts, steps, margin)
         model.add_coord("factor", np.arange(n))
         model.add_coord("grid", np.arange(grid.factor.size))
-        place: dict[str, Any] = {"shape": (n,), "dims": ("factor",)}
-        timescale = hyperparameter(
-            "factor_timescale",
-            self.timescale,
-            lambda: pm.LogNormal.dist(np.log(nominal), _SPREAD),
-            lower=bin_width,
-            **place,
-        )
-        scale = hyperparameter(
-            "loading_scale",
-            self.loading_scale,
-            lambda: pm.HalfNormal.dist(0.5),
-            lower=1e-9,
-            **place,
-        )
-        for name, value in (("factor_timescale", timescale), ("loading_scale", scale)):
-            if isinstance(value, TensorConstant):
-                pm.Data(name, value.data, dims="factor")
+        timescale, scale = self._hyperparameters(nominal, bin_width)
         index = pm.Data("path_index", grid.points, dims=("time", "factor"))
         factor = pm.Data("grid_factor", grid.factor, dims="grid")
         behind = pm.Data("grid_place", grid.place, dims="grid")
@@ -226,9 +211,35 @@ class SharedInput:
             added += paths[index[:, k, None] + late] * loadings[:, k]
         return added
 
+    def _hyperparameters(
+        self, nominal: NDArray[np.float64], bin_width: float
+    ) -> tuple[TensorVariable, TensorVariable]:
+        """Register timescales and scales of the loadings with the model."""
+        n = nominal.size
+        place: dict[str, Any] = {"shape": (n,), "dims": ("factor",)}
+        timescale = hyperparameter(
+            "factor_timescale",
+            self.timescale,
+            lambda: pm.LogNormal.dist(np.log(nominal), _SPREAD),
+            lower=bin_width,
+            **place,
+        )
+        scale = hyperparameter(
+            "loading_scale",
+            self.loading_scale,
+            lambda: pm.HalfNormal.dist(0.5),
+            lower=1e-9,
+            **place,
+        )
+        for name, value in (("factor_timescale", timescale), ("loading_scale", scale)):
+            if isinstance(value, TensorConstant):
+                pm.Data(name, value.data, dims="factor")
+        return timescale, scale
+
     def _margin(self, bin_width: float, length: float) -> int:
         """Return the largest delay in bins."""
-        most = as_number(self.max_delay, "max_delay", at_least=0)
+        given = min(_MAX_DELAY, length / 4) if self.max_delay is None else self.max_delay
+        most = as_number(given, "max_delay", at_least=0)
         if most > length / 4:
             raise ValueError(
                 f"max_delay: got {most:g} s, allowed are at most {length / 4:g} s, a quarter of "

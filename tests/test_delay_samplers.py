@@ -275,3 +275,44 @@ def test_recovery():
     assert np.abs(away).max() < 0.004
     assert called[0] <= 1
     assert called[1] > called[0] + 1
+
+
+def steps_of(n_threads, n_tune=20, n_draws=10):
+    """Paths and delays of a chain, and the step of the delays after it."""
+    with build(recording()) as model:
+        paths, delays = (
+            kind(threads=n_threads, rng=seed)
+            for seed, kind in ((1, pg.PathHMC), (2, pg.DelayMetropolis))
+        )
+    point, found = point_of(model, (3, -2, 0)), []
+    for i in range(n_tune + n_draws):
+        if i == n_tune:
+            delays.stop_tuning()
+        for step in (paths, delays):
+            point, _ = step.step(point)
+        found.append(np.append(point["factors"], point["input_delay"]))
+    return np.array(found), delays
+
+
+def test_threads(monkeypatch):
+    """Draws do not depend on them; with several chunks of time."""
+    monkeypatch.setattr(delay_metropolis, "_FEWEST_BINS", 10)
+    monkeypatch.setattr(path_hmc, "_FEWEST_BINS", 17)
+    monkeypatch.setattr(path_hmc, "_STRETCH", 4)
+    one, step = steps_of(1)
+    np.testing.assert_array_equal(one, steps_of(2)[0])
+    assert len(np.unique(one[:, -3:], axis=0)) > 5
+    assert step.size.max() <= MOST
+
+
+def test_tuning():
+    """It ends, is part of the state of a chain, and is forgotten."""
+    _, step = steps_of(1)
+    learned = step.sampling_state
+    assert learned.seen == 20
+    assert not learned.tune
+    step.forget()
+    assert (step.tune, step.size, step.seen) == (True, None, 0)
+    step.sampling_state = learned
+    np.testing.assert_array_equal(step.size, learned.size)
+    assert not step.tune

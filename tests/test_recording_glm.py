@@ -56,13 +56,13 @@ def test_what_is_recommended_is_what_build_glm_makes_of_it():
         edges=pg.BernoulliEdges(0.05),
         weights=pg.GaussianWeights(0.0, 1.0),
         observation="bernoulli",
-        shared_input=pg.SharedInput(2),
+        shared_input=pg.SharedInput(3),
         self_basis=pg.basis.self_history(counts),
     )
     point = point_of(model)
     rng = np.random.default_rng(1)
     point = {
-        name: value if name == "adjacency" else value + 0.1 * rng.normal(size=value.shape)
+        name: value + (0.1 * rng.normal(size=value.shape) if value.dtype.kind == "f" else 0)
         for name, value in point.items()
     }
     point["adjacency"] = 1 - np.eye(4, dtype=np.int8)
@@ -72,7 +72,7 @@ def test_what_is_recommended_is_what_build_glm_makes_of_it():
     np.testing.assert_allclose(density, written.compile_logp(**UNCOMPILED)(point))
     assert names(model) == {
         "bias", "adjacency", "weights", "self_weights", "self_scale", "loadings", "loading_scale",
-        "factors", "factor_timescale",
+        "factors", "factor_timescale", "input_delay",
     }  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_the_observation_model_follows_the_largest_count(most, expected):
 
 
 @pytest.mark.filterwarnings("ignore:shared_input. . neurons have 20 spikes or more")
-@pytest.mark.parametrize(("n_neurons", "n_factors"), [(1, 0), (2, 1), (3, 2), (5, 2)])
+@pytest.mark.parametrize(("n_neurons", "n_factors"), [(1, 0), (2, 1), (3, 2), (5, 3)])
 def test_fewer_factors_than_neurons(n_neurons, n_factors):
     model = pg.recording_glm(counts_of(n_neurons))
     if n_factors == 0:

@@ -557,15 +557,15 @@ def test_weak_edges_are_certain_but_not_called():
 
 @pytest.mark.parametrize(
     ("observation", "smallest"),
-    [("bernoulli", 0.5), ("negative_binomial", 0.5), ("gaussian", 0.0), (None, 0.5)],
+    [("bernoulli", 0.3), ("negative_binomial", 0.3), ("gaussian", 0.0), (None, 0.3)],
 )
-def test_the_default_is_half_a_logarithm(observation, smallest):
+def test_the_default_is_a_third_of_the_odds(observation, smallest):
     """Of the odds or the rate; traces have units of their own."""
     tree = posterior_of_effects()
     if observation is not None:
         tree["constant_data"] = tree["constant_data"].dataset.assign(observation=observation)
     pd.testing.assert_frame_equal(edge_summary(tree), edge_summary(tree, min_effect=smallest))
-    assert not edge_summary(tree).equals(edge_summary(tree, min_effect=0.5 - smallest))
+    assert not edge_summary(tree).equals(edge_summary(tree, min_effect=0.3 - smallest))
 
 
 def test_the_default_of_dense_models_is_any_effect():

@@ -38,7 +38,7 @@ type Quantity = Literal["probability", "weight"]
 
 MIN_EDGE_ESS = 100
 MIN_EFFECT = 0.0  # any effect, in the unit of psi
-_NOTABLE = 0.5  # log-odds or log rate: 1.6 times
+_NOTABLE = 0.3  # log-odds or log rate: 1.35 times
 _LOGARITHMS = (Bernoulli.psi_unit, Poisson.psi_unit)  # of odds, of rates
 _INTERVAL = 0.94
 _FDR = 0.05
@@ -71,8 +71,8 @@ def edge_summary(
         The smallest effect of interest, in units of psi: the change of the log-odds (log rate) of
         a spike that one pre spike causes at the peak lag. Long recordings make even couplings of
         0.01 certain; above 0, `p_effect`, its diagnostics and all decisions are about effects
-        larger than this. At 0 they are about the presence of edges. By default 0.5 for edges of
-        counts, which multiplies the odds or the rate by 1.6: where connections are known, most of
+        larger than this. At 0 they are about the presence of edges. By default 0.3 for edges of
+        counts, which multiplies the odds or the rate by 1.35: where connections are known, most of
         the false calls are weaker (benchmarks/results.md). By default 0 in dense models, whose
         edges are all present, and for other observations, such as traces.
 

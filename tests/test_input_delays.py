@@ -194,6 +194,7 @@ def test_simulation_without_delays_is_as_before():
         (np.nan, ValueError, "finite numbers of at least 0"),
         ("0.01", TypeError, "finite numbers of at least 0"),
         (0.06, ValueError, r"at most 0\.055 s, a quarter of the longest segment"),
+        (0.004, ValueError, "0 for no delays and a bin or more"),
     ],
 )
 def test_wrong_largest_delays(value, error, allowed):
@@ -215,10 +216,13 @@ def test_distribution_of_delays():
 
 
 def test_largest_delays():
-    """A quarter of the longest segment is allowed; below a bin there are no delays."""
+    """A quarter of the longest segment is allowed, the default shorter, and 0 for no delays."""
     model = build(recording(), max_delay=0.055)
     assert pm.draw(model["input_delay"], 500, random_seed=1).max() == 11
-    without = build(recording(), max_delay=0.004)
+    assert (
+        pm.draw(build(recording(), max_delay=None)["input_delay"], 500, random_seed=1).max() == 10
+    )  # 50 ms
+    without = build(recording(), max_delay=0.0)
     assert "input_delay" not in without.named_vars
     with without, pytest.raises(ValueError, match="the model has no delays of shared input"):
         pg.DelayMetropolis()

@@ -245,7 +245,13 @@ class SharedInput:
                 f"max_delay: got {most:g} s, allowed are at most {length / 4:g} s, a quarter of "
                 "the longest segment of the recording."
             )
-        return int(most / bin_width + 1e-9)
+        bins = int(most / bin_width + 1e-9)
+        if self.max_delay is not None and most > 0 and not bins:
+            raise ValueError(
+                f"max_delay: got {most:g} s, less than a bin of {bin_width:g} s, allowed are 0 for "
+                "no delays and a bin or more."
+            )
+        return bins
 
     def _nominal(self, n: int, bin_width: float, length: float) -> NDArray[np.float64]:
         """Return typical timescales, from which grids follow."""

@@ -202,6 +202,13 @@ def test_factors_in_the_report():
             second.split(":")[1],
         ]
     )
+    delay = (("chain", "draw", "post"), np.tile([3, -4], (1, 21, 1)))
+    tree["posterior"] = xr.DataTree(posterior.assign(input_delay=delay))
+    width = 1e3 * float(tree["constant_data"]["bin_width"])
+    assert factor_lines(tree)[-1] == (
+        f"Shared input reaches the neurons from {3.5 * width:.3g} ms before (n1) to "
+        f"{3.5 * width:.3g} ms after (n0) the median one, by the mean of the draws."
+    )
     tree["posterior"] = xr.DataTree(posterior.drop_vars("loadings"))
     assert factor_lines(tree) == []
 

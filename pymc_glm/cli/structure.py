@@ -152,7 +152,26 @@ def factor_lines(tree: "xr.DataTree") -> list[str]:
         if np.median(size) < _SUPERFLUOUS:
             text += "; superfluous, since it changes log-odds by next to nothing"
         lines.append(f"{text}.")
-    return lines
+    return lines + _delay_lines(tree)
+
+
+def _delay_lines(tree: "xr.DataTree") -> list[str]:
+    """Return a line on the delays of shared input, from their median over neurons; or none."""
+    import numpy as np
+
+    from pymc_glm.trees import variable
+
+    if "input_delay" not in tree["posterior"]:
+        return []
+    drawn = tree["posterior"]["input_delay"].transpose("chain", "draw", "post")
+    relative = drawn.values - np.median(drawn.values, axis=2, keepdims=True)
+    delay = 1e3 * float(variable(tree, "constant_data", "bin_width")) * relative.mean(axis=(0, 1))
+    first, last = int(delay.argmin()), int(delay.argmax())
+    neurons = drawn["post"].values
+    return [
+        f"Shared input reaches the neurons from {-delay[first]:.3g} ms before ({neurons[first]}) "
+        f"to {delay[last]:.3g} ms after ({neurons[last]}) the median one, by the mean of the draws."
+    ]
 
 
 def _quantiles(values: "NDArray") -> str:

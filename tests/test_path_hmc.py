@@ -44,6 +44,7 @@ def joint_of(smoothness=0.5, observation=None, n_prior=6000, steps=STEPS, **reco
         pm.LogNormal.dist(-0.7, 0.3),
         smoothness,
         grid=np.array([0.005, 0.01]),
+        max_delay=0.0,
     )
     given = {
         "edges": pg.BernoulliEdges(0.4),
@@ -111,7 +112,12 @@ def calm(observation):
 )
 def test_geweke_of_other_observation_models(observation):
     shared = pg.SharedInput(
-        2, np.array([0.01, 0.04]), pm.LogNormal.dist(-1.0, 0.3), grid=np.array([0.005, 0.01])
+        2,
+        np.array([0.01, 0.04]),
+        pm.LogNormal.dist(-1.0, 0.3),
+        0.5,
+        np.array([0.005, 0.01]),
+        0.0,
     )
     model = joint_of(observation=observation, shared_input=shared, **calm(observation))
     name, score = worst(model, 6000)
@@ -138,7 +144,7 @@ def test_paths_given_traces(smoothness, monkeypatch):
     exclude = np.zeros(40, bool)
     exclude[[3, 17, 18]] = True
     shared = pg.SharedInput(
-        2, np.array([0.01, 0.03]), 1.0, smoothness, grid=np.array([0.005, 0.01])
+        2, np.array([0.01, 0.03]), 1.0, smoothness, np.array([0.005, 0.01]), 0.0
     )
     counts = xr.DataArray(
         rng.normal(size=(40, 3)), {"segment": ("time", np.repeat([0, 1], [23, 17]))},
@@ -257,7 +263,7 @@ def test_agreement_with_nuts(smoothness):
     counts = (rng.random((120, 3)) < 1 / (1 + np.exp(-psi))).astype(int)
     basis = pg.basis.raised_cosine(1, window=0.015, bin_width=0.005)
     shared = pg.SharedInput(
-        1, pm.LogNormal.dist(-3.5, 0.4), pm.LogNormal.dist(0.0, 0.3), smoothness, grid=0.01
+        1, pm.LogNormal.dist(-3.5, 0.4), pm.LogNormal.dist(0.0, 0.3), smoothness, 0.01, 0.0
     )
     model = pg.build_glm(
         counts,

@@ -38,7 +38,8 @@ def counts_of(n_bins=300, n=3, seed=0, segment=None):
 
 def build(counts=None, shared=None, **options):
     counts = counts_of() if counts is None else counts
-    shared = pg.SharedInput(2, grid=np.array([0.005, 0.015])) if shared is None else shared
+    if shared is None:
+        shared = pg.SharedInput(2, grid=np.array([0.005, 0.015]), max_delay=0.0)
     given = {"edges": pg.BernoulliEdges(0.3), "weights": pg.GaussianWeights(0.0, 0.5)}
     return pg.build_glm(counts, BASIS, shared_input=shared, **(given | options))
 

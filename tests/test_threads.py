@@ -65,12 +65,13 @@ class Watch:
         self.thread.join()
 
     def busy_threads(self):
-        """Return for each worker how many threads had more than a twentieth of its time.
+        """Return for each worker how many threads had more than a fifth of its time.
 
-        BLAS threads spin for some 20 ms when they are made, and sleep from then on.
+        Two that share the work have half of it each. BLAS threads spin for some 20 ms when they are
+        made, and sleep from then on; a fast machine has a worker done in 300 ms.
         """
         workers = [list(ticks.values()) for ticks in self.last.values() if sum(ticks.values()) > 30]
-        return [sum(t > 0.05 * sum(ticks) for t in ticks) for ticks in workers]
+        return [sum(t > 0.2 * sum(ticks) for t in ticks) for ticks in workers]
 
 
 @pytest.fixture(scope="module")

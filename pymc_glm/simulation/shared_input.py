@@ -24,7 +24,7 @@ __all__ = [
     "steps_of",
 ]
 
-PATH_VARIABLES = ("loadings", "factor_timescale")  # that a model may learn
+PATH_VARIABLES = ("loadings", "factor_timescale", "input_delay")  # that a model may learn
 
 type Floats = NDArray[np.float64]
 

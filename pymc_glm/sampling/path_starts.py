@@ -21,7 +21,7 @@ _MOST_AT_ONCE = 20_000  # bins
 def shared_start(
     model: pm.Model, network: NetworkVariables, point: dict, rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
-    """Draw initial values of paths and loadings.
+    """Draw initial values of paths and loadings, and find those of delays.
 
     A path starts at the summed activity, smoothed over its timescale, plus noise, and loadings
     start positive. From random paths the first iterations would find loadings near zero, from which
@@ -47,13 +47,21 @@ def shared_start(
     if network.delays is not None:
         delay = _delays(counts, paths.place, largest_delay(network))
         start[str(network.delays.name)] = delay
-    places = paths.place[:, None] - delay
+    bins, neuron = np.nonzero(counts)
+    active, values = paths.place[bins] - delay[neuron], counts[bins, neuron].astype(float)
     path = rng.standard_normal(functions.place.size)
     for k, timescale in enumerate(functions.timescale(point)):
         first, last = functions.start[k], functions.start[k + 1]
         r = np.exp(-functions.width[k] / timescale)
-        index = np.searchsorted(paths.last[first:last], places.ravel(), side="right")
-        smooth = _smoothed(index, counts.ravel().astype(float), int(last - first), r)
+        total, number = (
+            np.bincount(
+                np.searchsorted(paths.last[first:last], places, side="right"),
+                weights,
+                minlength=last - first,
+            )
+            for places, weights in ((active, values), (paths.place, None))
+        )
+        smooth = _smoothed(total, number, r)
         noise = np.sqrt(1 - _SHARE**2) * path[first:last]
         path[first:last] = np.clip(_SHARE * smooth + noise, -_LARGEST, _LARGEST)
     n_post, n_factors = point[str(loadings.name)].shape
@@ -96,13 +104,21 @@ def _delays(counts: NDArray, place: NDArray, most: int) -> NDArray[np.int64]:
     return np.clip(np.rint(delay - np.median(delay)), -most, most).astype(np.int64)
 
 
-def _smoothed(index: NDArray, counts: NDArray, n_grid: int, r: float) -> NDArray[np.float64]:
-    """Return counts summed over each grid point, smoothed both ways and standardised, (grid,)."""
+def _smoothed(total: NDArray, number: NDArray, r: float) -> NDArray[np.float64]:
+    """Return the activity of each grid point, smoothed both ways and standardised, (grid,).
+
+    Parameters
+    ----------
+    total : array, shape (grid,)
+        Sums of counts.
+    number : array, shape (grid,)
+        Bins that are data.
+    r : float
+        Weight of the value before.
+    """
     from scipy.signal import lfilter
 
-    total = np.bincount(index, counts, n_grid)
-    number = np.bincount(index, minlength=n_grid)
-    rate = np.where(number > 0, total / np.maximum(number, 1), counts.mean())
+    rate = np.where(number > 0, total / np.maximum(number, 1), total.sum() / number.sum())
     rate -= rate.mean()
     forward = lfilter([1 - r], [1, -r], rate)
     smooth = lfilter([1 - r], [1, -r], forward[::-1])[::-1]

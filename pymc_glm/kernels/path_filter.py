@@ -172,15 +172,14 @@ def _step(factors, belief, k):
 
 
 @compiled
-def _seen_by(factors, n, place, at):
-    """Write the places in the state of the values that reach neuron n."""
-    front = place + factors.age.max()
+def _seen_by(factors, n, place, front, at):
+    """Write the places in the state of the values that reach neuron n; front is the newest."""
     for k in range(at.size):
         width = factors.width[k]
         at[k] = factors.newest[k] + front // width - (place + factors.age[n]) // width
 
 
-@compiled
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _activation(factors, belief, n, at, effect):
     """Return mean and variance of what the factors add to psi; write its covariances (state,)."""
     mean, covariance = belief
@@ -202,6 +201,7 @@ def _draw(factors, belief, place, normals, psi, out):
     mean, covariance = belief
     n_states, at = mean.size, np.empty(factors.width.size, np.int64)
     lower, state = np.zeros((n_states, n_states)), mean.copy()
+    front = place + factors.age.max()
     for j in range(n_states):  # Cholesky, of a matrix that may be singular
         rest = covariance[j, j] - np.sum(lower[j, :j] ** 2)
         if rest <= _SINGULAR:
@@ -214,7 +214,7 @@ def _draw(factors, belief, place, normals, psi, out):
         for j in range(i + 1):
             state[i] += lower[i, j] * normals[j]
     for n in range(psi.size):
-        _seen_by(factors, n, place, at)
+        _seen_by(factors, n, place, front, at)
         out[n] = psi[n]
         for k in range(at.size):
             out[n] += factors.loadings[n, k] * state[at[k]]
@@ -270,7 +270,8 @@ def filter_path(
     mean, covariance = belief
     n_posts, n_factors = factors.loadings.shape
     n_states, newest = mean.size, factors.age.max()
-    effect, at = np.empty(n_states), np.empty(n_factors, np.int64)
+    effect, at = np.empty(n_states), factors.newest.copy()
+    delayed = factors.age.min() < newest
     family, counts, dispersion = likelihood.family, likelihood.counts, likelihood.dispersion
     few, few_weights, many, many_weights = rule.few, rule.few_weights, rule.nodes, rule.weights
     quick = family == LOGISTIC or family == POISSON
@@ -282,7 +283,8 @@ def filter_path(
                 if (place[t] + newest) % factors.width[k] == 0:
                     _step(factors, belief, k)
         for n in range(n_posts if before.shape[1] > 0 else 0):
-            _seen_by(factors, n, place[t], at)
+            if delayed:
+                _seen_by(factors, n, place[t], place[t] + newest, at)
             middle, variance = _activation(factors, belief, n, at, effect)
             before[0, t, n], before[1, t, n] = psi[t, n] + middle, variance
         if normals.shape[0] > 0:
@@ -290,7 +292,8 @@ def filter_path(
         if not seen[t]:
             continue
         for n in range(n_posts):
-            _seen_by(factors, n, place[t], at)
+            if delayed:
+                _seen_by(factors, n, place[t], place[t] + newest, at)
             middle, variance = _activation(factors, belief, n, at, effect)
             middle += psi[t, n]
             if turn.shape[1] > 0:

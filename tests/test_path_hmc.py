@@ -277,9 +277,9 @@ def test_agreement_with_nuts(smoothness):
         options = {"chains": 4, "cores": 2, "progressbar": False, "quiet": True}
         ours = pm.sample(4000, tune=1000, random_seed=1, **options)
         step = pm.NUTS(model.free_RVs, target_accept=0.9)
-        nuts = pm.sample(1500, tune=1000, random_seed=2, step=step, **options)
+        nuts = pm.sample(4000, tune=1000, random_seed=2, step=step, **options)
     for mine, other in zip(invariants(ours), invariants(nuts), strict=True):
-        assert az.ess(other, method="mean") > 200
+        assert az.ess(other, method="mean") > 100
         error = np.hypot(az.mcse(mine, method="mean"), az.mcse(other, method="mean"))
         assert abs(mine.mean() - other.mean()) < THRESHOLD * error
 

@@ -1,5 +1,7 @@
 """Initial paths, loadings and delays of shared input, from the activity of all neurons."""
 
+from itertools import pairwise
+
 import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.further_terms import largest_delay
 from pymc_glm.graph.shared_paths import SharedPathFunctions
 
-__all__ = ["shared_start"]
+__all__ = ["SharedStart"]
 
 _SHARE = 0.7  # of the smoothed activity in a path; the rest is noise
 _LARGEST = 2.5  # standard deviations
@@ -18,55 +20,66 @@ _CERTAIN = 6.0  # standard deviations by which correlations must vary with the l
 _MOST_AT_ONCE = 20_000  # bins
 
 
-def shared_start(
-    model: pm.Model, network: NetworkVariables, point: dict, rng: np.random.Generator
-) -> dict[str, NDArray[np.float64]]:
-    """Draw initial values of paths and loadings, and find those of delays.
+class SharedStart:
+    """Initial values of paths, loadings and delays, for all chains.
 
     A path starts at the summed activity, smoothed over its timescale, plus noise, and loadings
     start positive. From random paths the first iterations would find loadings near zero, from which
-    chains take long to return.
+    chains take long to return. Delays are those that the recording suggests.
 
     Parameters
     ----------
     model : pymc.Model
     network : NetworkVariables
         With shared input.
-    point : dict
-        With values of the timescales.
-    rng : numpy.random.Generator
     """
-    factors, loadings = network.factors, network.loadings
-    if factors is None or loadings is None:
-        raise AssertionError("the network has no shared input.")
-    functions = SharedPathFunctions(model, network)
-    counts = observed_counts(model, network.spikes)
-    paths = spike_data(model, network).value.history.further.paths
-    start: dict[str, NDArray] = {}
-    delay = paths.delay
-    if network.delays is not None:
-        delay = _delays(counts, paths.place, largest_delay(network))
-        start[str(network.delays.name)] = delay
-    bins, neuron = np.nonzero(counts)
-    active, values = paths.place[bins] - delay[neuron], counts[bins, neuron].astype(float)
-    path = rng.standard_normal(functions.place.size)
-    for k, timescale in enumerate(functions.timescale(point)):
-        first, last = functions.start[k], functions.start[k + 1]
-        r = np.exp(-functions.width[k] / timescale)
-        total, number = (
-            np.bincount(
-                np.searchsorted(paths.last[first:last], places, side="right"),
-                weights,
-                minlength=last - first,
+
+    def __init__(self, model: pm.Model, network: NetworkVariables) -> None:
+        factors, loadings = network.factors, network.loadings
+        if factors is None or loadings is None:
+            raise AssertionError("the network has no shared input.")
+        self._factors, self._loadings = str(factors.name), str(loadings.name)
+        self._functions = SharedPathFunctions(model, network)
+        counts = observed_counts(model, network.spikes)
+        paths = spike_data(model, network).value.history.further.paths
+        self._delays: dict[str, NDArray] = {}
+        delay = paths.delay
+        if network.delays is not None:
+            delay = _delays(counts, paths.place, largest_delay(network))
+            self._delays[str(network.delays.name)] = delay
+        bins, neuron = np.nonzero(counts)
+        active, values = paths.place[bins] - delay[neuron], counts[bins, neuron].astype(float)
+        self._activity = []  # of each factor: counts and bins of each grid point
+        for first, end in pairwise(self._functions.start):
+            last = paths.last[first:end]
+            self._activity.append(
+                (_sums(last, active, values), _sums(last, paths.place, np.ones(paths.place.size)))
             )
-            for places, weights in ((active, values), (paths.place, None))
-        )
-        smooth = _smoothed(total, number, r)
-        noise = np.sqrt(1 - _SHARE**2) * path[first:last]
-        path[first:last] = np.clip(_SHARE * smooth + noise, -_LARGEST, _LARGEST)
-    n_post, n_factors = point[str(loadings.name)].shape
-    sizes = rng.uniform(0.2, 0.8, n_factors) + 0.1 * rng.standard_normal((n_post, n_factors))
-    return start | {str(factors.name): path, str(loadings.name): sizes}
+
+    def draw(self, point: dict, rng: np.random.Generator) -> dict[str, NDArray]:
+        """Draw initial values of a chain.
+
+        Parameters
+        ----------
+        point : dict
+            With values of the timescales.
+        rng : numpy.random.Generator
+        """
+        functions = self._functions
+        path = rng.standard_normal(functions.place.size)
+        for k, timescale in enumerate(functions.timescale(point)):
+            of_factor = slice(functions.start[k], functions.start[k + 1])
+            smooth = _smoothed(*self._activity[k], np.exp(-functions.width[k] / timescale))
+            noise = np.sqrt(1 - _SHARE**2) * path[of_factor]
+            path[of_factor] = np.clip(_SHARE * smooth + noise, -_LARGEST, _LARGEST)
+        n_post, n_factors = point[self._loadings].shape
+        sizes = rng.uniform(0.2, 0.8, n_factors) + 0.1 * rng.standard_normal((n_post, n_factors))
+        return self._delays | {self._factors: path, self._loadings: sizes}
+
+
+def _sums(last: NDArray, places: NDArray, values: NDArray) -> NDArray[np.float64]:
+    """Return sums of values at places on the axis of time, by grid point, (grid,)."""
+    return np.bincount(np.searchsorted(last, places, side="right"), values, last.size)
 
 
 def _delays(counts: NDArray, place: NDArray, most: int) -> NDArray[np.int64]:

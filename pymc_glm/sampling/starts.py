@@ -14,7 +14,7 @@ from pymc_glm.graph.data import observed_counts
 from pymc_glm.graph.evaluate import PointFunction
 from pymc_glm.graph.find import NetworkVariables, find_networks
 from pymc_glm.graph.prior import fixed_adjacency
-from pymc_glm.sampling.path_starts import shared_start
+from pymc_glm.sampling.path_starts import SharedStart
 from pymc_glm.steps.network_step import NetworkStep
 
 __all__ = ["initial_points"]
@@ -59,6 +59,7 @@ def initial_points(
     known |= set(regressors)
     hyper = [rv for rv in model.free_RVs if rv not in known and rv in ancestors(known)]
     draw_hyper = _hyperparameter_draw(model, hyper + regressors)
+    shared = [SharedStart(model, network) for network in networks if network.loadings is not None]
     starts: list[dict[str, np.ndarray]] = []
     for density in np.linspace(0, 1, chains) if chains > 1 else [0.5]:
         point = draw_hyper(int(rng.integers(2**30)))
@@ -74,9 +75,8 @@ def initial_points(
                 start[str(rv.name)] = _signs(model, rv, point, rng)
         for rv in regressors:
             start[str(rv.name)] = 0.3 * point[str(rv.name)]
-        for network in networks:
-            if network.loadings is not None:
-                start |= shared_start(model, network, point, rng)
+        for each in shared:
+            start |= each.draw(point, rng)
         starts.append(start)
     return starts
 

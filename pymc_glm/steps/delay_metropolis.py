@@ -129,10 +129,8 @@ class DelayMetropolis(NetworkStep):
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Propose another delay for every neuron."""
-        if self._further is None:
-            raise AssertionError("the network has no shared input.")
         bias, _, weights = self._state(point)
-        name, rng = str(self._further.delays_name), self.rng
+        name, rng = str(self._coefficients.delays_name), self.rng
         delay = np.asarray(point[name], dtype=np.int64)
         if self.size is None:
             self.size = np.full(delay.size, _FIRST)
@@ -159,7 +157,7 @@ class DelayMetropolis(NetworkStep):
     def _log_ratios(self, bias: NDArray, weights: NDArray, proposed: NDArray) -> NDArray:
         """Return the change of the log likelihood of every neuron, (post,)."""
         paths = self.data.history.further.paths
-        loadings = self._further.loadings(weights)  # type: ignore[union-attr]
+        loadings = self._coefficients.loadings(weights)
         out = np.zeros((self._n_chunks, bias.size))
         self._over_time.over_posts(
             compare_paths, *self.data, bias, weights, loadings, self._bounds, paths.values,
@@ -172,11 +170,3 @@ class DelayMetropolis(NetworkStep):
         """Claim delays of shared input."""
         is_delay = isinstance(var.owner.op, InputDelaysRV)
         return Competence.IDEAL if is_delay else Competence.INCOMPATIBLE
-
-    @staticmethod
-    def _progressbar_config(n_chains=1):
-        return [], {}
-
-    @staticmethod
-    def _make_progressbar_update_functions():
-        return (lambda stats: {},)

@@ -204,6 +204,13 @@ class NetworkStep(BlockedStep):
             data = data.with_paths(self._paths, self._delay)
         return data if self._dispersion is None else data.with_dispersion(self._dispersion)
 
+    @property
+    def _coefficients(self) -> FurtherCoefficients:
+        """Self-weights and loadings, of a network with shared input."""
+        if self._further is None:
+            raise AssertionError("the network has no shared input.")
+        return self._further
+
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a chain with nothing learned."""
         super().setup_chain(rng, tune, draws)
@@ -274,6 +281,14 @@ class NetworkStep(BlockedStep):
         names = self._names
         moved = {names[k]: np.ascontiguousarray(new[k]) for k in new if k in names}
         return point | moved | further
+
+    @staticmethod
+    def _progressbar_config(n_chains=1):
+        return [], {}
+
+    @staticmethod
+    def _make_progressbar_update_functions():
+        return (lambda stats: {},)
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         """Pickle without the model, whose data would be held twice."""

@@ -81,11 +81,3 @@ class ObservationParameterStep(NetworkStep):
             return Competence.INCOMPATIBLE
         mine = any(network.parameter is var and cls._knows(network) for network in networks)
         return Competence.IDEAL if mine else Competence.INCOMPATIBLE
-
-    @staticmethod
-    def _progressbar_config(n_chains=1):
-        return [], {}
-
-    @staticmethod
-    def _make_progressbar_update_functions():
-        return (lambda stats: {},)

@@ -15,7 +15,6 @@ from pymc_glm.arguments import as_probability
 from pymc_glm.distributions import FactorPathsRV
 from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.find import NetworkVariables, children
-from pymc_glm.graph.further_terms import FurtherCoefficients
 from pymc_glm.graph.shared_paths import SharedPathFunctions, timescale_variable
 from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.path_moves import PathDraws, PathPlan, compare_paths, move_paths
@@ -162,12 +161,6 @@ class PathHMC(NetworkStep):
         self._n_chunks = -(-self._n_places // self._chunk) + 1
         self._over_time = Threads(threads, self._n_chunks)
         self.forget()
-
-    @property
-    def _coefficients(self) -> FurtherCoefficients:
-        if self._further is None:
-            raise AssertionError("the network has no shared input.")
-        return self._further
 
     @classmethod
     def _drawn(cls, network: NetworkVariables) -> list[TensorVariable]:
@@ -380,11 +373,3 @@ class PathHMC(NetworkStep):
             for child in children(var, model)
         )
         return Competence.IDEAL if scales_paths else Competence.INCOMPATIBLE
-
-    @staticmethod
-    def _progressbar_config(n_chains=1):
-        return [], {}
-
-    @staticmethod
-    def _make_progressbar_update_functions():
-        return (lambda stats: {},)

@@ -219,11 +219,3 @@ class WeightHMC(NetworkStep):
             self.metric = metric_at(self._threads, self.data, self.averages, _NEVER)
         elif self.averages.seen in _DUE:
             self.metric = metric_at(self._threads, self.data, self.averages, _OFTEN)
-
-    @staticmethod
-    def _progressbar_config(n_chains=1):
-        return [], {}
-
-    @staticmethod
-    def _make_progressbar_update_functions():
-        return (lambda stats: {},)

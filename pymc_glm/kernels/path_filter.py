@@ -106,7 +106,7 @@ def factors_of(loadings: Floats, timescale: Floats, smoothness: Floats, width: I
     age = np.zeros(len(loadings), np.int64)
     if delays is not None:
         age = np.asarray(delays.most - delays.each, dtype=np.int64)
-    spread = int(age.max(initial=0) - age.min(initial=age.max(initial=0)))
+    spread = int(np.ptp(age))
     kept = 1 + -(-spread // np.asarray(width, dtype=np.int64))
     n_values = np.maximum(kept, np.where(second != 0.0, 2, 1)).astype(np.int64)
     return Factors(

@@ -19,6 +19,7 @@ from pymc_glm.criticism.structure.blocks import pair_agreement
 from pymc_glm.criticism.structure.factors import aligned_loadings
 from pymc_glm.criticism.structure.learned import is_learned
 from pymc_glm.criticism.structure.procrustes import distances_onwards
+from pymc_glm.criticism.wording import listed
 from pymc_glm.priors.shared_input import grid_steps
 
 __all__ = ["Structure", "structure_diagnostics"]
@@ -28,7 +29,6 @@ _POSITIONS = ("latent_positions", "weight_latent_positions")
 _FACTORS = "latent_factors"
 _OF_FACTORS = ("factor_timescale", "loading_scale")
 _DELAYS_APART = 5.0  # ms
-_MOST_NAMED = 6
 _NO_R_HAT = 1e6  # beyond this the variance within chains is only rounding error
 
 
@@ -249,11 +249,10 @@ def _delays(tree: xr.DataTree) -> list[str]:
     wrong = np.flatnonzero(apart > max(_DELAYS_APART, 2e3 * bin_width))
     if not wrong.size:
         return []
-    names = [str(drawn["post"].values[n]) for n in wrong[:_MOST_NAMED]]
-    more = ", ..." if wrong.size > _MOST_NAMED else ""
+    names = [str(drawn["post"].values[n]) for n in wrong]
     return [
         f"The chains disagree on the delay with which shared input reaches {wrong.size} of "
-        f"{apart.size} neurons ({', '.join(names)}{more}), by up to {apart.max():.2g} ms: tune for "
+        f"{apart.size} neurons ({listed(names)}), by up to {apart.max():.2g} ms: tune for "
         "longer."
     ]
 

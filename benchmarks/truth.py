@@ -48,17 +48,6 @@ HEADER = (
 )
 
 
-def coupling_basis() -> xr.DataArray:
-    return pg.basis.raised_cosine(3, window=0.02, bin_width=BIN_WIDTH)
-
-
-def recommended(counts: xr.DataArray) -> pm.Model:
-    """Return the model that is recommended for recordings."""
-    if hasattr(pg, "recording_glm"):
-        return pg.recording_glm(counts)
-    return pg.build_glm(counts, coupling_basis())
-
-
 def recommended_verdict(
     name: str, counts: xr.DataArray, arguments: argparse.Namespace
 ) -> tuple[Verdict, str]:
@@ -69,7 +58,7 @@ def recommended_verdict(
         arguments.tune,
         chains=arguments.chains,
         random_seed=arguments.seed,
-        model=recommended(counts),
+        model=pg.recording_glm(counts),
         progressbar=False,
         quiet=True,
     )
@@ -161,7 +150,7 @@ def verdicts(
         # NeMoS' time grows with bins and the square of the neurons.
         most = arguments.nemos_seconds or NEMOS / len(spikes) / (5 if arguments.short else 1)
         seconds = min(most, spikes.duration)
-        if verdict := nemos_verdict(counts, coupling_basis(), seconds):
+        if verdict := nemos_verdict(counts, pg.basis.coupling_history(counts), seconds):
             yield verdict, ""
 
 

@@ -56,7 +56,7 @@ from .models import (
     latent_distance_glm,
     sbm_glm,
 )
-from .models.recording import coupling_basis, recording_glm
+from .models.recording import recording_glm
 from .models.sessions import session
 from .observations import (
     Bernoulli,
@@ -177,7 +177,6 @@ __all__ = [
     "compare_models",
     "convergence_report",
     "coupling_activation",
-    "coupling_basis",
     "covariate_design",
     "datasets",
     "dense_glm",

@@ -31,14 +31,14 @@ def point_of(model):
 
 @pytest.mark.parametrize("width", [0.001, 0.005, 0.010])
 def test_couplings_last_20_ms_or_4_bins(width):
-    basis = pg.coupling_basis(width)
+    counts = counts_of(width=width)
+    basis = pg.basis.coupling_history(counts)
     n_lags = {0.001: 20, 0.005: 4, 0.010: 4}[width]
     assert basis.shape == (n_lags, 3)
     np.testing.assert_allclose(basis["lag"], width * np.arange(1, n_lags + 1))
     window = max(0.02, 4 * width)
     xr.testing.assert_identical(basis, pg.basis.raised_cosine(3, window, width))
     assert np.linalg.matrix_rank(basis) == 3
-    counts = counts_of(width=width)
     model = pg.recording_glm(counts)
     np.testing.assert_array_equal(model["basis_functions"].get_value(), basis)
     long = pg.basis.self_history(counts)
@@ -183,9 +183,3 @@ def test_the_model_is_sampled_by_the_step_methods_of_its_parts():
 def test_bad_input(options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         pg.recording_glm(**({"counts": counts_of()} | options))
-
-
-@pytest.mark.parametrize("width", [0.0, -0.001, np.nan])
-def test_bad_bin_widths(width):
-    with pytest.raises(ValueError, match="bin_width"):
-        pg.coupling_basis(width)

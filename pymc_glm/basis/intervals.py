@@ -1,4 +1,4 @@
-"""A basis for the effect of a neuron's own past, chosen from the intervals between its spikes."""
+"""Bases for a neuron's own past and for couplings, from the intervals between spikes."""
 
 import numpy as np
 import xarray as xr
@@ -7,9 +7,10 @@ from scipy.interpolate import PchipInterpolator
 
 from pymc_glm.arguments import as_number, as_whole_number
 from pymc_glm.basis.arrays import peak_one
+from pymc_glm.basis.lags import raised_cosine
 from pymc_glm.segments import segment_starts
 
-__all__ = ["self_history"]
+__all__ = ["coupling_history", "self_history"]
 
 type Floats = NDArray[np.float64]
 
@@ -23,6 +24,11 @@ _REFRACTORY = 1e-3  # s, resolution at short lags
 _BLUR = 0.1  # of an interval, the finest resolution around it
 _SHARE = 0.5  # of the functions that many intervals place
 _HALF = 100  # intervals that place half of that share
+_SYNAPTIC = 0.02  # s: couplings are short
+_LONGEST_COUPLING = 0.1  # s
+_FEWEST_BINS = 4  # of a coupling
+_N_COUPLING, _MORE = 3, 1.5  # functions; for each doubling of the window
+_REMEMBERED = 1.5  # window in intervals of a clock
 
 
 def self_history(
@@ -115,6 +121,82 @@ def self_history(
     return peak_one(functions, width, n_lags * width, "self_history")
 
 
+def coupling_history(
+    counts: xr.DataArray | ArrayLike,
+    n_basis: int | None = None,
+    window: float | None = None,
+    *,
+    bin_width: float | None = None,
+) -> xr.DataArray:
+    """Make a basis for coupling filters, from the intervals of a recording.
+
+    Couplings are short: three raised cosines over 20 ms. But a neuron that fires like a clock
+    carries the effect of an input until its next spike, which comes earlier or later by as much as
+    the input has moved its phase. Where most neurons do, the window is longer than their intervals;
+    with a shorter one, what is left of the effect appears as couplings that are not there.
+
+    Parameters
+    ----------
+    counts : DataArray or array (time, neuron)
+        Spike counts, e.g. from `pymc_glm.bin_spikes`. Intervals across trials, epochs and gaps do
+        not count.
+    n_basis : int, optional
+        Number of functions, at most the number of bins in the window; by default 3, and 1.5 more
+        for each doubling of the window.
+    window : float, optional
+        Length of the filter in seconds; only whole bins count. By default 20 ms, or 4 bins if these
+        are longer; in a recording of clocks 1.5 of their intervals, if that is longer, but at most
+        100 ms.
+    bin_width : float, optional
+        Seconds; needed if the counts have no ``attrs["bin_width"]``.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims (lag, basis), lag in seconds, peak 1: that of `raised_cosine`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The counts are no array (time, neuron) of numbers of at least 0 or have no bin width, an
+        argument is not a valid number, or the window holds fewer bins than functions.
+
+    Notes
+    -----
+    A neuron counts as a clock if its local variation (see `self_history`) is below 0.5 and, times
+    its median interval, below 20 ms, so that its next spike is known to within a coupling. A
+    recording is one of clocks if at least half of the neurons with enough intervals are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pymc_glm as pg
+    >>> rng = np.random.default_rng(1)
+    >>> spikes = rng.poisson(0.01, (20_000, 2)).clip(0, 1)  # bins of 1 ms
+    >>> dict(pg.basis.coupling_history(spikes, bin_width=0.001).sizes)
+    {'lag': 20, 'basis': 3}
+    >>> spikes[:] = 0
+    >>> spikes[::30] = 1  # clocks
+    >>> dict(pg.basis.coupling_history(spikes, bin_width=0.001).sizes)
+    {'lag': 45, 'basis': 5}
+    """
+    values, starts, width = _checked(counts, bin_width)
+    shortest = max(_SYNAPTIC, _FEWEST_BINS * width)
+    if window is None:
+        window = shortest
+        interval = _clock_interval(_intervals(values, starts), _SYNAPTIC / width) * width
+        if interval > 0:
+            longest = max(_LONGEST_COUPLING, shortest)
+            bins = round(min(_REMEMBERED * interval, longest) / width)
+            window = max(bins * width, shortest)
+    window = as_number(window, "window", above=0, unit="s")
+    if n_basis is None:
+        doublings = max(np.log2(window / shortest), 0.0)
+        n_basis = _N_COUPLING + round(_MORE * doublings)
+        n_basis = int(min(n_basis, max(np.floor(window / width * (1 + 1e-9)), 1)))
+    return raised_cosine(n_basis, window, width)
+
+
 def _checked(
     counts: xr.DataArray | ArrayLike, bin_width: float | None
 ) -> tuple[NDArray, NDArray[np.int64], float]:
@@ -160,15 +242,33 @@ def _intervals(
 
 def _window(intervals: list[NDArray[np.int64]], width: float, longest: int) -> float:
     """Return the default window in seconds; `longest` is the length of the longest segment."""
-    known = [each for each in intervals if len(each) >= _ENOUGH]
-    medians = np.array([np.median(each) for each in known])
-    bins = np.median(medians) if known else 0.0
-    regular = [_local_variation(each) < _REGULAR for each in known]
-    if any(regular):
+    medians, variation = _rhythms(intervals)
+    bins = np.median(medians) if medians.size else 0.0
+    regular = variation < _REGULAR
+    if regular.any():
         bins = max(bins, np.quantile(medians[regular], _MOST_REGULAR))
     seconds = float(np.clip(_INTERVALS * bins * width, _SHORTEST, _LONGEST))
     whole = max(round(seconds / width), 1)
     return min(whole, longest) * width
+
+
+def _clock_interval(intervals: list[NDArray[np.int64]], precision: float) -> float:
+    """Return the median interval, in bins, of neurons that fire like clocks; 0 if few do.
+
+    Their next spike is known to within `precision`, in bins.
+    """
+    medians, variation = _rhythms(intervals)
+    clocks = (variation < _REGULAR) & (variation * medians < precision)
+    if 2 * clocks.sum() < max(clocks.size, 1):
+        return 0.0
+    return float(np.median(medians[clocks]))
+
+
+def _rhythms(intervals: list[NDArray[np.int64]]) -> tuple[Floats, Floats]:
+    """Return median, in bins, and local variation of the intervals of neurons with enough."""
+    known = [each for each in intervals if len(each) >= _ENOUGH]
+    medians = np.array([np.median(each) for each in known])
+    return medians, np.array([_local_variation(each) for each in known])
 
 
 def _local_variation(intervals: NDArray[np.int64]) -> float:

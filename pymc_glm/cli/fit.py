@@ -117,7 +117,8 @@ def run_fit(
     expected = result_files(settings.prior, pictures=pictures)
     with OutputFolder(path, overwrite=overwrite, expected=expected) as folder:
         recording = read_recording(settings, session)
-        model = build_model(recording.counts, make_basis(settings), settings.prior, session)
+        counts = recording.counts
+        model = build_model(counts, make_basis(settings, counts), settings.prior, session)
         session.accept_input()
         posterior = sample_model(model, settings.sampling, session)
         keep_held_out(posterior.tree, recording)

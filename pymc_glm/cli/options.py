@@ -92,7 +92,7 @@ Window = Annotated[
     float | None,
     typer.Option(
         help="Length of the coupling filters, s.",
-        show_default="0.02, or 4 bins; 0.1 without shared input",
+        show_default="0.02, or 4 bins, longer for clocks; 0.1 without shared input",
     ),
 ]
 Basis = Annotated[BasisKind, typer.Option(help="Basis of the filters.")]

@@ -101,10 +101,10 @@ def _hold_out(recording: Recording, settings: FitSettings) -> Recording:
 
     counts, width = recording.counts, recording.bin_width
     first = len(counts) - round((settings.hold_out or 0.0) / width)
-    window = _window(settings)
-    if settings.prior.shared_input and first > 0:  # the self filter may be longer
-        past = pg.basis.self_history(counts.isel(time=slice(0, first)))
-        window = max(window, float(past.attrs["window"]))
+    known = counts.isel(time=slice(0, first)) if first > 0 else counts
+    window = _window(settings, known)
+    if settings.prior.shared_input:  # the self filter may be longer
+        window = max(window, float(pg.basis.self_history(known).attrs["window"]))
     if min(first, len(counts) - first) <= round(window / width):
         raise ValueError(
             f"--hold-out: got {settings.hold_out:g} of {len(counts) * width:g} s; the part held "
@@ -178,7 +178,7 @@ def _merge_spikes(
     return counts.clip(max=1, keep_attrs=True), lost
 
 
-def _window(settings: FitSettings) -> float:
+def _window(settings: FitSettings, counts: "xr.DataArray") -> float:
     """Return the length of the coupling filters in seconds."""
     import pymc_glm as pg
 
@@ -186,10 +186,10 @@ def _window(settings: FitSettings) -> float:
         return settings.window
     if not settings.prior.shared_input:
         return _WINDOW
-    return float(pg.coupling_basis(settings.bin_width).attrs["window"])
+    return float(pg.basis.coupling_history(counts).attrs["window"])
 
 
-def make_basis(settings: FitSettings) -> "xr.DataArray":
+def make_basis(settings: FitSettings, counts: "xr.DataArray") -> "xr.DataArray":
     """Make the basis of the coupling filters.
 
     Raises
@@ -199,7 +199,8 @@ def make_basis(settings: FitSettings) -> "xr.DataArray":
     """
     import pymc_glm as pg
 
-    n_basis, window, bin_width = settings.n_basis, _window(settings), settings.bin_width
+    n_basis, window = settings.n_basis, _window(settings, counts)
+    bin_width = settings.bin_width
     if settings.basis is BasisKind.IDENTITY:
         if n_basis is not None:
             raise ValueError(
@@ -209,6 +210,8 @@ def make_basis(settings: FitSettings) -> "xr.DataArray":
         return pg.basis.identity(window, bin_width)
     if settings.basis is BasisKind.BSPLINE:
         return pg.basis.bspline(4 if n_basis is None else n_basis, window, bin_width)
+    if settings.prior.shared_input:
+        return pg.basis.coupling_history(counts, n_basis, window)
     return pg.basis.raised_cosine(3 if n_basis is None else n_basis, window, bin_width)
 
 

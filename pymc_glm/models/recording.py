@@ -6,7 +6,7 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from pymc_glm.basis import raised_cosine, self_history
+from pymc_glm.basis import coupling_history, self_history
 from pymc_glm.design import check_counts
 from pymc_glm.models.build import build_glm
 from pymc_glm.models.pooling import sessions_of
@@ -15,36 +15,11 @@ from pymc_glm.priors.edges import BernoulliEdges, Edges
 from pymc_glm.priors.shared_input import SharedInput
 from pymc_glm.priors.weights import GaussianWeights, Weights
 
-__all__ = ["coupling_basis", "recording_glm"]
+__all__ = ["recording_glm"]
 
-_WINDOW = 0.02  # s: couplings are short
-_FEWEST_BINS = 4  # in the window
-_N_BASIS = 3
 _PROBABILITY = 0.05  # of an edge
 _SLAB = 1.0  # standard deviation of a weight, psi
 _N_FACTORS = 3
-
-
-def coupling_basis(bin_width: float) -> xr.DataArray:
-    """Return the basis of coupling filters that `recording_glm` uses by default.
-
-    Parameters
-    ----------
-    bin_width : float
-        In seconds.
-
-    Returns
-    -------
-    DataArray, dims (lag, basis)
-        Three raised cosines over 20 ms, or over 4 bins if these are longer.
-
-    Examples
-    --------
-    >>> import pymc_glm as pg
-    >>> pg.coupling_basis(0.001).shape
-    (20, 3)
-    """
-    return raised_cosine(_N_BASIS, max(_WINDOW, _FEWEST_BINS * bin_width), bin_width)
 
 
 def _checked(counts: Any) -> list[xr.DataArray]:
@@ -76,7 +51,8 @@ def recording_glm(
     counts : DataArray or array (time, neuron), or several sessions
         Spike counts, e.g. from `pymc_glm.bin_spikes`; bins of 1 to 5 ms suit synaptic couplings.
     basis : DataArray or array, (lag, basis), optional
-        Of the coupling filters; by default `coupling_basis` for the bin width.
+        Of the coupling filters; by default `pymc_glm.basis.coupling_history` of the counts, for
+        several sessions of the one with the most spikes.
     edges : Edges, optional
         By default ``BernoulliEdges(0.05)``: one pair in twenty, in either direction.
     weights : Weights, optional
@@ -87,8 +63,8 @@ def recording_glm(
     shared_input : SharedInput, None or "recommended"
         By default ``SharedInput(3)``, fewer factors for fewer than four neurons; None for none.
     self_basis : DataArray, array, None or "recommended"
-        By default `pymc_glm.basis.self_history` of the counts, for several sessions of the one with
-        the most spikes; None for self-edges in the basis of the couplings.
+        By default `pymc_glm.basis.self_history` of the same counts; None for self-edges in the
+        basis of the couplings.
     **options
         Passed to `build_glm`.
 
@@ -113,7 +89,6 @@ def recording_glm(
     """
     sessions = _checked(counts)
     largest = max(sessions, key=lambda c: float(c.sum()))
-    width = float(largest.attrs["bin_width"])
     if observation is None:
         observation = "bernoulli" if all(c.max() <= 1 for c in sessions) else "poisson"
     if isinstance(shared_input, str):
@@ -131,7 +106,7 @@ def recording_glm(
         weights = GaussianWeights(0.0, _SLAB**2, **self_edges)
     return build_glm(
         counts,
-        coupling_basis(width) if basis is None else basis,
+        coupling_history(largest) if basis is None else basis,
         edges=edges,
         weights=weights,
         observation=observation,

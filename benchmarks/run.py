@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import pymc_glm as pg
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import SweepTimes, augment, sweep
-from pymc_glm.kernels.sparse_history import spike_history
+from pymc_glm.kernels.spike_history import spike_history
 
 WARM_UP = 3  # sweeps before timing, from no edges but self-edges
 MOST_PEER_POSTS = 9  # post neurons of a sweep of the peer; its time is scaled to all

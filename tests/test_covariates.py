@@ -11,12 +11,14 @@ from scipy.signal import convolve
 
 import pymc_glm as pg
 from helpers import joint
+from helpers.columns import dense_history
 from helpers.uncompiled import UNCOMPILED
 from pymc_glm.covariates import read_covariates
 from pymc_glm.distributions import CovariateWeights
 from pymc_glm.graph.covariate_groups import CovariateLayout, CovariateTerms
 from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.find import find_network
+from pymc_glm.kernels.spike_history import write_psi
 
 BASIS = pg.basis.raised_cosine(2, window=0.02, bin_width=0.005)
 
@@ -303,12 +305,11 @@ def test_steps_see_the_same_activation():
     weights = rng.normal(size=(3, 3, 2))
     adjacency, joined = terms.join(point, np.ones((3, 3), np.int8), weights, rng)
     history = spike_data(model, network).value.history
-    psi = np.zeros((200, 3))
-    for m in range(history.n_pre):
-        patterns = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
-        stored = slice(history.start[m], history.start[m + 1])
-        for n in np.flatnonzero(adjacency[:, m]):
-            psi[history.bins[stored], n] += (patterns @ joined[n, m])[history.pattern[stored]]
+    psi = np.einsum("tmb,nmb,nm->tn", dense_history(history), joined, adjacency)
+    for n in range(3):
+        found = np.empty(200)
+        write_psi(history, n, 0.0, joined[n] * adjacency[n, :, None], found)
+        np.testing.assert_allclose(found, psi[:, n], atol=1e-12)
     expected = np.einsum("tmb,nmb->tn", pg.history_design(counts, BASIS).values, weights)
     expected += covariates @ point["covariate_weights"].T
     np.testing.assert_allclose(psi, expected, atol=1e-12)

@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 from pymc_glm.kernels import edge_flips, fisher, likelihood
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.prior import BiasPrior, NetworkPrior, edge_prior
-from pymc_glm.kernels.sparse_history import spike_history
+from pymc_glm.kernels.spike_history import spike_history
 
 T, N, M, B = 300, 2, 5, 2
 FAMILIES = {

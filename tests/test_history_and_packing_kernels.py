@@ -11,6 +11,7 @@ from scipy.signal import lfilter
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
+from helpers.columns import column_history
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.likelihood import LOGISTIC, Likelihood
 from pymc_glm.kernels.packing import (
@@ -23,13 +24,12 @@ from pymc_glm.kernels.packing import (
 )
 from pymc_glm.kernels.polya_gamma import augment, draw_omega, sweep
 from pymc_glm.kernels.prior import NetworkPrior
-from pymc_glm.kernels.sparse_history import sparse_history
 from pymc_glm.kernels.tableau import FLIP
 
 
 def pack_dense(x, block_size=None):
     """Pack regressors (time, group, group_size)."""
-    return pack_rows(sparse_history(x.transpose(1, 0, 2)), block_size)
+    return pack_rows(column_history(x), block_size)
 
 
 # --- history -------------------------------------------------------------------------------------

@@ -28,9 +28,9 @@ from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.evaluate import PointFunction
 from pymc_glm.graph.find import find_network
 from pymc_glm.graph.further_terms import FurtherCoefficients
-from pymc_glm.kernels.further_terms import project_further, write_columns
+from pymc_glm.kernels.further_terms import write_columns
 from pymc_glm.kernels.likelihood import GAUSSIAN, Likelihood
-from pymc_glm.kernels.sparse_history import write_psi
+from pymc_glm.kernels.spike_history import add_products, no_sums, products, write_psi
 
 # the counts that these models are built on are of no interest
 pytestmark = pytest.mark.filterwarnings("ignore:shared_input. . neurons have:UserWarning")
@@ -62,9 +62,11 @@ def test_activation(delay, excluded):
         np.testing.assert_allclose(found, expected[:, n], atol=1e-12)
         columns = [by_loop(point, np.tile(one, (3, 1)))[~exclude, n] for one in np.eye(2)]
         columns = np.transpose(columns)
-        products = np.zeros((1, 2))
-        project_further(data.history.further, n, values, products)
-        np.testing.assert_allclose(products[0], values @ columns, atol=1e-12)
+        sums, found = no_sums(data.history, np.array([weights.shape[1] - 1])), np.zeros((1, 2))
+        for low, high in ((0, 30), (30, values.size)):
+            add_products(data.history, n, values[low:high], low, high, sums)
+        products(data.history, sums, found)
+        np.testing.assert_allclose(found[0], values @ columns, atol=1e-12)
         for low, high in ((0, len(expected)), (9, 47), (50, 51)):
             regressors = np.empty((high - low, 2))
             write_columns(data.history.further, n, low, 2, regressors)

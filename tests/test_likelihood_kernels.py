@@ -1,4 +1,4 @@
-"""Kernels on sparse history against dense, slow computations."""
+"""Kernels on spike history against dense, slow computations."""
 
 import numba
 import numpy as np
@@ -18,13 +18,12 @@ from pymc_glm.kernels import (
     simulate,
 )
 from pymc_glm.kernels import edge_proposal as proposal
-from pymc_glm.kernels import sparse_history as sparse
 from pymc_glm.kernels.edge_proposal import FREEDOM
 from pymc_glm.kernels.exponential import EXPONENT_LIMIT, exponential
-from pymc_glm.kernels.further_terms import NO_FURTHER_TERMS
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.prior import BiasPrior, NetworkPrior, edge_prior
 from pymc_glm.kernels.rescaling import rescaled_intervals
+from pymc_glm.kernels.spike_history import spike_history
 
 N, M, B, T = 3, 5, 2, 300
 SILENT = 3  # the pre neuron that never fires
@@ -82,14 +81,15 @@ class Posterior:
 
 
 class Network:
-    """Counts, dense and sparse history, priors and a state."""
+    """Counts, dense history and spikes, priors and a state."""
 
     def __init__(self, family="Bernoulli", n_bins=T):
         rng = np.random.default_rng(0)
         spikes = rng.random((n_bins, M)) < 0.1
         spikes[:, SILENT] = False
-        self.dense = convolve_history(spikes, rng.normal(size=(6, B)))
-        self.sparse = sparse.sparse_history(self.dense.transpose(1, 0, 2))
+        basis = rng.normal(size=(6, B))
+        self.dense = convolve_history(spikes, basis)
+        self.history = spike_history(spikes, basis)
         dispersion, self.slope, most = FAMILIES[family]
         self.dispersion = dispersion * (1.0 + np.arange(N))
         self.counts = rng.integers(0, most + 1, (N, n_bins)).astype(np.int8)
@@ -127,18 +127,16 @@ class Network:
         return Posterior(self, n, x, offset, mean, precision), q
 
     def find_mode(self, n, m, start, most_steps, weights=None):
-        bins = self.sparse.bins[self.sparse.start[m] : self.sparse.start[m + 1]]
-        base, counts = self.edge(n, m, weights).offset[bins], self.counts[n, bins].astype(float)
+        base = self.edge(n, m, weights).offset
         mode, lower = np.array(start), np.zeros((B, B))
-        edge = self.sparse, m, self.likelihood_of(n), base, counts, self.prior(), n
-        work = likelihood.workspace(sparse.longest(self.sparse))
-        proposal.find_mode(*edge, most_steps, work, mode, lower)
+        edge = self.history, m, self.likelihood_of(n), base, self.counts[n], self.prior(), n
+        proposal.find_mode(*edge, most_steps, proposal.scratch_of(base.size), mode, lower)
         return mode, lower
 
     def metric(self, most_bins=10**9):
         metric = fisher.empty_metric(N, M, B, M)
         metric.joint[:] = metric.edge_information[:] = np.nan
-        given = self.sparse, self.likelihood, self.bias, self.weights, CHOSEN
+        given = self.history, self.likelihood, self.bias, self.weights, CHOSEN
         for posts in ((0, 1), (1, N)):
             fisher.fisher_information(posts, *given, most_bins, metric)
         return metric
@@ -221,58 +219,6 @@ def simulation_of_unknown(one):
 def test_an_unknown_family_is_refused(use):
     with pytest.raises(ValueError, match=r"^family: .*allowed are LOGISTIC"):
         use(np.ones(1))
-
-
-# --- sparse history ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n_basis", [1, 3])
-@pytest.mark.parametrize("density", [0.0, 0.3])
-def test_sparse_history_holds_the_dense_one(n_basis, density):
-    rng = np.random.default_rng(n_basis)
-    dense = rng.integers(-1, 2, (T, 4, n_basis)) * (rng.random((T, 4, 1)) < density) * 0.1
-    dense[:, 2] = 0.0
-    history = sparse.sparse_history(dense.transpose(1, 0, 2))
-    assert (history.n_bins, history.n_pre, history.n_basis) == dense.shape
-    active = dense.any(axis=2)
-    assert sparse.longest(history) == active.sum(axis=0).max()
-    unpacked = np.zeros_like(dense)
-    for m in range(4):
-        stored = slice(history.start[m], history.start[m + 1])
-        np.testing.assert_array_equal(history.bins[stored], np.flatnonzero(active[:, m]))
-        rows = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
-        assert len(rows) == len(np.unique(dense[active[:, m], m], axis=0))
-        unpacked[history.bins[stored], m] = rows[history.pattern[stored]]
-        w, psi = rng.normal(size=n_basis), rng.normal(size=T)
-        np.testing.assert_allclose(sparse.pattern_values(history, m, w), rows @ w, atol=1e-15)
-        expected = psi - 1.5 * dense[:, m] @ w
-        sparse.add_edge(history, m, w, -1.5, psi)
-        np.testing.assert_allclose(psi, expected, atol=1e-14)
-    np.testing.assert_array_equal(unpacked, dense)
-    total = np.abs(dense.sum(axis=2))
-    total /= np.where(total.any(axis=0), np.linalg.norm(total, axis=0), 1.0)
-    expected = total.T @ total * (1 - np.eye(4))
-    np.testing.assert_allclose(sparse.overlap(history), expected, rtol=1e-12)
-
-
-def test_rows_are_told_apart_whatever_their_keys():
-    """Keys are sums of the values times random factors; these rows share theirs."""
-    factors = np.random.default_rng(0).random(2)
-    rows = np.array([[factors[1], 0.0], [0.0, factors[0]], [factors[1], 0.0], [1.0, 2.0]])
-    assert len(np.unique(rows @ np.diag(factors) @ np.ones(2))) == 2
-    history = sparse.sparse_history([rows])
-    assert len(history.patterns) == 3
-    np.testing.assert_array_equal(history.patterns[history.pattern], rows)
-
-
-def test_spike_history_is_that_of_the_convolution():
-    rng = np.random.default_rng(4)
-    counts, basis = rng.poisson(0.2, (T, 3)).astype(np.int8), rng.normal(size=(7, 2))
-    expected = sparse.sparse_history(convolve_history(counts, basis).transpose(1, 0, 2))
-    found = sparse.spike_history(counts, basis)
-    for ours, theirs in zip(found[:-1], expected[:-1], strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert found.further is expected.further is NO_FURTHER_TERMS
 
 
 # --- proposals -----------------------------------------------------------------------------------
@@ -388,7 +334,7 @@ def parts(net, n):
     block = np.append(-1, np.repeat(active, B))
     crossed = known[:, None] & known | (block[:, None] == block)
     mass = posterior.information(q) * crossed + posterior.precision
-    problem = hmc._problem(n, net.prior(), net.bias_prior, net.adjacency, net.sparse)
+    problem = hmc._problem(n, net.prior(), net.bias_prior, net.adjacency, net.history)
     return posterior, q, problem, mass
 
 
@@ -404,8 +350,14 @@ def test_problem_mass_and_gradient(family, n):
     np.testing.assert_array_equal(precision, posterior.precision)
     np.testing.assert_allclose(hmc._mass(n, net.metric(), problem), mass, rtol=1e-10, atol=1e-9)
     gradient, h, steps = np.empty(q.size), 1e-4, 1e-4 * np.eye(q.size)
-    given = net.sparse, n, net.likelihood_of(n), net.counts[n], problem, q, posterior.x @ q
-    hmc._gradient(*given, np.empty(T), np.empty(T), gradient)
+    given = net.history, n, net.likelihood_of(n), net.counts[n], problem, q
+    value = hmc._gradient(*given, True, np.zeros((M, B)), gradient)
+    psi = posterior.offset + posterior.x @ q
+    expected = log_density(net.dispersion[n], net.slope, net.counts[n], psi).sum()
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    again = np.empty(q.size)
+    assert hmc._gradient(*given, False, np.zeros((M, B)), again) == 0.0
+    np.testing.assert_allclose(again, gradient, rtol=1e-12)
     slow = [posterior.log_density(q + s) - posterior.log_density(q - s) for s in steps]
     third = (net.dispersion[n] + 9) / 10 * (np.abs(posterior.x) ** 3).sum(axis=0).max()
     np.testing.assert_allclose(gradient, np.divide(slow, 2 * h), atol=h**2 / 6 * third + 1e-8)
@@ -420,12 +372,11 @@ def test_trajectories_lead_back_and_keep_the_energy(family, n):
     momentum = np.random.default_rng(n).normal(size=q.size)
 
     def travel(start, momentum, step_size, n_steps):
-        end, psi, normals = start.copy(), posterior.x @ start, np.full((N, 1 + M * B), np.nan)
+        end, normals = start.copy(), np.full((N, 1 + M * B), np.nan)
         normals[n, : q.size] = momentum
         path = normals, np.zeros(N), np.full(N, step_size), np.full(N, n_steps)
-        given = n, net.sparse, net.likelihood_of(n), net.counts[n], problem, lower
-        change = hmc._travel(*given, hmc.Trajectories(*path), end, psi)
-        np.testing.assert_allclose(psi, posterior.x @ end, atol=1e-11)
+        given = n, net.history, net.likelihood_of(n), net.counts[n], problem, lower
+        change = hmc._travel(*given, hmc.Trajectories(*path), end, np.zeros((M, B)))
         return end, change
 
     slow_end, last, slow_change = posterior.leapfrog(lower, q, momentum, 0.3, 5)
@@ -443,7 +394,7 @@ def sweep_weights(net, uniform, step_size):
     normals = np.random.default_rng(8).normal(size=(N, 1 + M * B))
     path = hmc.Trajectories(normals, np.full(N, uniform), np.full(N, step_size), np.full(N, 4))
     bias, weights, acceptance = net.bias.copy(), net.weights.copy(), np.full(N, np.nan)
-    given = net.sparse, net.likelihood, net.prior(), net.bias_prior, net.metric(), path
+    given = net.history, net.likelihood, net.prior(), net.bias_prior, net.metric(), path
     for posts in ((0, 2), (2, N)):
         hmc.move_weights(posts, *given, bias, net.adjacency, weights, acceptance)
     assert (weights[net.adjacency == 0] == 0.0).all()
@@ -490,7 +441,7 @@ def plan_and_draws(rng, visit, n_swaps):
 def sweep_edges(net, plan, draws, pieces=((0, N),)):
     adjacency, weights = net.adjacency.copy(), net.weights.copy()
     modes = np.full((N, M, B), np.nan)
-    given = net.sparse, net.likelihood, net.prior(), plan, draws, net.bias
+    given = net.history, net.likelihood, net.prior(), plan, draws, net.bias
     counted = [edge_moves.move_edges(p, *given, adjacency, weights, modes) for p in pieces]
     assert ((weights != 0.0) == (adjacency[..., None] == 1)).all()
     return adjacency, weights, modes, np.sum(counted, axis=0)

@@ -9,12 +9,12 @@ from scipy.stats import binom, nbinom, norm, poisson
 
 import pymc_glm as pg
 from helpers import joint
+from helpers.columns import column_history
 from helpers.uncompiled import QUICK_FIT
 from pymc_glm.kernels import likelihood
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
-from pymc_glm.kernels.sparse_history import sparse_history
 from pymc_glm.observations import observation_of
 from pymc_glm.steps import dispersion_gibbs, noise_gibbs
 
@@ -92,8 +92,8 @@ def test_augmentation_knows_the_observation_model(observation, slow):
         return
     y = np.arange(slow.most + 1)
     psi = np.random.default_rng(1).normal(size=y.size) * 3
-    silent = np.zeros((1, y.size, 1))
-    data = augment(pack_rows(sparse_history(silent)), observation.likelihood(y[None]), 1)
+    silent = np.zeros((y.size, 1, 1))
+    data = augment(pack_rows(column_history(silent)), observation.likelihood(y[None]), 1)
     order = data.rows.order
     b = np.broadcast_to(data.polya_gamma_shape(0), y.shape)[np.argsort(order)]
     tilted = (y - b / 2) * psi - b * np.log(2 * np.cosh(psi / 2)) + b * np.log(2)

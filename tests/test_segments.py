@@ -6,9 +6,11 @@ import pytest
 import xarray as xr
 
 import pymc_glm as pg
+from helpers.columns import dense_history
 from pymc_glm.design import make_design
 from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.find import find_network
+from pymc_glm.kernels.spike_history import write_regressors
 from pymc_glm.segments import data_bins, segment_starts
 
 BASIS = pg.basis.raised_cosine(2, window=0.02, bin_width=0.005)
@@ -143,7 +145,7 @@ def test_the_history_of_a_self_filter_may_be_the_longer_one():
 
 
 def test_steps_read_what_the_model_says():
-    """Sparse history and counts of the steps against the design of each trial."""
+    """History and counts of the steps against the design of each trial."""
     counts, mask = recording()
     model = pg.build_glm(counts, BASIS, exclude=mask, unknown_history="exclude")
     data = spike_data(model, find_network(model)).value
@@ -152,12 +154,11 @@ def test_steps_read_what_the_model_says():
     dense = pg.history_design(counts, BASIS).values[design.data_bins]
     history = data.history
     assert history.n_bins == design.data_bins.size < 300 - mask.sum()
+    np.testing.assert_allclose(dense_history(history), dense, atol=1e-14)
+    columns = np.empty((BASIS.shape[1], history.n_bins))
     for m in range(3):
-        column = np.zeros(dense[:, m].shape)
-        stored = slice(history.start[m], history.start[m + 1])
-        patterns = history.patterns[history.pattern_start[m] : history.pattern_start[m + 1]]
-        column[history.bins[stored]] = patterns[history.pattern[stored]]
-        np.testing.assert_array_equal(column, dense[:, m])
+        write_regressors(history, m, 0, history.n_bins, columns)
+        np.testing.assert_allclose(columns.T, dense[:, m], atol=1e-14)
 
 
 TRIALS = [(0, 60), (60, 130), (130, 180)]

@@ -16,11 +16,11 @@ from pymc_glm.graph.find import find_network
 from pymc_glm.graph.further_terms import FurtherCoefficients
 from pymc_glm.kernels import banded, path_surrogate, path_window, shared_path
 from pymc_glm.kernels.fisher import empty_metric, fisher_information
-from pymc_glm.kernels.further_terms import SharedPaths, n_slots, project_further
+from pymc_glm.kernels.further_terms import SharedPaths
 from pymc_glm.kernels.likelihood import log_likelihood, neuron_likelihood, score
 from pymc_glm.kernels.path_moves import write_rest
 from pymc_glm.kernels.slice_sampling import slice_draw
-from pymc_glm.kernels.sparse_history import write_psi
+from pymc_glm.kernels.spike_history import add_products, no_sums, products, write_psi
 from pymc_glm.priors.shared_input import path_grid
 from pymc_glm.sampling.starts import initial_points
 
@@ -215,8 +215,11 @@ def test_gradient_and_information(state):
             columns.append(column)
     columns = np.array(columns)
     values = np.random.default_rng(8).normal(size=data.history.n_bins)
-    out = np.zeros((n_slots(data.history.further, size), size))
-    project_further(data.history.further, n, values, out)
+    sums = no_sums(data.history, np.arange(n_others, weights.shape[1]))
+    for low, high in ((0, 70), (70, 71), (71, values.size)):
+        add_products(data.history, n, values[low:high], low, high, sums)
+    out = np.zeros((weights.shape[1] - n_others, size))
+    products(data.history, sums, out)
     np.testing.assert_allclose(out.ravel(), columns @ values, atol=1e-9)
     chosen = np.ones(weights.shape[:2], bool)
     metric = empty_metric(3, weights.shape[1], size, weights.shape[1])

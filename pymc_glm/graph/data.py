@@ -1,7 +1,7 @@
 """Spikes as the step methods read them: one copy for all steps and chains of a model."""
 
 import weakref
-from itertools import chain
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.further_terms import further_terms, with_paths
 from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.likelihood import Likelihood
-from pymc_glm.kernels.sparse_history import SparseHistory, history_columns, sparse_history
+from pymc_glm.kernels.spike_history import SpikeHistory, spike_history
 
 __all__ = [
     "CONTAINERS",
@@ -98,7 +98,7 @@ def data_values(model: pm.Model, network: NetworkVariables) -> NetworkData:
 class SpikeData(NamedTuple):
     """History and observation model of the counts."""
 
-    history: SparseHistory
+    history: SpikeHistory
     likelihood: Likelihood
 
     def with_dispersion(self, dispersion: NDArray[np.float64]) -> Self:
@@ -113,13 +113,12 @@ class SpikeData(NamedTuple):
         return self._replace(history=self.history._replace(further=further))
 
 
-def network_history(data: NetworkData, layout: CovariateLayout | None) -> SparseHistory:
+def network_history(data: NetworkData, layout: CovariateLayout | None) -> SpikeHistory:
     """Return the history in the bins that are data, with covariates after the pre neurons."""
-    columns = history_columns(data.counts, data.basis, data.starts)
+    columns: Iterable[NDArray[np.float64]] = ()
     if layout is not None and data.covariates is not None:
-        columns = chain(columns, layout.columns(data.covariates))
-    kept = slice(None) if data.bins is None else data.bins
-    return sparse_history(column[kept] for column in columns)
+        columns = layout.columns(data.covariates)
+    return spike_history(data.counts, data.basis, data.starts, data.bins, columns)
 
 
 def spike_data(model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
@@ -137,11 +136,10 @@ def spike_data(model: pm.Model, network: NetworkVariables) -> Shared[SpikeData]:
         if network.covariates is not None:
             layout = CovariateLayout.of_network(model, network)
         values = data_values(model, network)
-        further = further_terms(
-            model, network, values.counts, values.starts, values.bins, values.basis.shape[1]
-        )
+        history = network_history(values, layout)
+        further = further_terms(model, network, history.spikes, values.bins, values.basis.shape[1])
         data = SpikeData(
-            network_history(values, layout)._replace(further=further),
+            history._replace(further=further),
             network.observation.likelihood(counts),
         )
         seen = [weakref.ref(source) for source in sources], Shared(data)

@@ -17,6 +17,7 @@ from pymc_glm.kernels.further_terms import (
     self_history,
 )
 from pymc_glm.kernels.prior import NetworkPrior
+from pymc_glm.kernels.spike_filters import Spikes
 
 __all__ = [
     "FurtherCoefficients",
@@ -55,8 +56,7 @@ def _gain_limit(network: NetworkVariables) -> GainLimit:
 def further_terms(
     model: pm.Model,
     network: NetworkVariables,
-    counts: NDArray,
-    starts: NDArray[np.int64],
+    spikes: Spikes,
     data_bins: NDArray | None,
     size: int,
 ) -> FurtherTerms:
@@ -66,8 +66,7 @@ def further_terms(
     ----------
     model : pymc.Model
     network : NetworkVariables
-    counts : array, shape (time, neuron)
-    starts : array of int, shape (segment,)
+    spikes : Spikes
     data_bins : array of int or None
     size : int
         Coefficients in a slot: the number of basis functions of the couplings.
@@ -76,10 +75,10 @@ def further_terms(
     if network.self_weights is not None:
         basis = network.container(model, "self_basis_functions").get_value(borrow=True)
         limit = _gain_limit(network)
-        past = self_history(counts, basis @ _root(network), starts, data_bins, size, limit)
+        past = self_history(spikes, basis @ _root(network), size, limit)
     if network.loadings is not None:
-        borders = np.append(starts, len(counts))
-        paths = _paths(model, network, borders, data_bins, counts.shape[1])
+        borders = np.append(0, spikes.ends)
+        paths = _paths(model, network, borders, data_bins, spikes.start.size - 1)
     return FurtherTerms(past, paths)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.likelihood import Likelihood
-from pymc_glm.kernels.sparse_history import SparseHistory, write_psi
+from pymc_glm.kernels.spike_history import SpikeHistory, write_psi
 
 __all__ = [
     "count_tables",
@@ -72,7 +72,7 @@ def log_rising_factorials(at_least: NDArray[np.int64], dispersion: Floats) -> Fl
 @compiled
 def softplus_sums(
     posts: tuple[int, int],
-    history: SparseHistory,
+    history: SpikeHistory,
     likelihood: Likelihood,
     bias: Floats,
     weights: Floats,
@@ -84,7 +84,7 @@ def softplus_sums(
     ----------
     posts : tuple of int
         The first post neuron and the one after the last.
-    history : SparseHistory
+    history : SpikeHistory
     likelihood : Likelihood
     bias : array, shape (post,)
     weights : array, shape (post, pre, basis)

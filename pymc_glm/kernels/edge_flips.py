@@ -23,7 +23,7 @@ from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
-from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, write_psi
+from pymc_glm.kernels.spike_history import SpikeHistory, add_edge, write_psi
 from pymc_glm.kernels.triangular import cholesky, log_determinant, solve, solve_transposed
 
 __all__ = ["Expansion", "FlipDraws", "draw_flips", "expansion_at", "flip_edges"]
@@ -231,7 +231,7 @@ def _accept(history, likelihood, counts, surrogate, state, log_ratio, uniform):
     for j in range(state.present.size):
         weights = state.change[1 + j * size : 1 + (j + 1) * size]
         if np.any(weights != 0.0):
-            add_edge(history, surrogate.pre[j], weights, 1.0, proposal)
+            add_edge(history, surrogate.pre[j], weights, 0, psi.size, proposal)
     proposed = log_likelihood(likelihood, counts, proposal, state.buffer)
     log_ratio += proposed - state.log_likelihood[0] - _surrogate_change(surrogate, state)
     if not math.log(uniform) < log_ratio:
@@ -321,7 +321,7 @@ def _swap(s, n, draws, history, likelihood, counts, surrogate, state):
 @compiled
 def flip_edges(
     posts: tuple[int, int],
-    history: SparseHistory,
+    history: SpikeHistory,
     likelihood: Likelihood,
     prior: EdgePrior,
     bias_prior: BiasPrior,
@@ -337,7 +337,7 @@ def flip_edges(
     ----------
     posts : tuple of int
         The first post neuron and the one after the last.
-    history : SparseHistory
+    history : SpikeHistory
     likelihood : Likelihood
     prior : EdgePrior
     bias_prior : BiasPrior

@@ -15,22 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
-from pymc_glm.kernels.edge_proposal import FREEDOM, draw_weights, find_mode, log_proposal, log_slab
-from pymc_glm.kernels.likelihood import (
-    Likelihood,
-    Workspace,
-    log_likelihood,
-    neuron_likelihood,
-    workspace,
+from pymc_glm.kernels.edge_proposal import (
+    FREEDOM,
+    Scratch,
+    draw_weights,
+    find_mode,
+    log_likelihoods_with,
+    log_proposal,
+    log_slab,
+    scratch_of,
 )
+from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood
 from pymc_glm.kernels.prior import EdgePrior
-from pymc_glm.kernels.sparse_history import (
-    SparseHistory,
-    add_edge,
-    longest,
-    pattern_values,
-    write_psi,
-)
+from pymc_glm.kernels.spike_history import SpikeHistory, add_edge, write_psi
 
 __all__ = ["EdgeDraws", "EdgePlan", "draw_edges", "move_edges"]
 
@@ -59,13 +56,12 @@ class EdgeDraws(NamedTuple):
     swap_stretches: Floats  # (post, swaps)
 
 
-class _Scratch(NamedTuple):
-    """Arrays for one edge: the bins with history of its pre neuron, and its proposal."""
+class _Proposal(NamedTuple):
+    """Arrays for the proposal of one edge."""
 
-    base: Floats  # (longest history,): psi without the edge
-    counts: Floats  # (longest history,)
-    work: Workspace
-    weights: Floats  # (basis,): proposed
+    scratch: Scratch
+    candidates: Floats  # (3, basis): weights proposed, current, and of an absent edge
+    values: Floats  # (3,): log likelihoods with these
     mode: Floats  # (basis,)
     lower: Floats  # (basis, basis): Cholesky factor of the precision
 
@@ -88,35 +84,17 @@ def draw_edges(
 
 
 @compiled
-def _propose(n, m, history, likelihood, counts, prior, plan, psi, scratch):
-    """Write the mode and precision of edge m's weights; return base and counts of its bins."""
-    first, n_bins = history.start[m], history.start[m + 1] - history.start[m]
-    base, counts_there = scratch.base[:n_bins], scratch.counts[:n_bins]
-    for i in range(n_bins):
-        t = history.bins[first + i]
-        base[i] = psi[t]
-        counts_there[i] = counts[t]
-    mode, lower = scratch.mode, scratch.lower
+def _propose(n, m, history, likelihood, counts, prior, plan, psi, proposal):
+    """Write the mode and precision of edge m's weights."""
+    mode, lower = proposal.mode, proposal.lower
     mode[:] = plan.start[n, m]
-    given = likelihood, base, counts_there, prior, n
-    find_mode(history, m, *given, plan.newton, scratch.work, mode, lower)
-    return base, counts_there
-
-
-@compiled
-def _log_target(history, m, likelihood, base, counts, weights, prior, n, work):
-    """Return log likelihood and log prior of edge m's presence with given weights."""
-    value = pattern_values(history, m, weights)
-    first = history.start[m]
-    for i in range(base.size):
-        work.psi[i] = base[i] + value[history.pattern[first + i]]
-    log_density = log_likelihood(likelihood, counts, work.psi[: base.size], work.slope)
-    return log_density + log_slab(weights, prior, n, m)
+    given = likelihood, psi, counts, prior, n
+    find_mode(history, m, *given, plan.newton, proposal.scratch, mode, lower)
 
 
 @compiled
 def _visit(
-    n, m, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, modes, scratch
+    n, m, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, modes, proposal
 ):
     """Propose a new state of an edge; return 0 if nothing was proposed, 2 if it was accepted."""
     uniforms, log_odds = draws.uniforms[n, m], prior.log_odds[n, m]
@@ -128,22 +106,27 @@ def _visit(
     if uniforms[0] >= plan.visit[n, m] or not (present or new):
         return 0
     if present:
-        add_edge(history, m, weights[n, m], -1.0, psi)
-    work, w, mode, lower = scratch.work, scratch.weights, scratch.mode, scratch.lower
-    base, near = _propose(n, m, history, likelihood, counts, prior, plan, psi, scratch)
+        add_edge(history, m, -weights[n, m], 0, psi.size, psi)
+    mode, lower, candidates = proposal.mode, proposal.lower, proposal.candidates
+    w, current = candidates[0], candidates[1]
+    _propose(n, m, history, likelihood, counts, prior, plan, psi, proposal)
     modes[n, m] = mode
     odds = 0.0 if certain else math.log(presence) - math.log(1.0 - presence)
-    log_ratio = 0.0
+    current[:] = weights[n, m]
     if new:
         draw_weights(draws.normals[n, m], draws.stretches[n, m], mode, lower, w)
-        log_ratio += _log_target(history, m, likelihood, base, near, w, prior, n, work)
-        log_ratio -= log_proposal(w, mode, lower) + odds
+    first, last = 0 if new else 1, 3 if present != new else 2
+    values = proposal.values
+    given = (likelihood, psi, counts, candidates[first:last], proposal.scratch)
+    log_likelihoods_with(history, m, *given, values[first:last])
+    log_ratio = 0.0
+    if new:
+        log_ratio += values[0] + log_slab(w, prior, n, m) - log_proposal(w, mode, lower) - odds
     if present:
-        log_ratio -= _log_target(history, m, likelihood, base, near, weights[n, m], prior, n, work)
-        log_ratio += log_proposal(weights[n, m], mode, lower) + odds
+        log_ratio -= values[1] + log_slab(current, prior, n, m)
+        log_ratio += log_proposal(current, mode, lower) + odds
     if present != new:
-        absent = log_likelihood(likelihood, near, base, work.slope)
-        log_ratio += absent if present else -absent
+        log_ratio += values[2] if present else -values[2]
         if certain:  # corrects a start that contradicts the prior
             log_ratio = np.inf
     accepted = math.log(uniforms[2]) < log_ratio
@@ -151,7 +134,7 @@ def _visit(
         weights[n, m] = w if new else np.zeros(w.size)
         adjacency[n, m] = new
     if adjacency[n, m] == 1:
-        add_edge(history, m, weights[n, m], 1.0, psi)
+        add_edge(history, m, weights[n, m], 0, psi.size, psi)
     return 2 if accepted else 1
 
 
@@ -176,38 +159,42 @@ def _choose_swap(n, uniforms, prior, plan, adjacency):
 
 
 @compiled
-def _swap(n, s, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, scratch):
+def _swap(n, s, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, proposal):
     """Propose to remove one edge and add another; return whether it was accepted."""
     out, into = _choose_swap(n, draws.swap_uniforms[n, s], prior, plan, adjacency)
     if out < 0:
         return False
-    work, w, mode, lower = scratch.work, scratch.weights, scratch.mode, scratch.lower
-    add_edge(history, out, weights[n, out], -1.0, psi)
+    mode, lower, candidates = proposal.mode, proposal.lower, proposal.candidates
+    w, values = candidates[0], proposal.values
+    candidates[1] = weights[n, out]
+    add_edge(history, out, -weights[n, out], 0, psi.size, psi)
     # the weights of pairs are symmetric, their sums over partners are not
     log_ratio = math.log(plan.partner[out, -1]) - math.log(plan.partner[into, -1])
     for m in (into, out):
-        base, near = _propose(n, m, history, likelihood, counts, prior, plan, psi, scratch)
+        _propose(n, m, history, likelihood, counts, prior, plan, psi, proposal)
         if m == into:
             draw_weights(draws.swap_normals[n, s], draws.swap_stretches[n, s], mode, lower, w)
-        chosen = w if m == into else weights[n, out]
-        change = _log_target(history, m, likelihood, base, near, chosen, prior, n, work)
-        change -= log_likelihood(likelihood, near, base, work.slope)
+        given = (likelihood, psi, counts, candidates, proposal.scratch)
+        log_likelihoods_with(history, m, *given, values)
+        which = 0 if m == into else 1
+        chosen = candidates[which]
+        change = values[which] - values[2] + log_slab(chosen, prior, n, m)
         change -= log_proposal(chosen, mode, lower)
         log_ratio += change if m == into else -change
     if math.log(draws.swap_uniforms[n, s, 2]) < log_ratio:
         adjacency[n, out], adjacency[n, into] = 0, 1
         weights[n, out] = 0.0
         weights[n, into] = w
-        add_edge(history, into, w, 1.0, psi)
+        add_edge(history, into, w, 0, psi.size, psi)
         return True
-    add_edge(history, out, weights[n, out], 1.0, psi)
+    add_edge(history, out, weights[n, out], 0, psi.size, psi)
     return False
 
 
 @compiled
 def move_edges(
     posts: tuple[int, int],
-    history: SparseHistory,
+    history: SpikeHistory,
     likelihood: Likelihood,
     prior: EdgePrior,
     plan: EdgePlan,
@@ -223,7 +210,7 @@ def move_edges(
     ----------
     posts : tuple of int
         The first post neuron and the one after the last.
-    history : SparseHistory
+    history : SpikeHistory
     likelihood : Likelihood
     prior : EdgePrior
     plan : EdgePlan
@@ -241,13 +228,12 @@ def move_edges(
     tuple of int
         Proposals (except those of absence for an absent edge), accepted ones, accepted swaps.
     """
-    n_bins, n_basis, most = history.n_bins, weights.shape[2], longest(history)
-    psi = np.empty(n_bins)
-    scratch = _Scratch(
-        np.empty(most),
-        np.empty(most),
-        workspace(most),
-        np.empty(n_basis),
+    n_basis = weights.shape[2]
+    psi = np.empty(history.n_bins)
+    proposal = _Proposal(
+        scratch_of(history.n_bins),
+        np.zeros((3, n_basis)),
+        np.empty(3),
         np.empty(n_basis),
         np.zeros((n_basis, n_basis)),
     )
@@ -257,12 +243,12 @@ def move_edges(
         counts = likelihood.counts[n]
         write_psi(history, n, bias[n], weights[n], psi)
         for m in draws.order[n]:
-            visited = (adjacency, weights, modes, scratch)
+            visited = (adjacency, weights, modes, proposal)
             result = _visit(n, m, history, neuron, counts, prior, plan, draws, psi, *visited)
             proposed += result > 0
             accepted += result == 2
         for s in range(draws.swap_uniforms.shape[1]):
             swaps += _swap(
-                n, s, history, neuron, counts, prior, plan, draws, psi, adjacency, weights, scratch
+                n, s, history, neuron, counts, prior, plan, draws, psi, adjacency, weights, proposal
             )
     return proposed, accepted, swaps

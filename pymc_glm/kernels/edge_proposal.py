@@ -1,22 +1,39 @@
 """Proposals of an edge's weights from a t distribution around the mode of their conditional."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
-from pymc_glm.kernels.likelihood import NeuronLikelihood, Workspace, score
+from pymc_glm.kernels.likelihood import (
+    NeuronLikelihood,
+    Workspace,
+    log_likelihood,
+    score,
+    workspace,
+)
 from pymc_glm.kernels.prior import EdgePrior
-from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
+from pymc_glm.kernels.spike_history import (
+    BLOCK,
+    SpikeHistory,
+    add_edge,
+    runs_with_history,
+    write_information,
+    write_projection,
+)
 from pymc_glm.kernels.triangular import cholesky, log_determinant, solve, solve_transposed
 
 __all__ = [
     "FREEDOM",
+    "Scratch",
     "draw_weights",
     "find_mode",
+    "log_likelihoods_with",
     "log_proposal",
     "log_slab",
+    "scratch_of",
 ]
 
 FREEDOM = 8.0  # degrees of freedom of the t distribution, whose tails are above the posterior's
@@ -66,54 +83,122 @@ def log_proposal(w: Floats, mode: Floats, lower: Floats) -> float:
     return constant + 0.5 * log_determinant(lower) - half * math.log1p(squared / FREEDOM)
 
 
+class Scratch(NamedTuple):
+    """Arrays for the bins in which a pre neuron has history, those of a block packed."""
+
+    runs: NDArray[np.int64]  # (block, 2): see `runs_of`
+    psi: Floats  # (block,)
+    packed: Workspace  # (block,)
+    slope: Floats  # (time,)
+    curvature: Floats  # (time,)
+
+
 @compiled
-def find_mode(
-    history: SparseHistory,
+def scratch_of(n_bins: int) -> Scratch:
+    """Allocate the arrays for a recording."""
+    runs = np.empty((BLOCK, 2), np.int64)
+    return Scratch(runs, np.empty(BLOCK), workspace(BLOCK), np.empty(n_bins), np.empty(n_bins))
+
+
+@compiled
+def _pack(history, m, weights, psi, counts, low, high, scratch, number):
+    """Pack counts, and psi with weights of edge m, of a block's runs; return the number of bins."""
+    here, packed, size = scratch.psi, scratch.packed, 0
+    for k in range(number):
+        first, last = scratch.runs[k]
+        here[first:last] = psi[low + first : low + last]
+    add_edge(history, m, weights, low, high, here[: high - low])
+    for k in range(number):
+        first, last = scratch.runs[k]
+        packed.psi[size : size + last - first] = here[first:last]
+        packed.counts[size : size + last - first] = counts[low + first : low + last]
+        size += last - first
+    return size
+
+
+@compiled
+def log_likelihoods_with(
+    history: SpikeHistory,
     m: int,
     likelihood: NeuronLikelihood,
-    base: Floats,
-    counts: Floats,
+    psi: Floats,
+    counts: NDArray,
+    candidates: Floats,
+    scratch: Scratch,
+    out: Floats,
+) -> None:
+    """Write log likelihoods with several weights of edge m, of the bins that it affects.
+
+    Parameters
+    ----------
+    history : SpikeHistory
+    m : int
+    likelihood : NeuronLikelihood
+    psi, counts : arrays, shape (time,)
+        Psi is that without the edge.
+    candidates : array, shape (candidate, basis)
+    scratch : Scratch
+    out : array, shape (candidate,)
+    """
+    out[:] = 0.0
+    packed = scratch.packed
+    for low in range(0, psi.size, BLOCK):
+        high = min(low + BLOCK, psi.size)
+        number = runs_with_history(history, m, low, high, scratch.runs)
+        for k in range(out.size):
+            size = _pack(history, m, candidates[k], psi, counts, low, high, scratch, number)
+            there = (packed.counts[:size], packed.psi[:size], packed.slope)
+            out[k] += log_likelihood(likelihood, *there)
+
+
+@compiled
+def _derivatives(history, m, likelihood, psi, counts, weights, scratch, gradient, information):
+    """Write the derivatives of the log likelihood in the weights of edge m."""
+    packed = scratch.packed
+    for low in range(0, psi.size, BLOCK):
+        high = min(low + BLOCK, psi.size)
+        number = runs_with_history(history, m, low, high, scratch.runs)
+        size = _pack(history, m, weights, psi, counts, low, high, scratch, number)
+        slope, curvature = packed.slope[:size], packed.curvature[:size]
+        score(likelihood, packed.counts[:size], packed.psi[:size], slope, curvature)
+        size = 0
+        for k in range(number):
+            first, last = scratch.runs[k]
+            there = slice(low + first, low + last)
+            scratch.slope[there] = slope[size : size + last - first]
+            scratch.curvature[there] = curvature[size : size + last - first]
+            size += last - first
+    write_projection(history, m, scratch.slope, gradient)
+    write_information(history, m, scratch.curvature, information)
+
+
+@compiled
+def find_mode(
+    history: SpikeHistory,
+    m: int,
+    likelihood: NeuronLikelihood,
+    psi: Floats,
+    counts: NDArray,
     prior: EdgePrior,
     n: int,
     most_steps: int,
-    work: Workspace,
+    scratch: Scratch,
     mode: Floats,
     lower: Floats,
 ) -> None:
     """Take at most `most_steps` Newton steps towards the mode of edge m's weights.
 
     The mode (basis,) holds the start and is changed in place; lower (basis, basis) receives the
-    Cholesky factor of the precision. Base is psi without the edge and counts are the counts, both
-    in the bins in which the pre neuron has history.
+    Cholesky factor of the precision. Psi (time,) is that without the edge, counts are (time,).
     """
-    start, _, pattern, pattern_start, patterns, _, _ = history
-    first_row, size, n_bins = start[m], mode.size, base.size
-    first, n_patterns = pattern_start[m], pattern_start[m + 1] - pattern_start[m]
-    slopes, curvatures = np.empty(n_patterns), np.empty(n_patterns)
+    size = mode.size
     hessian, step = np.empty((size, size)), np.empty(size)
-    psi, slope, curvature = work.psi[:n_bins], work.slope[:n_bins], work.curvature[:n_bins]
     for _ in range(most_steps):
-        value = pattern_values(history, m, mode)
-        for i in range(n_bins):
-            psi[i] = base[i] + value[pattern[first_row + i]]
-        score(likelihood, counts, psi, slope, curvature)
-        slopes[:] = 0.0
-        curvatures[:] = 0.0
-        for i in range(n_bins):
-            k = pattern[first_row + i]
-            slopes[k] += slope[i]
-            curvatures[k] += curvature[i]
-        hessian[:] = prior.precision[n, m]
-        step[:] = 0.0
+        _derivatives(history, m, likelihood, psi, counts, mode, scratch, step, hessian)
+        hessian += prior.precision[n, m]
         for b in range(size):
             for c in range(size):
                 step[b] -= prior.precision[n, m, b, c] * (mode[c] - prior.mean[n, m, c])
-        for k in range(n_patterns):
-            for b in range(size):
-                x = patterns[first + k, b]
-                step[b] += x * slopes[k]
-                for c in range(b + 1):
-                    hessian[b, c] += x * patterns[first + k, c] * curvatures[k]
         cholesky(hessian, lower)
         squared = solve(lower, step)
         scale = 1.0 if squared < _FARTHEST**2 else _FARTHEST / math.sqrt(squared)

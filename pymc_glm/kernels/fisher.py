@@ -7,13 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
-from pymc_glm.kernels.further_terms import n_slots, project_further, write_columns
+from pymc_glm.kernels.further_terms import n_slots, write_columns
 from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood, score
-from pymc_glm.kernels.sparse_history import SparseHistory, add_projection, pattern_sums, write_psi
+from pymc_glm.kernels.passes import slopes_at
+from pymc_glm.kernels.spike_history import (
+    BLOCK,
+    SpikeHistory,
+    add_products,
+    drive_of,
+    no_sums,
+    products,
+    write_information,
+    write_psi,
+    write_regressors,
+)
 
 __all__ = ["Metric", "empty_metric", "fisher_information", "gradient_at"]
-
-_BLOCK = 4096  # bins whose regressors are made dense at a time
 
 type Floats = NDArray[np.float64]
 
@@ -39,64 +48,42 @@ def empty_metric(n_post: int, n_pre: int, n_basis: int, n_joint: int) -> Metric:
 
 
 @compiled
-def _edge_information(history, curvature, out):
-    patterns, size = history.patterns, history.patterns.shape[1]
-    out[:] = 0.0
-    for m in range(history.start.size - 1):
-        first = history.pattern_start[m]
-        total = pattern_sums(history, m, curvature)
-        for k in range(total.size):
-            for b in range(size):
-                for c in range(size):
-                    out[m, b, c] += total[k] * patterns[first + k, b] * patterns[first + k, c]
-
-
-@compiled
 def _thin(curvature, most_bins):
     """Keep every k-th block of bins, scaled up to represent all of them; return k."""
     n_bins = curvature.size
-    every = max(1, -(-n_bins // max(most_bins, _BLOCK)))
+    every = max(1, -(-n_bins // max(most_bins, BLOCK)))
     if every == 1:
         return 1
     kept = 0
-    for low in range(0, n_bins, _BLOCK):
-        if low // _BLOCK % every == 0:
-            kept += min(_BLOCK, n_bins - low)
+    for low in range(0, n_bins, BLOCK):
+        if low // BLOCK % every == 0:
+            kept += min(BLOCK, n_bins - low)
         else:
-            curvature[low : low + _BLOCK] = 0.0
+            curvature[low : low + BLOCK] = 0.0
     curvature *= n_bins / kept
     return every
 
 
 @compiled
 def _joint_information(history, n, curvature, every, chosen, out):
-    start, bins, pattern, pattern_start, patterns, n_bins, further = history
-    size = patterns.shape[1]
+    size, further, first_slot = history.basis.shape[1], history.further, history.group.size
     width = 1 + chosen.size * size
-    n_pre = np.searchsorted(chosen, start.size - 1)  # after them come slots of further terms
-    slots = np.empty((_BLOCK, n_slots(further, size) * size if n_pre < chosen.size else 0))
-    at = np.empty(n_pre, np.int64)
-    for j in range(n_pre):
-        at[j] = start[chosen[j]]
-    block = np.empty((_BLOCK, width))
+    n_pre = np.searchsorted(chosen, first_slot)  # after them come slots of further terms
+    slots = np.empty((BLOCK, n_slots(further, size) * size if n_pre < chosen.size else 0))
+    columns, block = np.empty((size, BLOCK)), np.empty((BLOCK, width))
     total = np.zeros((width, width))
-    for low in range(0, n_bins, every * _BLOCK):
-        n_rows = min(_BLOCK, n_bins - low)
+    for low in range(0, history.n_bins, every * BLOCK):
+        n_rows = min(BLOCK, history.n_bins - low)
         block[:] = 0.0
         if n_pre < chosen.size:
             write_columns(further, n, low, size, slots[:n_rows])
         for j in range(n_pre, chosen.size):
-            first = (chosen[j] - start.size + 1) * size
+            first = (chosen[j] - first_slot) * size
             for b in range(size):
                 block[:n_rows, 1 + j * size + b] = slots[:n_rows, first + b]
         for j in range(n_pre):
-            m = chosen[j]
-            at[j] += np.searchsorted(bins[at[j] : start[m + 1]], low)
-            while at[j] < start[m + 1] and bins[at[j]] < low + n_rows:
-                row, k = bins[at[j]] - low, pattern_start[m] + pattern[at[j]]
-                for b in range(size):
-                    block[row, 1 + j * size + b] = patterns[k, b]
-                at[j] += 1
+            write_regressors(history, chosen[j], low, low + n_rows, columns[:, :n_rows])
+            block[:n_rows, 1 + j * size : 1 + (j + 1) * size] = columns[:, :n_rows].T
         for i in range(n_rows):
             block[i, 0] = 1.0
             root = math.sqrt(curvature[low + i])
@@ -109,24 +96,20 @@ def _joint_information(history, n, curvature, every, chosen, out):
 
 @compiled
 def _gradient(history, n, slope, chosen, out):
-    size, last = history.patterns.shape[1], history.start.size - 1
+    size = history.basis.shape[1]
+    sums = no_sums(history, chosen)
+    for low in range(0, slope.size, BLOCK):
+        high = min(low + BLOCK, slope.size)
+        add_products(history, n, slope[low:high], low, high, sums)
     out[:] = 0.0
     out[0] = np.sum(slope)
-    slots = np.zeros((n_slots(history.further, size), size))
-    if chosen.size > 0 and chosen[-1] >= last:
-        project_further(history.further, n, slope, slots)
-    for j in range(chosen.size):
-        part = out[1 + j * size : 1 + (j + 1) * size]
-        if chosen[j] < last:
-            add_projection(history, chosen[j], slope, part)
-        else:
-            part += slots[chosen[j] - last]
+    products(history, sums, out[1 : 1 + chosen.size * size].reshape(chosen.size, size))
 
 
 @compiled
 def fisher_information(
     posts: tuple[int, int],
-    history: SparseHistory,
+    history: SpikeHistory,
     likelihood: Likelihood,
     bias: Floats,
     weights: Floats,
@@ -140,7 +123,7 @@ def fisher_information(
     ----------
     posts : tuple of int
         The first post neuron and the one after the last.
-    history : SparseHistory
+    history : SpikeHistory
     likelihood : Likelihood
     bias : array, shape (post,)
     weights : array, shape (post, pre, basis)
@@ -164,9 +147,10 @@ def fisher_information(
             metric.place[n, pre[j]] = j
         _gradient(history, n, slope, pre, metric.gradient[n])
         _joint_information(history, n, curvature, every, pre, metric.joint[n])
-        _edge_information(history, curvature, metric.edge_information[n])
+        for m in range(history.group.size):
+            write_information(history, m, curvature, metric.edge_information[n, m])
         size = weights.shape[2]
-        for j in range(np.searchsorted(pre, history.start.size - 1), pre.size):
+        for j in range(np.searchsorted(pre, history.group.size), pre.size):
             here = slice(1 + j * size, 1 + (j + 1) * size)
             metric.edge_information[n, pre[j]] = metric.joint[n][here, here]
 
@@ -174,7 +158,7 @@ def fisher_information(
 @compiled
 def gradient_at(
     posts: tuple[int, int],
-    history: SparseHistory,
+    history: SpikeHistory,
     likelihood: Likelihood,
     bias: Floats,
     weights: Floats,
@@ -191,9 +175,10 @@ def gradient_at(
         Index of the block of each pre neuron in the gradient, or -1; ascending.
     out : array, shape (post, 1 + C B)
     """
-    psi, slope = np.empty(history.n_bins), np.empty(history.n_bins)
-    curvature = np.empty(history.n_bins)
+    size = weights.shape[2]
     for n in range(posts[0], posts[1]):
-        write_psi(history, n, bias[n], weights[n], psi)
-        score(neuron_likelihood(likelihood, n), likelihood.counts[n], psi, slope, curvature)
-        _gradient(history, n, slope, np.flatnonzero(place[n] >= 0), out[n])
+        neuron, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
+        drive, chosen = drive_of(history, bias[n], weights[n]), np.flatnonzero(place[n] >= 0)
+        out[n] = 0.0
+        part = out[n, 1 : 1 + chosen.size * size].reshape(chosen.size, size)
+        _, out[n, 0] = slopes_at(history, n, neuron, counts, drive, chosen, False, part)

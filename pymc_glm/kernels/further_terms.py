@@ -12,10 +12,12 @@ places before those of its bins.
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.spike_filters import NO_SPIKES, Spikes, add_filter, project_filter
 
 __all__ = [
     "NO_FURTHER_TERMS",
@@ -25,11 +27,13 @@ __all__ = [
     "SharedPaths",
     "add_further",
     "add_paths",
-    "add_self",
     "bins_before",
     "excess_gain",
+    "further_products",
+    "loadings_of",
     "n_slots",
     "project_further",
+    "self_filter",
     "self_history",
     "write_columns",
 ]
@@ -48,11 +52,7 @@ class GainLimit(NamedTuple):
 class SelfHistory(NamedTuple):
     """Spikes of every neuron and the basis of their effect on the neuron itself."""
 
-    start: NDArray[np.int64]  # (post + 1,): index of the first event of each neuron
-    bins: NDArray[np.int64]  # (event,): bins of the recording, ascending for each neuron
-    stop: NDArray[np.int64]  # (event,): the bin after the last of the segment
-    counts: Floats  # (event,)
-    place: NDArray[np.int64]  # (time,): index among the bins that are data, or -1; empty: all are
+    spikes: Spikes
     basis: Floats  # (lag, slots times size of a slot)
     limit: GainLimit
 
@@ -78,61 +78,27 @@ class FurtherTerms(NamedTuple):
 
 _NONE = np.zeros(0, np.int64)
 NO_FURTHER_TERMS = FurtherTerms(
-    SelfHistory(
-        np.zeros(1, np.int64),
-        _NONE,
-        _NONE,
-        np.zeros(0),
-        _NONE,
-        np.zeros((0, 0)),
-        GainLimit(np.zeros(0), np.inf, 0.0),
-    ),
+    SelfHistory(NO_SPIKES, np.zeros((0, 0)), GainLimit(np.zeros(0), np.inf, 0.0)),
     SharedPaths(np.zeros(1, np.int64), _NONE, _NONE, np.zeros(0), _NONE, _NONE, _NONE),
 )
 
 
-def self_history(
-    counts: NDArray,
-    basis: Floats,
-    starts: NDArray[np.int64],
-    data_bins: NDArray | None,
-    size: int,
-    limit: GainLimit,
-) -> SelfHistory:
-    """Store the spikes of every neuron.
+def self_history(spikes: Spikes, basis: Floats, size: int, limit: GainLimit) -> SelfHistory:
+    """Return the spikes of every neuron with a basis that fills slots.
 
     Parameters
     ----------
-    counts : array, shape (time, neuron)
+    spikes : Spikes
     basis : array, shape (lag, basis)
-    starts : array of int, shape (segment,)
-        First bins of the segments.
-    data_bins : array of int or None
-        Bins that are data; None: all.
     size : int
         Coefficients in a slot.
     limit : GainLimit
     """
-    n_bins = len(counts)
-    neuron, bins = np.nonzero(counts.T)
-    ends = np.append(starts[1:], n_bins)
-    place = _NONE
-    if data_bins is not None:
-        place = np.full(n_bins, -1)
-        place[data_bins] = np.arange(len(data_bins))
     padded = np.zeros((len(basis), -(-basis.shape[1] // size) * size))
     padded[:, : basis.shape[1]] = basis
     gains = np.zeros(padded.shape[1])
     gains[: basis.shape[1]] = limit.gains
-    return SelfHistory(
-        np.append(0, np.cumsum(np.bincount(neuron, minlength=counts.shape[1]))),
-        bins.astype(np.int64),
-        ends[np.searchsorted(starts, bins, side="right") - 1].astype(np.int64),
-        counts[bins, neuron].astype(np.float64),
-        place,
-        padded,
-        GainLimit(gains, float(limit.most), float(limit.bend)),
-    )
+    return SelfHistory(spikes, padded, GainLimit(gains, float(limit.most), float(limit.bend)))
 
 
 @compiled
@@ -152,50 +118,29 @@ def n_slots(further: FurtherTerms, size: int) -> int:
 
 
 @compiled
-def _add_filter(past, n, values, low, high, psi):
-    """Add a self filter (lag,) to psi, which holds the bins that are data from low to high - 1."""
-    place, n_lags = past.place, values.size
-    begin, end = past.start[n], past.start[n + 1]
-    if place.size == 0:  # every bin is data
-        begin += np.searchsorted(past.bins[begin:end], low - n_lags)
-    for i in range(begin, end):
-        t, count = past.bins[i] + 1, past.counts[i]
-        last = min(n_lags, past.stop[i] - t)
-        if place.size == 0:
-            if t >= high:
-                break
-            for lag in range(max(0, low - t), min(last, high - t)):
-                psi[t + lag - low] += count * values[lag]
-        else:
-            for lag in range(last):
-                at = place[t + lag]
-                if low <= at < high:
-                    psi[at - low] += count * values[lag]
+def self_filter(further: FurtherTerms, weights: Floats) -> Floats:
+    """Return the self filter (lag,) of further weights (slot, basis); empty if it is zero."""
+    n_lags, width = further.past.basis.shape
+    size, zero = weights.shape[1], True
+    values = np.zeros(n_lags)
+    if weights.shape[0] > 0:
+        for c in range(width):
+            w = weights[c // size, c % size]
+            zero &= w == 0.0
+            for lag in range(n_lags):
+                values[lag] += w * further.past.basis[lag, c]
+    return values[:0] if zero else values
 
 
 @compiled
-def add_self(past: SelfHistory, n: int, weights: Floats, low: int, high: int, psi: Floats) -> None:
-    """Add the self filter of neuron n to psi, which holds the bins from low to high - 1.
-
-    Parameters
-    ----------
-    past : SelfHistory
-    n : int
-    weights : array, shape (slot, basis)
-        Of the self filter, the first slots.
-    low, high : int
-        Among the bins that are data.
-    psi : array, shape (high - low,)
-    """
-    n_lags, width = past.basis.shape
-    size = weights.shape[1]
-    if width == 0:
-        return
-    values = np.zeros(n_lags)
-    for lag in range(n_lags):
-        for c in range(width):
-            values[lag] += past.basis[lag, c] * weights[c // size, c % size]
-    _add_filter(past, n, values, low, high, psi)
+def loadings_of(further: FurtherTerms, weights: Floats) -> Floats:
+    """Return the loadings (factor,) of further weights (slot, basis)."""
+    out = np.zeros(further.paths.start.size - 1)
+    size, width = weights.shape[1], further.past.basis.shape[1]
+    if weights.shape[0] > 0:
+        for k in range(out.size):
+            out[k] = weights[(width + k) // size, (width + k) % size]
+    return out
 
 
 @compiled
@@ -221,65 +166,97 @@ def add_paths(
         for g in range(begin + np.searchsorted(paths.last[begin:end], place, "right"), end):
             t, stop = stop, min(bins_before(paths, n, paths.last[g]), high)
             value = loadings[k] * paths.values[g]
-            for i in range(t, stop):
-                psi[i - low] += value
+            here = psi[t - low : stop - low]
+            for i in range(here.size):
+                here[i] += value
             if stop == high:
                 break
 
 
 @compiled
-def add_further(further: FurtherTerms, n: int, weights: Floats, psi: Floats) -> None:
-    """Add the further terms of post neuron n to psi (time,).
+def add_further(
+    further: FurtherTerms,
+    n: int,
+    own: Floats,
+    loadings: Floats,
+    low: int,
+    high: int,
+    psi: Floats,
+) -> None:
+    """Add the further terms of post neuron n to psi.
 
     Parameters
     ----------
     further : FurtherTerms
     n : int
-    weights : array, shape (slot, basis)
-        Coefficients of all further terms.
-    psi : array, shape (time,)
+    own : array, shape (lag,)
+        The self filter, empty if it is zero.
+    loadings : array, shape (factor,)
+    low, high : int
+        Among the bins that are data.
+    psi : array, shape (high - low,)
     """
-    size = weights.shape[1]
-    add_self(further.past, n, weights, 0, psi.size, psi)
-    n_factors = further.paths.start.size - 1
-    if n_factors > 0:
-        loadings = weights[further.past.basis.shape[1] // size :].copy().reshape(-1)
-        add_paths(further.paths, n, loadings, 0, psi.size, psi)
+    if own.size > 0:
+        add_filter(further.past.spikes, n, own, low, high, psi)
+    add_paths(further.paths, n, loadings, low, high, psi)
 
 
 @compiled
-def project_further(further: FurtherTerms, n: int, values: Floats, out: Floats) -> None:
-    """Add the products of the further terms of post neuron n and values (time,) to out.
+def project_further(
+    further: FurtherTerms,
+    n: int,
+    values: Floats,
+    low: int,
+    high: int,
+    own: Floats,
+    of_paths: Floats,
+) -> None:
+    """Add products of the further terms of post neuron n and values, in some bins.
 
     Parameters
     ----------
     further : FurtherTerms
     n : int
-    values : array, shape (time,)
-    out : array, shape (slot, basis)
+    values : array, shape (high - low,)
+    low, high : int
+        Among the bins that are data.
+    own : array, shape (lag,)
+        Receives the sums at each lag after the neuron's spikes; empty: not wanted.
+    of_paths : array, shape (factor,)
+        Receives the products with the paths; empty: not wanted.
     """
-    past, paths = further
-    n_lags, width = past.basis.shape
+    if own.size > 0:
+        project_filter(further.past.spikes, n, values, low, high, own)
+    paths = further.paths
+    for k in range(of_paths.size):
+        place = paths.place[low] - paths.delay[n]
+        begin, end = paths.start[k], paths.start[k + 1]
+        stop = low
+        for g in range(begin + np.searchsorted(paths.last[begin:end], place, "right"), end):
+            t, stop = stop, min(bins_before(paths, n, paths.last[g]), high)
+            of_paths[k] += paths.values[g] * _total(values[t - low : stop - low])
+            if stop == high:
+                break
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _total(values):
+    total = 0.0
+    for i in range(values.size):
+        total += values[i]
+    return total
+
+
+@compiled
+def further_products(further: FurtherTerms, own: Floats, of_paths: Floats, out: Floats) -> None:
+    """Add the products that `project_further` has summed up to out (slot, basis)."""
+    n_lags, width = further.past.basis.shape
     size = out.shape[1]
-    if width > 0:
-        by_lag, place = np.zeros(n_lags), past.place
-        for i in range(past.start[n], past.start[n + 1]):
-            t, count = past.bins[i] + 1, past.counts[i]
-            for lag in range(min(n_lags, past.stop[i] - t)):
-                at = t + lag if place.size == 0 else place[t + lag]
-                if at >= 0:
-                    by_lag[lag] += count * values[at]
-        for lag in range(n_lags):
-            for c in range(width):
-                out[c // size, c % size] += past.basis[lag, c] * by_lag[lag]
-    for k in range(paths.start.size - 1):
-        total, stop = 0.0, 0
-        for g in range(paths.start[k], paths.start[k + 1]):
-            first, stop, here = stop, bins_before(paths, n, paths.last[g]), 0.0
-            for t in range(first, stop):
-                here += values[t]
-            total += here * paths.values[g]
-        out[(width + k) // size, (width + k) % size] += total
+    for lag in range(n_lags):
+        for c in range(width):
+            out[c // size, c % size] += further.past.basis[lag, c] * own[lag]
+    for k in range(of_paths.size):
+        out[(width + k) // size, (width + k) % size] += of_paths[k]
 
 
 @compiled
@@ -302,7 +279,7 @@ def write_columns(further: FurtherTerms, n: int, low: int, size: int, out: Float
     column = np.empty(out.shape[0])
     for c in range(width):
         column[:] = 0.0
-        _add_filter(past, n, past.basis[:, c].copy(), low, high, column)
+        add_filter(past.spikes, n, past.basis[:, c].copy(), low, high, column)
         out[:, c] = column
     one = np.zeros(paths.start.size - 1)
     for k in range(one.size):

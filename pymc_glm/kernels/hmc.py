@@ -11,22 +11,16 @@ independent of its start (Neal 2011, Handbook of Markov Chain Monte Carlo, secti
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
-from pymc_glm.kernels.further_terms import (
-    GainLimit,
-    add_further,
-    excess_gain,
-    n_slots,
-    project_further,
-)
-from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood, score
+from pymc_glm.kernels.further_terms import GainLimit, excess_gain
+from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood
+from pymc_glm.kernels.passes import slopes_at
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
-from pymc_glm.kernels.sparse_history import SparseHistory, add_edge, add_projection, write_psi
+from pymc_glm.kernels.spike_history import SpikeHistory, drive_of
 from pymc_glm.kernels.triangular import solve_lower_reordered, solve_transposed_by_rows
 
 __all__ = ["Trajectories", "move_weights"]
@@ -64,7 +58,7 @@ def _problem(n, prior, bias_prior, adjacency, history):
         rows = slice(1 + i * size, 1 + (i + 1) * size)
         mean[rows] = prior.mean[n, active[i]]
         precision[rows] = prior.precision[n, active[i]]
-    n_pre, limit = history.start.size - 1, history.further.past.limit
+    n_pre, limit = history.group.size, history.further.past.limit
     first = 1 + size * np.searchsorted(active, n_pre)
     return _Problem(active, mean, precision, first, limit)
 
@@ -114,82 +108,51 @@ def _log_prior(problem, q):
     return -0.5 * total
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _total(values):
-    total = 0.0
-    for i in range(values.size):
-        total += values[i]
-    return total
-
-
 @compiled
-def _gradient(history, n, likelihood, counts, problem, q, psi, slope, curvature, out):
-    """Write the gradient of the log posterior."""
+def _gradient(history, n, likelihood, counts, problem, q, valued, weights, out):
+    """Write the gradient of the log posterior; return the log likelihood if it is wanted."""
     active, mean, precision = problem.active, problem.mean, problem.precision
-    size, n_pre = precision.shape[1], history.start.size - 1
-    slots = np.zeros((n_slots(history.further, size), size))
-    score(likelihood, counts, psi, slope, curvature)
-    if slots.size > 0:
-        project_further(history.further, n, slope, slots)
-    out[0] = _total(slope) - precision[0, 0] * (q[0] - mean[0])
+    size = precision.shape[1]
+    slots = out[1:].reshape(active.size, size)
     for i in range(active.size):
-        at = 1 + i * size
-        for b in range(at, at + size):
-            out[b] = 0.0
-            for c in range(size):
-                out[b] -= precision[b, c] * (q[at + c] - mean[at + c])
-        if active[i] < n_pre:
-            add_projection(history, active[i], slope, out[at : at + size])
-        else:
-            out[at : at + size] += slots[active[i] - n_pre]
+        weights[active[i]] = q[1 + i * size : 1 + (i + 1) * size]
+    drive = drive_of(history, q[0], weights)
+    value, out[0] = slopes_at(history, n, likelihood, counts, drive, active, valued, slots)
+    out[0] -= precision[0, 0] * (q[0] - mean[0])
+    for row in range(1, q.size):
+        block = row - (row - 1) % size
+        for c in range(size):
+            out[row] -= precision[row, c] * (q[block + c] - mean[block + c])
     excess = excess_gain(problem.limit, _limited(problem, q))
     if excess > 0:
         _limited(problem, out)[:] -= problem.limit.bend * excess * problem.limit.gains
+    return value
 
 
 @compiled
-def _advance(history, n, active, change, psi):
-    """Add a change of the coefficients to psi."""
-    size, n_pre = history.patterns.shape[1], history.start.size - 1
-    slots = np.zeros((n_slots(history.further, size), size))
-    psi += change[0]
-    for i in range(active.size):
-        part = change[1 + i * size : 1 + (i + 1) * size]
-        if active[i] < n_pre:
-            add_edge(history, active[i], part, 1.0, psi)
-        else:
-            slots[active[i] - n_pre] = part
-    if slots.size > 0:
-        add_further(history.further, n, slots, psi)
-
-
-@compiled
-def _travel(n, history, likelihood, counts, problem, lower, trajectories, q, psi):
-    """Move q and psi in place along a trajectory; return the change of the energy."""
-    slope, curvature = np.empty(psi.size), np.empty(psi.size)
+def _travel(n, history, likelihood, counts, problem, lower, trajectories, q, weights):
+    """Move q in place along a trajectory; return the change of the energy."""
     gradient, change = np.empty(q.size), np.empty(q.size)
     momentum = trajectories.normals[n, : q.size].copy()
     epsilon = trajectories.step_size[n]
     energy = 0.5 * np.sum(momentum**2) - _log_prior(problem, q)
-    energy -= log_likelihood(likelihood, counts, psi, slope)
     for step in range(trajectories.n_steps[n] + 1):
         if step > 0:
             change[:] = epsilon * momentum
             solve_transposed_by_rows(lower, change)
             q += change
-            _advance(history, n, problem.active, change, psi)
-        _gradient(history, n, likelihood, counts, problem, q, psi, slope, curvature, gradient)
-        solve_lower_reordered(lower, gradient)
         end = step == 0 or step == trajectories.n_steps[n]
+        value = _gradient(history, n, likelihood, counts, problem, q, end, weights, gradient)
+        energy += value if step > 0 else -value
+        solve_lower_reordered(lower, gradient)
         momentum += (0.5 if end else 1.0) * epsilon * gradient
-    energy -= 0.5 * np.sum(momentum**2) - _log_prior(problem, q)
-    return -energy - log_likelihood(likelihood, counts, psi, slope)
+    return 0.5 * np.sum(momentum**2) - _log_prior(problem, q) - energy
 
 
 @compiled
 def move_weights(
     posts: tuple[int, int],
-    history: SparseHistory,
+    history: SpikeHistory,
     likelihood: Likelihood,
     prior: EdgePrior,
     bias_prior: BiasPrior,
@@ -206,7 +169,7 @@ def move_weights(
     ----------
     posts : tuple of int
         The first post neuron and the one after the last.
-    history : SparseHistory
+    history : SpikeHistory
     likelihood : Likelihood
     prior : EdgePrior
     bias_prior : BiasPrior
@@ -221,7 +184,7 @@ def move_weights(
         Receives the acceptance probabilities.
     """
     size = weights.shape[2]
-    psi = np.empty(history.n_bins)
+    moved = np.empty(weights.shape[1:])
     for n in range(posts[0], posts[1]):
         neuron = neuron_likelihood(likelihood, n)
         problem = _problem(n, prior, bias_prior, adjacency, history)
@@ -230,10 +193,10 @@ def move_weights(
         q[0] = bias[n]
         for i in range(active.size):
             q[1 + i * size : 1 + (i + 1) * size] = weights[n, active[i]]
-        write_psi(history, n, bias[n], weights[n], psi)
+        moved[:] = 0.0
         lower = np.linalg.cholesky(_mass(n, metric, problem))
         counts = likelihood.counts[n]
-        change = _travel(n, history, neuron, counts, problem, lower, trajectories, q, psi)
+        change = _travel(n, history, neuron, counts, problem, lower, trajectories, q, moved)
         acceptance[n] = math.exp(min(0.0, -change)) if np.isfinite(change) else 0.0
         if trajectories.uniforms[n] < acceptance[n]:
             bias[n] = q[0]

@@ -41,6 +41,7 @@ __all__ = [
     "log_likelihood",
     "neuron_likelihood",
     "score",
+    "slopes",
     "tempered",
     "workspace",
 ]
@@ -235,3 +236,31 @@ def _logistic(dispersion, steepness, counts, psi, buffer):
                 softplus = math.log(buffer[i]) + max(psi[i] - _STEEP, 0.0)
                 total -= steepness * counts[i] * softplus
     return total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def slopes(likelihood: NeuronLikelihood, counts: NDArray, psi: Floats, slope: Floats) -> None:
+    """Write the first derivative of the log density in psi.
+
+    Parameters
+    ----------
+    likelihood : NeuronLikelihood
+    counts, psi, slope : arrays, shape (n,)
+    """
+    family, dispersion, steepness, density = likelihood
+    if family == LOGISTIC:
+        for i in range(psi.size):
+            e = exponential(min(max(psi[i], -_STEEP), _STEEP))
+            slope[i] = counts[i] - (dispersion + steepness * counts[i]) * e / (1.0 + e)
+    elif family == POISSON:
+        for i in range(psi.size):
+            mean = exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
+            slope[i] = counts[i] - dispersion * mean
+    elif family == GAUSSIAN:
+        for i in range(psi.size):
+            slope[i] = dispersion * (counts[i] - psi[i])
+    elif family == CUSTOM:
+        for i in range(psi.size):
+            slope[i] = evaluate(density, float(counts[i]), psi[i], dispersion)[1]
+    else:
+        raise ValueError(_UNKNOWN)

@@ -8,27 +8,42 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
-from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood, score
-from pymc_glm.kernels.sparse_history import SparseHistory, add_projection, write_psi
+from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood
+from pymc_glm.kernels.passes import log_likelihood_at, slopes_at
+from pymc_glm.kernels.spike_history import (
+    BLOCK,
+    SpikeHistory,
+    add_products,
+    drive_of,
+    no_sums,
+    products,
+)
 
 __all__ = ["log_likelihoods", "mean_history", "network_gradient", "pulled_back"]
 
 type Floats = NDArray[np.float64]
 
 
-def mean_history(history: SparseHistory) -> Floats:
+def mean_history(history: SpikeHistory) -> Floats:
     """Return the mean of the history over all bins, (pre, basis)."""
     out = np.zeros((history.n_pre, history.n_basis))
-    ones = np.ones(history.n_bins)
-    for m in range(history.n_pre):
-        add_projection(history, m, ones, out[m])
+    _add_totals(history, out)
     return out / history.n_bins
+
+
+@compiled
+def _add_totals(history, out):
+    sums, ones = no_sums(history, np.arange(out.shape[0])), np.ones(BLOCK)
+    for low in range(0, history.n_bins, BLOCK):
+        high = min(low + BLOCK, history.n_bins)
+        add_products(history, 0, ones[: high - low], low, high, sums)
+    products(history, sums, out)
 
 
 @compiled
 def log_likelihoods(
     posts: tuple[int, int],
-    history: SparseHistory,
+    history: SpikeHistory,
     likelihood: Likelihood,
     bias: Floats,
     weights: Floats,
@@ -40,22 +55,22 @@ def log_likelihoods(
     ----------
     posts : tuple of int
         The first post neuron and the one after the last.
-    history : SparseHistory
+    history : SpikeHistory
     likelihood : Likelihood
     bias : array, shape (post,)
     weights : array, shape (post, pre, basis)
     out : array, shape (post,)
     """
-    psi, buffer = np.empty(history.n_bins), np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
-        write_psi(history, n, bias[n], weights[n], psi)
-        out[n] = log_likelihood(neuron_likelihood(likelihood, n), likelihood.counts[n], psi, buffer)
+        neuron, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
+        drive = drive_of(history, bias[n], weights[n])
+        out[n] = log_likelihood_at(history, n, neuron, counts, drive)
 
 
 @compiled
 def network_gradient(
     posts: tuple[int, int],
-    history: SparseHistory,
+    history: SpikeHistory,
     likelihood: Likelihood,
     bias: Floats,
     adjacency: NDArray[np.int8],
@@ -70,7 +85,7 @@ def network_gradient(
     ----------
     posts : tuple of int
         The first post neuron and the one after the last.
-    history : SparseHistory
+    history : SpikeHistory
     likelihood : Likelihood
     bias : array, shape (post,)
     adjacency : array of int8, shape (post, pre)
@@ -79,19 +94,15 @@ def network_gradient(
     gradient : array, shape (post, pre, basis)
         Zero where there is no edge, and for further terms.
     """
-    psi, slope = np.empty(history.n_bins), np.empty(history.n_bins)
-    curvature = np.empty(history.n_bins)
     for n in range(posts[0], posts[1]):
         neuron, counts = neuron_likelihood(likelihood, n), likelihood.counts[n]
-        write_psi(history, n, bias[n], weights[n], psi)
-        value[n] = log_likelihood(neuron, counts, psi, slope)
-        score(neuron, counts, psi, slope, curvature)
-        bias_gradient[n] = slope.sum()
-        for m in range(weights.shape[1]):
-            for b in range(weights.shape[2]):
-                gradient[n, m, b] = 0.0
-            if adjacency[n, m] and m < history.start.size - 1:
-                add_projection(history, m, slope, gradient[n, m])
+        drive = drive_of(history, bias[n], weights[n])
+        pre = np.flatnonzero(adjacency[n, : history.group.size])
+        part = np.empty((pre.size, weights.shape[2]))
+        value[n], bias_gradient[n] = slopes_at(history, n, neuron, counts, drive, pre, True, part)
+        gradient[n] = 0.0
+        for i in range(pre.size):
+            gradient[n, pre[i]] = part[i]
 
 
 def pulled_back(

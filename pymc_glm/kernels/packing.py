@@ -17,7 +17,7 @@ from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
-from pymc_glm.kernels.sparse_history import SparseHistory
+from pymc_glm.kernels.spike_history import SpikeHistory, write_regressors
 
 __all__ = ["PackedRows", "pack_rows", "project", "transpose_product", "weighted_grams"]
 
@@ -87,21 +87,30 @@ def _layout(nonzero: NDArray[np.bool_], group_size: int) -> tuple[NDArray[np.int
     return orders[best], size
 
 
-def _pattern_table(history: SparseHistory) -> NDArray[np.int32]:
-    """Return the pattern of each bin, counted from 1, (pre, time); 0 if there is no history."""
-    table = np.zeros((history.n_pre, history.n_bins), dtype=np.int32)
-    for m, row in enumerate(table):
-        stored = slice(history.start[m], history.start[m + 1])
-        row[history.bins[stored]] = 1 + history.pattern_start[m] + history.pattern[stored]
-    return table
+def _stored_rows(history: SpikeHistory) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return where the regressors of each bin are stored, (pre, time), and the rows stored.
+
+    The first row is zero; it stands for all bins without history.
+    """
+    n_bins, size = history.n_bins, history.n_basis
+    where = np.zeros((history.n_pre, n_bins), dtype=np.int32)
+    rows = [np.zeros((1, size))]
+    values, stored = np.empty((size, n_bins)), 1
+    for m, row in enumerate(where):
+        write_regressors(history, m, 0, n_bins, values)
+        at = np.flatnonzero(values.any(axis=0))
+        row[at] = stored + np.arange(at.size)
+        rows.append(values[:, at].T)
+        stored += at.size
+    return where, np.concatenate(rows)
 
 
-def pack_rows(history: SparseHistory, block_size: int | None = None) -> PackedRows:
+def pack_rows(history: SpikeHistory, block_size: int | None = None) -> PackedRows:
     """Pack ``[1, x]``, leaving out of each row block the groups of columns that are zero in it.
 
     Parameters
     ----------
-    history : SparseHistory
+    history : SpikeHistory
         x (time, pre, basis), with a group of columns for each pre neuron. Column ``1 + m * B + b``
         of the result is ``x[:, m, b]``; column 0 is the constant.
     block_size : int, optional
@@ -113,7 +122,7 @@ def pack_rows(history: SparseHistory, block_size: int | None = None) -> PackedRo
     PackedRows
     """
     n_rows, n_groups, group_size = history.n_bins, history.n_pre, history.n_basis
-    which = _pattern_table(history)
+    which, stored = _stored_rows(history)
     nonzero = which.T > 0
     if block_size is None:
         order, block_size = _layout(nonzero, group_size)
@@ -125,7 +134,6 @@ def pack_rows(history: SparseHistory, block_size: int | None = None) -> PackedRo
     value_start = np.append(0, np.cumsum(np.diff(row_start) * np.diff(column_start)))
     values = np.empty(value_start[-1])
     columns = np.empty(column_start[-1], dtype=np.int64)
-    patterns = np.concatenate([np.zeros((1, group_size)), history.patterns])
     for k, groups in enumerate(active):
         pre = np.flatnonzero(groups)
         kept = 1 + (pre[:, None] * group_size + np.arange(group_size)).ravel()
@@ -133,7 +141,7 @@ def pack_rows(history: SparseHistory, block_size: int | None = None) -> PackedRo
         columns[column_start[k] : column_start[k + 1]] = np.append(0, kept)
         block = values[value_start[k] : value_start[k + 1]].reshape(-1, 1 + kept.size)
         block[:, 0] = 1.0
-        block[:, 1:] = patterns[which[pre][:, rows].T].reshape(len(rows), -1)
+        block[:, 1:] = stored[which[pre][:, rows].T].reshape(len(rows), -1)
     width = n_groups * group_size + 1
     return PackedRows(values, value_start, row_start, columns, column_start, width, order)
 

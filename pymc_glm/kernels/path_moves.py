@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pymc_glm.kernels.banded import banded_solve_lower, banded_solve_transposed
 from pymc_glm.kernels.compiling import compiled
-from pymc_glm.kernels.further_terms import SharedPaths, add_paths, add_self, bins_before
+from pymc_glm.kernels.further_terms import SharedPaths, add_paths, bins_before
 from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood
 from pymc_glm.kernels.path_surrogate import (
     add_surrogate,
@@ -25,7 +25,7 @@ from pymc_glm.kernels.path_surrogate import (
 )
 from pymc_glm.kernels.path_window import log_likelihood_of, open_window, shift_window
 from pymc_glm.kernels.shared_path import ORDER, add_prior_gradient, innovation
-from pymc_glm.kernels.sparse_history import SparseHistory, pattern_values
+from pymc_glm.kernels.spike_history import SpikeHistory, add_drive, drive_of
 
 __all__ = ["PathDraws", "PathPlan", "compare_paths", "move_paths", "write_rest"]
 
@@ -52,32 +52,14 @@ class PathDraws(NamedTuple):
 
 
 @compiled
-def _add_edge(history, m, weights, low, high, psi):
-    """Add the history of pre neuron m to psi of the bins from low to high - 1."""
-    begin, end, first = history.start[m], history.start[m + 1], history.pattern_start[m]
-    begin += np.searchsorted(history.bins[begin:end], low)
-    few = history.pattern_start[m + 1] - first < high - low
-    value = pattern_values(history, m, weights) if few else weights
-    for i in range(begin, end):
-        t = history.bins[i]
-        if t >= high:
-            break
-        if few:
-            psi[t - low] += value[history.pattern[i]]
-        else:
-            for b in range(weights.size):
-                psi[t - low] += history.patterns[first + history.pattern[i], b] * weights[b]
-
-
-@compiled
 def write_rest(
-    history: SparseHistory, n: int, bias: float, weights: Floats, low: int, high: int, psi: Floats
+    history: SpikeHistory, n: int, bias: float, weights: Floats, low: int, high: int, psi: Floats
 ) -> None:
     """Write psi of post neuron n without paths, in the bins from low to high - 1.
 
     Parameters
     ----------
-    history : SparseHistory
+    history : SpikeHistory
     n : int
     bias : float
     weights : array, shape (slot, basis)
@@ -85,11 +67,9 @@ def write_rest(
     psi : array, shape (high - low,)
     """
     psi[:] = bias
-    n_pre = history.start.size - 1
-    for m in range(n_pre):
-        if np.any(weights[m] != 0.0):
-            _add_edge(history, m, weights[m], low, high, psi)
-    add_self(history.further.past, n, weights[n_pre:], low, high, psi)
+    drive = drive_of(history, bias, weights)
+    drive.loadings[:] = 0.0
+    add_drive(history, n, drive, low, high, psi)
 
 
 @compiled
@@ -165,7 +145,7 @@ def _move_stretch(a, b, end, k, window, likelihood, loadings, paths, plan, draws
 @compiled
 def move_paths(
     chunks: tuple[int, int],
-    history: SparseHistory,
+    history: SpikeHistory,
     likelihood: Likelihood,
     bias: Floats,
     weights: Floats,
@@ -180,7 +160,7 @@ def move_paths(
     ----------
     chunks : tuple of int
         The first chunk and the one after the last.
-    history : SparseHistory
+    history : SpikeHistory
         Its paths are changed in place.
     likelihood : Likelihood
     bias : array, shape (post,)
@@ -227,7 +207,7 @@ def move_paths(
 @compiled
 def compare_paths(
     chunks: tuple[int, int],
-    history: SparseHistory,
+    history: SpikeHistory,
     likelihood: Likelihood,
     bias: Floats,
     weights: Floats,

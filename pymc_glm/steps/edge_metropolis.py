@@ -18,7 +18,7 @@ from pymc_glm.kernels.edge_flips import Expansion, draw_flips, expansion_at, fli
 from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
 from pymc_glm.kernels.fisher import gradient_at
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior, NetworkPrior, edge_prior
-from pymc_glm.kernels.sparse_history import overlap
+from pymc_glm.kernels.spike_history import overlap
 from pymc_glm.steps.network_step import COMES_IN, NetworkStep, NetworkStepState
 
 __all__ = ["EdgeMetropolis"]
@@ -152,7 +152,8 @@ class EdgeMetropolis(NetworkStep):
         n_post, n_stored = len(data.value.likelihood.counts), data.value.history.n_pre
         self._n_slots = n_stored + (0 if self._further is None else self._further.n_slots)
         alike = np.zeros((self._n_slots, self._n_slots))
-        alike[:n_post, :n_post] = overlap(data.value.history)[:n_post, :n_post]
+        with self._threads.single_blas():
+            alike[:n_post, :n_post] = overlap(data.value.history, n_post)
         others = self._n_slots - n_post
         self._not_edges = slice(-others, None) if others else slice(0)
         self._partner = np.cumsum(np.where(alike > _OVERLAPPING, alike**2, 0.0), axis=1)

@@ -186,7 +186,7 @@ class JointModel:
         data, size = self.data, self.basis.shape[1]
         network = find_network(self.model)
         history = history._replace(
-            further=further_terms(self.model, network, counts, data.starts, data.bins, size)
+            further=further_terms(self.model, network, history.spikes, data.bins, size)
         )
         for step in self.steps:
             if isinstance(step, NetworkStep):

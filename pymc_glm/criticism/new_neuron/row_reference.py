@@ -23,7 +23,7 @@ from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.edge_flips import expansion_at
 from pymc_glm.kernels.fisher import empty_metric
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
-from pymc_glm.kernels.sparse_history import overlap
+from pymc_glm.kernels.spike_history import overlap
 
 __all__ = ["pilot_path"]
 
@@ -132,8 +132,8 @@ def _start(
     present = (here.edges.log_odds == np.inf).astype(np.int8)
     weights = here.edges.mean * present[..., None]
     row = Row(np.full(1, bias), present, weights, data.parameter, values)
-    alike = overlap(history)
-    alike[n_pre:] = alike[:, n_pre:] = 0.0
+    alike = np.zeros((history.n_pre, history.n_pre))
+    alike[:n_pre, :n_pre] = overlap(history, n_pre)
     moves = Moves(
         None,
         empty_metric(1, history.n_pre, history.n_basis, 0),

@@ -23,7 +23,13 @@ from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
-from pymc_glm.kernels.spike_history import SpikeHistory, add_edge, write_psi
+from pymc_glm.kernels.spike_history import (
+    BLOCK,
+    SpikeHistory,
+    add_drive,
+    drive_of,
+    write_psi,
+)
 from pymc_glm.kernels.triangular import cholesky, log_determinant, solve, solve_transposed
 
 __all__ = ["Expansion", "FlipDraws", "draw_flips", "expansion_at", "flip_edges"]
@@ -74,8 +80,8 @@ class _State(NamedTuple):
     change: Floats  # (D,): of beta
     factor: Floats  # (B, B): Cholesky factor of the precision of an edge's weights
     mean: Floats  # (B,): of an edge's weights
-    proposal: Floats  # (time,): psi after the change
-    buffer: Floats  # (time,)
+    proposal: Floats  # (block,): psi after the change
+    buffer: Floats  # (block,)
 
 
 def expansion_at(bias: Floats, weights: Floats, metric: Metric) -> Expansion:
@@ -155,8 +161,8 @@ def _state(n_bins, size, n_pre):
         np.zeros(width),
         np.zeros((size, size)),
         np.empty(size),
-        np.empty(n_bins),
-        np.empty(n_bins),
+        np.empty(BLOCK),
+        np.empty(BLOCK),
     )
 
 
@@ -224,20 +230,31 @@ def _surrogate_change(surrogate, state):
 
 @compiled
 def _accept(history, likelihood, counts, surrogate, state, log_ratio, uniform):
-    """Accept or reject the change on all bins (the second stage); return whether accepted."""
-    psi, proposal, size = state.psi, state.proposal, state.mean.size
-    for t in range(psi.size):  # loops: Numba makes slower code of assignments to slices
-        proposal[t] = psi[t] + state.change[0]
+    """Accept or reject the change on all bins (the second stage); return whether accepted.
+
+    Psi is looked at block by block, and written only if the change is accepted.
+    """
+    psi, proposal, size, proposed = state.psi, state.proposal, state.mean.size, 0.0
+    weights = np.zeros((history.group.size, size))
     for j in range(state.present.size):
-        weights = state.change[1 + j * size : 1 + (j + 1) * size]
-        if np.any(weights != 0.0):
-            add_edge(history, surrogate.pre[j], weights, 0, psi.size, proposal)
-    proposed = log_likelihood(likelihood, counts, proposal, state.buffer)
+        weights[surrogate.pre[j]] = state.change[1 + j * size : 1 + (j + 1) * size]
+    drive = drive_of(history, state.change[0], weights)
+    for low in range(0, psi.size, BLOCK):
+        high = min(low + BLOCK, psi.size)
+        here = proposal[: high - low]
+        for t in range(here.size):  # loops: Numba makes slower code of assignments to slices
+            here[t] = psi[low + t] + drive.bias
+        add_drive(history, 0, drive, low, high, here)
+        proposed += log_likelihood(likelihood, counts[low:high], here, state.buffer)
     log_ratio += proposed - state.log_likelihood[0] - _surrogate_change(surrogate, state)
     if not math.log(uniform) < log_ratio:
         return False
-    for t in range(psi.size):
-        psi[t] = proposal[t]
+    for low in range(0, psi.size, BLOCK):
+        high = min(low + BLOCK, psi.size)
+        here = psi[low:high]
+        for t in range(here.size):
+            here[t] += drive.bias
+        add_drive(history, 0, drive, low, high, here)
     state.log_likelihood[0] = proposed
     state.beta[:] += state.change
     return True
@@ -364,7 +381,11 @@ def flip_edges(
             state.present[j] = adjacency[n, pre[j]]
             state.beta[1 + j * size : 1 + (j + 1) * size] = weights[n, pre[j]]
         write_psi(history, n, bias[n], weights[n], state.psi)
-        state.log_likelihood[0] = log_likelihood(neuron, counts, state.psi, state.buffer)
+        state.log_likelihood[0] = 0.0
+        for low in range(0, n_bins, BLOCK):
+            there = slice(low, min(low + BLOCK, n_bins))
+            value = log_likelihood(neuron, counts[there], state.psi[there], state.buffer)
+            state.log_likelihood[0] += value
         data = (history, neuron, counts, surrogate, state)
         for m in draws.order[n]:
             j = expansion.metric.place[n, m]

@@ -1,6 +1,5 @@
 """Gradient and Fisher information of the bias and weights of a post neuron."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -70,26 +69,25 @@ def _joint_information(history, n, curvature, every, chosen, out):
     width = 1 + chosen.size * size
     n_pre = np.searchsorted(chosen, first_slot)  # after them come slots of further terms
     slots = np.empty((BLOCK, n_slots(further, size) * size if n_pre < chosen.size else 0))
-    columns, block = np.empty((size, BLOCK)), np.empty((BLOCK, width))
-    total = np.zeros((width, width))
+    block, total = np.empty(width * BLOCK), np.zeros((width, width))
     for low in range(0, history.n_bins, every * BLOCK):
         n_rows = min(BLOCK, history.n_bins - low)
-        block[:] = 0.0
+        rows = block[: width * n_rows].reshape(width, n_rows)
+        rows[0] = 1.0
+        for j in range(n_pre):
+            here = rows[1 + j * size : 1 + (j + 1) * size]
+            write_regressors(history, chosen[j], low, low + n_rows, here)
         if n_pre < chosen.size:
             write_columns(further, n, low, size, slots[:n_rows])
         for j in range(n_pre, chosen.size):
             first = (chosen[j] - first_slot) * size
             for b in range(size):
-                block[:n_rows, 1 + j * size + b] = slots[:n_rows, first + b]
-        for j in range(n_pre):
-            write_regressors(history, chosen[j], low, low + n_rows, columns[:, :n_rows])
-            block[:n_rows, 1 + j * size : 1 + (j + 1) * size] = columns[:, :n_rows].T
-        for i in range(n_rows):
-            block[i, 0] = 1.0
-            root = math.sqrt(curvature[low + i])
-            for c in range(width):
-                block[i, c] *= root
-        total += np.dot(block[:n_rows].T, block[:n_rows])
+                rows[1 + j * size + b] = slots[:n_rows, first + b]
+        root = np.sqrt(curvature[low : low + n_rows])
+        for c in range(width):
+            for t in range(n_rows):
+                rows[c, t] *= root[t]
+        total += np.dot(rows, rows.T)
     out[:] = 0.0
     out[:width, :width] = total
 

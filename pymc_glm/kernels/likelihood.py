@@ -216,12 +216,18 @@ def log_likelihood(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def _logistic(dispersion, steepness, counts, psi, buffer):
-    linear, beyond, n = 0.0, 0.0, psi.size
-    for i in range(n):
+    linear, beyond = 0.0, 0.0
+    for i in range(psi.size):
         linear += counts[i] * psi[i]
         beyond += max(psi[i] - _STEEP, 0.0)
         buffer[i] = 1.0 + exponential(min(max(psi[i], -EXPONENT_LIMIT), _STEEP))
-    soft = beyond
+    return linear - _softplus(dispersion, steepness, counts, psi, beyond, buffer)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def _softplus(dispersion, steepness, counts, psi, beyond, buffer):
+    """Return the sum of (dispersion + slope y) log(1 + exp psi); the buffer holds 1 + exp psi."""
+    soft, n = beyond, psi.size
     for first in range(0, n - n % _RUN, _RUN):
         product = 1.0
         for i in range(first, first + _RUN):
@@ -229,38 +235,57 @@ def _logistic(dispersion, steepness, counts, psi, buffer):
         soft += math.log(product)
     for i in range(n - n % _RUN, n):
         soft += math.log(buffer[i])
-    total = linear - dispersion * soft
+    total = dispersion * soft
     if steepness != 0.0:
         for i in range(n):
             if counts[i] > 0:
                 softplus = math.log(buffer[i]) + max(psi[i] - _STEEP, 0.0)
-                total -= steepness * counts[i] * softplus
+                total += steepness * counts[i] * softplus
     return total
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def slopes(likelihood: NeuronLikelihood, counts: NDArray, psi: Floats, slope: Floats) -> None:
-    """Write the first derivative of the log density in psi.
+def slopes(
+    likelihood: NeuronLikelihood,
+    counts: NDArray,
+    psi: Floats,
+    slope: Floats,
+    buffer: Floats,
+    valued: bool,
+) -> float:
+    """Write the first derivative of the log density in psi; return the log likelihood.
 
     Parameters
     ----------
     likelihood : NeuronLikelihood
-    counts, psi, slope : arrays, shape (n,)
+    counts, psi, slope, buffer : arrays, shape (n,)
+    valued : bool
+        Whether the log likelihood is wanted; if not, 0 is returned.
     """
     family, dispersion, steepness, density = likelihood
+    total, beyond = 0.0, 0.0
     if family == LOGISTIC:
         for i in range(psi.size):
-            e = exponential(min(max(psi[i], -_STEEP), _STEEP))
+            total += counts[i] * psi[i]
+            beyond += max(psi[i] - _STEEP, 0.0)
+            e = exponential(min(max(psi[i], -EXPONENT_LIMIT), _STEEP))
+            buffer[i] = 1.0 + e
             slope[i] = counts[i] - (dispersion + steepness * counts[i]) * e / (1.0 + e)
+        if valued:
+            total -= _softplus(dispersion, steepness, counts, psi, beyond, buffer)
     elif family == POISSON:
         for i in range(psi.size):
-            mean = exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
-            slope[i] = counts[i] - dispersion * mean
+            mean = dispersion * exponential(min(max(psi[i], -EXPONENT_LIMIT), EXPONENT_LIMIT))
+            slope[i] = counts[i] - mean
+            total += counts[i] * psi[i] - mean
     elif family == GAUSSIAN:
         for i in range(psi.size):
             slope[i] = dispersion * (counts[i] - psi[i])
+            total -= 0.5 * slope[i] * (counts[i] - psi[i])
     elif family == CUSTOM:
         for i in range(psi.size):
-            slope[i] = evaluate(density, float(counts[i]), psi[i], dispersion)[1]
+            value, slope[i], _ = evaluate(density, float(counts[i]), psi[i], dispersion)
+            total += value
     else:
         raise ValueError(_UNKNOWN)
+    return total if valued else 0.0

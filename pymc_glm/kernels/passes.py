@@ -95,9 +95,7 @@ def slopes_at(
         here, slope_here, observed = psi[: high - low], slope[: high - low], counts[low:high]
         here[:] = drive.bias
         add_drive(history, n, drive, low, high, here)
-        slopes(likelihood, observed, here, slope_here)
-        if valued:
-            value += log_likelihood(likelihood, observed, here, buffer)
+        value += slopes(likelihood, observed, here, slope_here, buffer, valued)
         in_bias += _total(slope_here)
         add_products(history, n, slope_here, low, high, sums)
     products(history, sums, gradient)

@@ -117,33 +117,42 @@ def _visit(spikes, m, low, high, values, psi, onto_values):
     """
     before, ends, n_lags = spikes.before, spikes.ends, values.size
     begin, segment = _reaching(spikes, m, n_lags, low)
+    whole, end = before.size == 0, 0 if ends.size == 0 else ends[segment]
     for i in range(begin, spikes.start[m + 1]):
         t = spikes.bins[i] + 1
-        while ends[segment] < t:
-            segment += 1
-        stop = min(t + n_lags, ends[segment])
+        if t > end:
+            while ends[segment] < t:
+                segment += 1
+            end = ends[segment]
+        stop = min(t + n_lags, end)
         first, last = t, stop
-        if before.size > 0:
+        if not whole:
             first, last = before[t], before[stop]
         if first >= high:
             break
         times = float(spikes.counts[i])
-        if last - first == stop - t:  # all of them are data
-            lag, first, last = max(low - first, 0), max(first, low), min(last, high)
-            if last <= first:
-                continue
-            if onto_values:
-                _add(times, psi[first - low : last - low], values[lag : lag + last - first])
-            else:
-                _add(times, values[lag : lag + last - first], psi[first - low : last - low])
+        if not whole and last - first != stop - t:  # some of these bins are no data
+            _visit_each(before, t, stop, times, low, high, values, psi, onto_values)
             continue
-        for lag in range(stop - t):
-            there = before[t + lag]
-            if low <= there < high and before[t + lag + 1] > there:
-                if onto_values:
-                    values[lag] += times * psi[there - low]
-                else:
-                    psi[there - low] += times * values[lag]
+        lag, first, last = max(low - first, 0), max(first, low), min(last, high)
+        if last <= first:
+            continue
+        if onto_values:
+            _add(times, psi[first - low : last - low], values[lag : lag + last - first])
+        else:
+            _add(times, values[lag : lag + last - first], psi[first - low : last - low])
+
+
+@compiled
+def _visit_each(before, t, stop, times, low, high, values, psi, onto_values):
+    """Visit the bins that are data among those from t to stop - 1."""
+    for lag in range(stop - t):
+        there = before[t + lag]
+        if low <= there < high and before[t + lag + 1] > there:
+            if onto_values:
+                values[lag] += times * psi[there - low]
+            else:
+                psi[there - low] += times * values[lag]
 
 
 @compiled

@@ -104,12 +104,6 @@ def _reaching(spikes, m, n_lags, low):
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _add(times, source, target):
-    for i in range(target.size):
-        target[i] += times * source[i]
-
-
-@compiled
 def _visit(spikes, m, low, high, values, psi, onto_values):
     """Add values (lag,) after each spike to psi (data bins from low to high - 1), or psi to them.
 
@@ -137,10 +131,14 @@ def _visit(spikes, m, low, high, values, psi, onto_values):
         lag, first, last = max(low - first, 0), max(first, low), min(last, high)
         if last <= first:
             continue
+        # Unsigned indices need no check for negative ones, and slices would be slower.
+        here, there, number = np.uint64(lag), np.uint64(first - low), np.uint64(last - first)
         if onto_values:
-            _add(times, psi[first - low : last - low], values[lag : lag + last - first])
+            for k in range(number):
+                values[here + k] += times * psi[there + k]
         else:
-            _add(times, values[lag : lag + last - first], psi[first - low : last - low])
+            for k in range(number):
+                psi[there + k] += times * values[here + k]
 
 
 @compiled
@@ -221,7 +219,8 @@ def pair_sums(spikes: Spikes, m: int, values: Floats, out: Floats) -> None:
             times = float(spikes.counts[i]) * float(spikes.counts[j])
             number = min(n_lags - apart, stop - t)
             if last - first == stop - t:
-                _add(times, values[first : first + number], out[apart, :number])
+                for k in range(number):
+                    out[apart, k] += times * values[first + k]
                 continue
             for lag in range(number):
                 if before[t + lag + 1] > before[t + lag]:

@@ -5,7 +5,6 @@ from typing import Any
 import pymc as pm
 from pymc.blocking import DictToArrayBijection
 from pymc.model import modelcontext
-from pymc.model.core import ValueGradFunction
 from pymc.step_methods.compound import Competence
 from pymc.util import get_value_vars_from_user_vars
 from pytensor.graph.basic import Constant
@@ -23,6 +22,7 @@ from pymc_glm.distributions import (
     SpikeAndSlabRV,
 )
 from pymc_glm.graph.find import children
+from pymc_glm.steps.density import ReproducibleDensity
 from pymc_glm.steps.pickling import reduce_without_model
 
 __all__ = ["NetworkNUTS"]
@@ -179,7 +179,7 @@ class NetworkNUTS(pm.NUTS):
 
 def _blanket_density(
     model: pm.Model, values: list, point: dict, compile_kwargs: dict | None
-) -> ValueGradFunction:
+) -> ReproducibleDensity:
     """Compile the log density and its gradient, restricted to the variables' Markov blanket."""
     drawn = [model.values_to_rvs[value] for value in values]
     factors = {child for variable in drawn for child in children(variable, model)}
@@ -188,7 +188,7 @@ def _blanket_density(
     log_density = model.logp(vars=blanket, jacobian=True)
     inputs = {i for i in graph_inputs([log_density]) if not isinstance(i, Constant)}
     extra = {v: point[v.name] for v in model.value_vars if v in inputs and v not in values}
-    function = ValueGradFunction(
+    function = ReproducibleDensity(
         [log_density],
         values,
         extra,

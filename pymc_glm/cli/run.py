@@ -210,8 +210,8 @@ def make_basis(settings: FitSettings, counts: "xr.DataArray") -> "xr.DataArray":
         return pg.basis.identity(window, bin_width)
     if settings.basis is BasisKind.BSPLINE:
         return pg.basis.bspline(4 if n_basis is None else n_basis, window, bin_width)
-    if settings.prior.shared_input:
-        return pg.basis.coupling_history(counts, n_basis, window)
+    if settings.prior.shared_input and settings.window is None:
+        return pg.basis.coupling_history(counts, n_basis)
     return pg.basis.raised_cosine(3 if n_basis is None else n_basis, window, bin_width)
 
 

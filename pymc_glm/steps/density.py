@@ -2,10 +2,11 @@
 
 import pickle
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import cloudpickle
 import pytensor
+from pymc.blocking import DictToArrayBijection, PointType
 from pymc.model.core import ValueGradFunction
 
 __all__ = ["ReproducibleDensity"]
@@ -20,30 +21,28 @@ class ReproducibleDensity(ValueGradFunction):
     By default PyTensor lets Numba reorder and merge floating-point operations. How it does depends
     on which operations it compiles together, and those that it finds in its cache are left as they
     are: the process that fills the cache rounds otherwise than later ones, and the same seed gives
-    other draws. Parameters and calls are those of ``ValueGradFunction``.
+    other draws. Parameters are those of ``ValueGradFunction``; the inputs are one vector.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        self._compiled = False
+    def __init__(
+        self, costs: list, grad_vars: list, extra: dict, *, initial_point: PointType, **kwargs: Any
+    ):
+        kwargs |= {"initial_point": initial_point, "ravel_inputs": True}
         with _as_written():
-            super().__init__(*args, **kwargs)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate the density; the first call compiles."""
-        if self._compiled:
-            return super().__call__(*args, **kwargs)
-        with _as_written():
-            result = super().__call__(*args, **kwargs)
-        self._compiled = True
-        return result
+            super().__init__(costs, grad_vars, extra, **kwargs)
+            place = DictToArrayBijection.map({v.name: initial_point[v.name] for v in grad_vars})
+            self._place = place.data
+            self._pytensor_function(self._place)  # compiles at the first call
 
     def __reduce__(self) -> tuple:
         """Pickle what is compiled anew, in the same way, when it is unpickled."""
-        return self._loaded, (cloudpickle.dumps(self.__dict__ | {"_compiled": False}),)
+        return _loaded, (cloudpickle.dumps(self.__dict__),)
 
-    @classmethod
-    def _loaded(cls, dump: bytes) -> Self:
-        density = object.__new__(cls)
-        with _as_written():
-            density.__dict__.update(pickle.loads(dump))
-        return density
+
+# Not a method: cloudpickle would take a copy of a method along, and of PyTensor's settings with it.
+def _loaded(dump: bytes) -> ReproducibleDensity:
+    density = object.__new__(ReproducibleDensity)
+    with _as_written():
+        density.__dict__.update(pickle.loads(dump))
+        density._pytensor_function(density._place)
+    return density

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pymc as pm
-from pymc.blocking import DictToArrayBijection
 from pymc.model import modelcontext
 from pymc.step_methods.compound import Competence
+from pymc.step_methods.hmc.integration import CpuLeapfrogIntegrator
 from pymc.util import get_value_vars_from_user_vars
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors, graph_inputs
@@ -156,8 +156,15 @@ class NetworkNUTS(pm.NUTS):
         )
 
     def __getstate__(self) -> dict:
-        """Leave out the model and its data, which the density does not need."""
-        return self.__dict__ | {"_model": _ModelLeftBehind()}
+        """Leave out the model and its data, and what refers to the inside of the density."""
+        state = {k: v for k, v in self.__dict__.items() if k not in ("shared", "integrator")}
+        return state | {"_model": _ModelLeftBehind()}
+
+    def __setstate__(self, state: dict) -> None:
+        """Connect the density, which has been compiled anew."""
+        self.__dict__.update(state)
+        self.shared = self._logp_dlogp_func._extra_vars_shared
+        self.integrator = CpuLeapfrogIntegrator(self.potential, self._logp_dlogp_func)
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         """Pickle without the model."""
@@ -194,10 +201,8 @@ def _blanket_density(
         extra,
         model=model,
         initial_point=point,
-        ravel_inputs=True,
         **(compile_kwargs or {}),
     )
     function.set_extra_values(point)
     function.trust_input = True
-    function(DictToArrayBijection.map({v.name: point[v.name] for v in values}))  # compiles now
     return function

@@ -15,7 +15,7 @@ from pymc_glm.kernels.edge_proposal import find_mode, log_likelihoods_with, scra
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.likelihood import CUSTOM, GAUSSIAN, LOGISTIC, POISSON
 from pymc_glm.kernels.network_gradient import mean_history
-from pymc_glm.kernels.passes import log_likelihood_at, slopes_at
+from pymc_glm.kernels.passes import log_likelihood_at, slopes_at, write_products
 from pymc_glm.kernels.prior import NetworkPrior, edge_prior
 from pymc_glm.kernels.spike_history import (
     BLOCK,
@@ -24,7 +24,6 @@ from pymc_glm.kernels.spike_history import (
     runs_with_history,
     spike_history,
     write_information,
-    write_projection,
     write_psi,
 )
 
@@ -113,7 +112,7 @@ def test_the_history_is_that_of_a_convolution(recording):
         write_information(stored, m, values, information)
         expected = (dense[:, m].T * values) @ dense[:, m]
         np.testing.assert_allclose(information, expected, atol=1e-9)
-        write_projection(stored, m, values, product)
+        write_products(stored, 0, np.full(1, m), values, product.reshape(1, -1))
         np.testing.assert_allclose(product, values @ dense[:, m], atol=1e-10)
         runs = np.empty((BLOCK, 2), int)
         for low in range(0, stored.n_bins, BLOCK):

@@ -23,13 +23,7 @@ from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
-from pymc_glm.kernels.spike_history import (
-    BLOCK,
-    SpikeHistory,
-    add_drive,
-    drive_of,
-    write_psi,
-)
+from pymc_glm.kernels.spike_history import BLOCK, SpikeHistory, add_drive, drive_of, write_psi
 from pymc_glm.kernels.triangular import cholesky, log_determinant, solve, solve_transposed
 
 __all__ = ["Expansion", "FlipDraws", "draw_flips", "expansion_at", "flip_edges"]

@@ -14,6 +14,7 @@ from pymc_glm.kernels.likelihood import (
     score,
     workspace,
 )
+from pymc_glm.kernels.passes import write_products
 from pymc_glm.kernels.prior import EdgePrior
 from pymc_glm.kernels.spike_history import (
     BLOCK,
@@ -21,7 +22,6 @@ from pymc_glm.kernels.spike_history import (
     add_edge,
     runs_with_history,
     write_information,
-    write_projection,
 )
 from pymc_glm.kernels.triangular import cholesky, log_determinant, solve, solve_transposed
 
@@ -168,7 +168,8 @@ def _derivatives(history, m, likelihood, psi, counts, weights, scratch, gradient
             scratch.slope[there] = slope[size : size + last - first]
             scratch.curvature[there] = curvature[size : size + last - first]
             size += last - first
-    write_projection(history, m, scratch.slope, gradient)
+    slots = gradient.reshape(1, gradient.size)
+    write_products(history, 0, np.full(1, m), scratch.slope, slots)
     write_information(history, m, scratch.curvature, information)
 
 

@@ -8,14 +8,11 @@ from numpy.typing import NDArray
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.further_terms import n_slots, write_columns
 from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood, score
-from pymc_glm.kernels.passes import slopes_at
+from pymc_glm.kernels.passes import slopes_at, write_products
 from pymc_glm.kernels.spike_history import (
     BLOCK,
     SpikeHistory,
-    add_products,
     drive_of,
-    no_sums,
-    products,
     write_information,
     write_psi,
     write_regressors,
@@ -95,13 +92,10 @@ def _joint_information(history, n, curvature, every, chosen, out):
 @compiled
 def _gradient(history, n, slope, chosen, out):
     size = history.basis.shape[1]
-    sums = no_sums(history, chosen)
-    for low in range(0, slope.size, BLOCK):
-        high = min(low + BLOCK, slope.size)
-        add_products(history, n, slope[low:high], low, high, sums)
     out[:] = 0.0
     out[0] = np.sum(slope)
-    products(history, sums, out[1 : 1 + chosen.size * size].reshape(chosen.size, size))
+    part = out[1 : 1 + chosen.size * size].reshape(chosen.size, size)
+    write_products(history, n, chosen, slope, part)
 
 
 @compiled

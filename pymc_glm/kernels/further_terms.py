@@ -35,6 +35,7 @@ __all__ = [
     "project_further",
     "self_filter",
     "self_history",
+    "total",
     "write_columns",
 ]
 
@@ -234,17 +235,18 @@ def project_further(
         stop = low
         for g in range(begin + np.searchsorted(paths.last[begin:end], place, "right"), end):
             t, stop = stop, min(bins_before(paths, n, paths.last[g]), high)
-            of_paths[k] += paths.values[g] * _total(values[t - low : stop - low])
+            of_paths[k] += paths.values[g] * total(values[t - low : stop - low])
             if stop == high:
                 break
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _total(values):
-    total = 0.0
+def total(values: Floats) -> float:
+    """Return the sum of values, added in any order."""
+    added = 0.0
     for i in range(values.size):
-        total += values[i]
-    return total
+        added += values[i]
+    return added
 
 
 @compiled

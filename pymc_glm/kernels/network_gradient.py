@@ -9,15 +9,8 @@ from numpy.typing import NDArray
 from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood
-from pymc_glm.kernels.passes import log_likelihood_at, slopes_at
-from pymc_glm.kernels.spike_history import (
-    BLOCK,
-    SpikeHistory,
-    add_products,
-    drive_of,
-    no_sums,
-    products,
-)
+from pymc_glm.kernels.passes import log_likelihood_at, slopes_at, write_products
+from pymc_glm.kernels.spike_history import SpikeHistory, drive_of
 
 __all__ = ["log_likelihoods", "mean_history", "network_gradient", "pulled_back"]
 
@@ -27,17 +20,8 @@ type Floats = NDArray[np.float64]
 def mean_history(history: SpikeHistory) -> Floats:
     """Return the mean of the history over all bins, (pre, basis)."""
     out = np.zeros((history.n_pre, history.n_basis))
-    _add_totals(history, out)
+    write_products(history, 0, np.arange(history.n_pre), np.ones(history.n_bins), out)
     return out / history.n_bins
-
-
-@compiled
-def _add_totals(history, out):
-    sums, ones = no_sums(history, np.arange(out.shape[0])), np.ones(BLOCK)
-    for low in range(0, history.n_bins, BLOCK):
-        high = min(low + BLOCK, history.n_bins)
-        add_products(history, 0, ones[: high - low], low, high, sums)
-    products(history, sums, out)
 
 
 @compiled

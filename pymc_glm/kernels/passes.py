@@ -4,11 +4,11 @@ For each block the activation is written from the coefficients, then used and fo
 array of the length of the recording is read or written but the counts.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.further_terms import total
 from pymc_glm.kernels.likelihood import NeuronLikelihood, log_likelihood, slopes
 from pymc_glm.kernels.spike_history import (
     BLOCK,
@@ -20,17 +20,9 @@ from pymc_glm.kernels.spike_history import (
     products,
 )
 
-__all__ = ["log_likelihood_at", "slopes_at"]
+__all__ = ["log_likelihood_at", "slopes_at", "write_products"]
 
 type Floats = NDArray[np.float64]
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _total(values):
-    total = 0.0
-    for i in range(values.size):
-        total += values[i]
-    return total
 
 
 @compiled
@@ -96,7 +88,29 @@ def slopes_at(
         here[:] = drive.bias
         add_drive(history, n, drive, low, high, here)
         value += slopes(likelihood, observed, here, slope_here, buffer, valued)
-        in_bias += _total(slope_here)
+        in_bias += total(slope_here)
         add_products(history, n, slope_here, low, high, sums)
     products(history, sums, gradient)
     return value, in_bias
+
+
+@compiled
+def write_products(
+    history: SpikeHistory, n: int, slots: NDArray[np.int64], values: Floats, out: Floats
+) -> None:
+    """Write the products of some slots' regressors of post neuron n and values.
+
+    Parameters
+    ----------
+    history : SpikeHistory
+    n : int
+    slots : array of int, shape (chosen,)
+        Ascending.
+    values : array, shape (time,)
+    out : array, shape (chosen, basis)
+    """
+    sums = no_sums(history, slots)
+    for low in range(0, values.size, BLOCK):
+        high = min(low + BLOCK, values.size)
+        add_products(history, n, values[low:high], low, high, sums)
+    products(history, sums, out)

@@ -48,7 +48,6 @@ __all__ = [
     "runs_with_history",
     "spike_history",
     "write_information",
-    "write_projection",
     "write_psi",
     "write_regressors",
 ]
@@ -313,14 +312,6 @@ def runs_with_history(
         return runs_of(history.spikes, m, history.basis.shape[0], low, high, runs)
     runs[0, 0], runs[0, 1] = 0, high - low
     return 1
-
-
-@compiled
-def write_projection(history: SpikeHistory, m: int, values: Floats, out: Floats) -> None:
-    """Write the products of the history of pre neuron m and values (time,), (basis,)."""
-    sums = no_sums(history, np.full(1, m))
-    add_products(history, 0, values, 0, values.size, sums)
-    products(history, sums, out.reshape(1, out.size))
 
 
 @compiled

@@ -1,5 +1,6 @@
 """Whether edges, weights and biases have the conditionals that the kernels draw from."""
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,14 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 
 from pymc_glm.graph.data import data_values
-from pymc_glm.graph.evaluate import PointFunction
+from pymc_glm.graph.evaluate import ONCE, PointFunction, initial_point_of
 from pymc_glm.graph.find import NetworkVariables, children
 from pymc_glm.kernels.history import convolve_history, history_product
 
 __all__ = ["check_conditionals"]
 
 _CHECKED_BINS = 500
+_passed: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # networks, by their models
 
 
 def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) -> None:
@@ -26,6 +28,9 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
         Something else in the model depends on edges, weights or biases, or the activation is not
         ``bias + coupling_activation(counts, basis_functions, weights)``.
     """
+    everything = [network, *model.basic_RVs, *model.potentials]
+    if everything in _passed.get(model, []):
+        return
     bias, weights, adjacency, spikes = network[:4]
     regressors = [network.covariates, network.self_weights, network.loadings, network.factors]
     edges = [] if adjacency is None else [(adjacency, weights)]
@@ -38,6 +43,7 @@ def check_conditionals(model: pm.Model, network: NetworkVariables, step: str) ->
                 f"{variable.name!r} given {child.name!r} alone and would ignore it. Remove it."
             )
     _check_activation(model, network, step)
+    _passed.setdefault(model, []).append(everything)
 
 
 def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> None:
@@ -64,7 +70,7 @@ def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> 
     # Small, so that psi is recovered from the probabilities to full precision.
     point = {
         name: rng.uniform(-0.1, 0.1, value.shape).astype(value.dtype)
-        for name, value in model.initial_point(0).items()
+        for name, value in initial_point_of(model).items()
     }
     here = {
         rv: point[model.rvs_to_values[rv].name]
@@ -78,7 +84,7 @@ def _check_activation(model: pm.Model, network: NetworkVariables, step: str) -> 
         expected += data.covariates[window] @ here[covariates].T
     expected += _further_activation(model, network, here, counts, starts, shown)
     try:
-        (found,) = PointFunction(model, [psi], {"givens": givens})(point)
+        (found,) = PointFunction(model, [psi], {"givens": givens}, mode=ONCE)(point)
     except ValueError:  # other terms have the length of the recording, not of the checked bins
         found = np.full((len(counts), len(here[weights])), np.nan)
     if not np.allclose(found, expected, atol=1e-4):

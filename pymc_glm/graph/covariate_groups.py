@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pymc.blocking import PointType
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.graph.evaluate import INTERPRETED, PointFunction
+from pymc_glm.graph.evaluate import INTERPRETED, PointFunction, initial_point_of
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.kernels.prior import NetworkPrior
 
@@ -55,7 +55,7 @@ class CovariateLayout(NamedTuple):
         """Lay out the covariates of a model."""
         variable = _weights(network)
         mask, *_ = variable.owner.op.dist_params(variable.owner)
-        start = model.initial_point(0)
+        start = initial_point_of(model)
         shape = start[model.rvs_to_values[variable].name].shape
         n_basis = start[model.rvs_to_values[network.weights].name].shape[2]
         known = np.broadcast_to(mask.eval(mode=INTERPRETED), shape).astype(bool)
@@ -99,7 +99,7 @@ class CovariateTerms:
         self.layout = CovariateLayout.of_network(model, network)
         self._name = model.rvs_to_values[variable].name
         _, mu, sigma = variable.owner.op.dist_params(variable.owner)
-        shape = model.initial_point(0)[self._name].shape
+        shape = initial_point_of(model)[self._name].shape
         outputs = [pt.broadcast_to(mu, shape), pt.broadcast_to(sigma**-2, shape)]
         self._prior = PointFunction(model, outputs, compile_kwargs)
 

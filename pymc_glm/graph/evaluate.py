@@ -1,19 +1,61 @@
 """Variables of a model as functions of a point."""
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
+from pymc.blocking import PointType
+from pymc.initial_point import make_initial_point_fn
 from pymc.pytensorf import compile as pymc_compile
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
-__all__ = ["INTERPRETED", "PointFunction"]
+__all__ = ["INTERPRETED", "ONCE", "PointFunction", "initial_point_of"]
 
 # For small graphs that are seldom evaluated: compiling each operation would take seconds.
 INTERPRETED = Mode(linker="py", optimizer="fast_run").excluding("fusion", "inplace")
+
+# For graphs that are evaluated once: rewriting them would take longer than that.
+ONCE = Mode(linker="py", optimizer="fast_compile").excluding("fusion", "inplace")
+
+_known: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def initial_point_of(model: pm.Model) -> PointType:
+    """Return the initial point that ``model.initial_point(0)`` returns.
+
+    The function of a model is compiled once, as every step method asks for the shapes of variables.
+
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> from pymc_glm.graph.evaluate import initial_point_of
+    >>> with pm.Model() as model:
+    ...     rate = pm.Normal("rate", shape=2)
+    >>> initial_point_of(model)
+    {'rate': array([0., 0.])}
+    """
+    start = [
+        (rv, model.rvs_to_initial_values[rv], model.rvs_to_transforms[rv]) for rv in model.free_RVs
+    ]
+    seen = _known.get(model)
+    if seen is None or not _alike(seen[0], start):
+        seen = start, make_initial_point_fn(model=model, return_transformed=True)
+        _known[model] = seen
+    return {name: np.array(value) for name, value in seen[1](0).items()}
+
+
+def _alike(some: list[tuple], others: list[tuple]) -> bool:
+    """Return whether two lists hold the same objects."""
+    return len(some) == len(others) and all(
+        a is b
+        for one, other in zip(some, others, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 class PointFunction:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pymc.blocking import PointType
 
 from pymc_glm.distributions.self_weights import GAIN_SPREAD, NO_LIMIT
-from pymc_glm.graph.evaluate import INTERPRETED, PointFunction
+from pymc_glm.graph.evaluate import INTERPRETED, PointFunction, initial_point_of
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.kernels.further_terms import (
     NO_FURTHER_TERMS,
@@ -139,7 +139,7 @@ class FurtherCoefficients:
     def __init__(
         self, model: pm.Model, network: NetworkVariables, compile_kwargs: dict | None = None
     ):
-        start = model.initial_point(0)
+        start = initial_point_of(model)
 
         def value(variable):
             return None if variable is None else model.rvs_to_values[variable].name

@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from pymc_glm.graph.evaluate import INTERPRETED, PointFunction
+from pymc_glm.graph.evaluate import INTERPRETED, PointFunction, initial_point_of
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.kernels.prior import NetworkPrior
 
@@ -46,7 +46,7 @@ def relaxed(prior: NetworkPrior, share: float) -> NetworkPrior:
 def fixed_adjacency(model: pm.Model, network: NetworkVariables) -> NDArray[np.int8]:
     """Return the edges (post, pre) of a network whose edges are all known."""
     adjacency, *_ = network.weights.owner.op.dist_params(network.weights.owner)
-    shape = model.initial_point(0)[model.rvs_to_values[network.weights].name].shape[:2]
+    shape = initial_point_of(model)[model.rvs_to_values[network.weights].name].shape[:2]
     values = np.asarray(adjacency.eval(mode=INTERPRETED))
     return np.array(np.broadcast_to(values, shape), dtype=np.int8)
 
@@ -67,7 +67,7 @@ class PriorFunction:
     ):
         _, mean, whitening = network.weights.owner.op.dist_params(network.weights.owner)
         mu, sigma = network.bias.owner.op.dist_params(network.bias.owner)
-        shape = model.initial_point(0)[model.rvs_to_values[network.weights].name].shape
+        shape = initial_point_of(model)[model.rvs_to_values[network.weights].name].shape
         pairs = shape[:2]
         precision = (whitening[..., None] * whitening[..., None, :]).sum(axis=-3)  # Q'Q
         outputs = [
@@ -107,7 +107,7 @@ class DispersionFunction:
         dispersion = network.observation.parameter(network.spikes)
         if dispersion is None:
             raise AssertionError("this observation model learns no parameter.")
-        shape = model.initial_point(0)[model.rvs_to_values[network.bias].name].shape
+        shape = initial_point_of(model)[model.rvs_to_values[network.bias].name].shape
         outputs = [pt.broadcast_to(dispersion, shape)]
         self._evaluate = PointFunction(model, outputs, compile_kwargs)
 

@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.graph.evaluate import PointFunction
+from pymc_glm.graph.evaluate import PointFunction, initial_point_of
 from pymc_glm.graph.find import NetworkVariables, children
 from pymc_glm.kernels.shared_path import autoregression
 
@@ -44,7 +44,7 @@ class SharedPathFunctions:
             raise AssertionError("the network has no shared input.")
         timescale, factor, place, width, smoothness = factors.owner.op.dist_params(factors.owner)
         mean, scale = loadings.owner.op.dist_params(loadings.owner)
-        start = model.initial_point(0)
+        start = initial_point_of(model)
         shape = start[model.rvs_to_values[loadings].name].shape
         grid = PointFunction(model, [factor, place, width, smoothness], compile_kwargs)(start)
         self.start = np.searchsorted(grid[0], np.arange(shape[1] + 1)).astype(np.int64)

@@ -7,6 +7,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
+from pymc_glm.graph.evaluate import initial_point_of
 from pymc_glm.graph.find import find_networks
 from pymc_glm.trees import PATH_GROUP
 
@@ -41,7 +42,7 @@ class KeptPaths:
         kept = np.linspace(draws - 1, 0, min(number, draws)).round().astype(int)
         self._kept = np.unique(kept)
         self._place = {int(draw): i for i, draw in enumerate(self._kept)}
-        sizes = {name: model.initial_point(0)[name].size for name in self.names}
+        sizes = {name: initial_point_of(model)[name].size for name in self.names}
         self._paths = {
             name: np.full((chains, self._kept.size, size), np.nan, np.float32)
             for name, size in sizes.items()

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor
 import xarray as xr
 from pymc.model import modelcontext
 from pymc.sampling.mcmc import assign_step_methods, instantiate_steppers
 from pymc.step_methods.compound import flatten_steps
 
 from pymc_glm.arguments import as_whole_number, random_generator
-from pymc_glm.criticism import convergence_report
 from pymc_glm.graph.threads import available_cores
 from pymc_glm.models.sessions import session, session_names
 from pymc_glm.sampling.kept_paths import KeptPaths
@@ -74,6 +74,12 @@ def make_steps(model: pm.Model, options: dict[str, Any], threads: int) -> Any:
     -------
     step method or list of step methods
     """
+    with pytensor.config.change_flags(traceback__limit=0):  # where variables were made: slow
+        return _make_steps(model, options, threads)
+
+
+def _make_steps(model: pm.Model, options: dict[str, Any], threads: int) -> Any:
+    """Choose and make the step methods."""
     steps, selected = assign_step_methods(model, options.pop("step", None))
     names = {method.name for method in selected}
     step_options = {key: options.pop(key) for key in list(options) if key in names}
@@ -199,6 +205,8 @@ def sample(
 
 def log_report(tree: xr.DataTree) -> None:
     """Log what has not converged; warn if a hand-made model lacks the variables this needs."""
+    from pymc_glm.criticism import convergence_report  # ArviZ takes a second to import
+
     names = session_names(tree)
     for name in names:
         _log.info("Session %s:", name)

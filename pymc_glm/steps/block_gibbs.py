@@ -17,7 +17,7 @@ from scipy.special import gammaln
 
 from pymc_glm.arguments import as_whole_number
 from pymc_glm.distributions import BlockLabelsRV, EdgeRV, SpikeAndSlabRV
-from pymc_glm.graph.evaluate import PointFunction
+from pymc_glm.graph.evaluate import PointFunction, initial_point_of
 from pymc_glm.graph.find import children, chosen
 from pymc_glm.kernels.block_tables import exchange, fit_cells, log_likelihood
 from pymc_glm.kernels.blocks import make_tables, pair_sums, sweep_labels
@@ -291,7 +291,7 @@ class BlockGibbs(BlockedStep):
             )
         labels = chosen(vars, model, labels, "BlockGibbs draws latent block labels")
         self.vars = [model.rvs_to_values[rv] for rv in labels]
-        point = model.initial_point(0) if initial_point is None else initial_point
+        point = initial_point_of(model) if initial_point is None else initial_point
         self._labels = [_Labels(model, rv, point, compile_kwargs) for rv in labels]
         self.rng = get_random_generator(rng)
         self.waiting = 0

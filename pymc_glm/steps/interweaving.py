@@ -13,7 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 from scipy.linalg import solve_triangular
 
 from pymc_glm.graph.data import SpikeData
-from pymc_glm.graph.evaluate import PointFunction
+from pymc_glm.graph.evaluate import PointFunction, initial_point_of
 from pymc_glm.graph.find import NetworkVariables, children
 from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.fisher import Metric
@@ -101,7 +101,7 @@ class Interweaving:
         compile_kwargs: dict | None = None,
     ):
         self._threads = threads
-        start = model.initial_point(0)
+        start = initial_point_of(model)
         self._shapes = {
             value.name: start[value.name].shape
             for rv in model.free_RVs
@@ -124,7 +124,7 @@ class Interweaving:
 
     def _compile(self, model: pm.Model, network: NetworkVariables, options: dict | None) -> None:
         _, mean, whitening = network.weights.owner.op.dist_params(network.weights.owner)
-        shape = model.initial_point(0)[model.rvs_to_values[network.weights].name].shape
+        shape = initial_point_of(model)[model.rvs_to_values[network.weights].name].shape
         weights, z, slope = (pt.tensor(name, shape=shape) for name in ("weights", "z", "slope"))
         whitened = (whitening * (weights - mean)[..., None, :]).sum(axis=-1)
         carried = mean + _solve_lower(whitening, z)

@@ -21,6 +21,7 @@ from pymc_glm.distributions import (
     SelfWeightsRV,
     SpikeAndSlabRV,
 )
+from pymc_glm.graph.evaluate import initial_point_of
 from pymc_glm.graph.find import children
 from pymc_glm.steps.density import ReproducibleDensity
 from pymc_glm.steps.pickling import reduce_without_model
@@ -144,7 +145,7 @@ class NetworkNUTS(pm.NUTS):
                     f"vars: {value.name!r} affects the data other than through edges, weights and "
                     f"biases; NetworkNUTS draws {[v.name for v in allowed]}, pm.NUTS any variable."
                 )
-        point = kwargs.pop("initial_point", None) or model.initial_point(0)
+        point = kwargs.pop("initial_point", None) or initial_point_of(model)
         density = _blanket_density(model, chosen, point, kwargs.pop("compile_kwargs", None))
         super().__init__(
             chosen,

@@ -29,6 +29,7 @@ from pymc_glm.distributions import (
 from pymc_glm.graph.checks import check_conditionals
 from pymc_glm.graph.covariate_groups import CovariateTerms
 from pymc_glm.graph.data import SpikeData
+from pymc_glm.graph.evaluate import initial_point_of
 from pymc_glm.graph.find import NetworkVariables, as_variables, find_network, find_networks
 from pymc_glm.graph.further_terms import FurtherCoefficients, has_further_terms
 from pymc_glm.graph.prior import DispersionFunction, PriorFunction, fixed_adjacency, relaxed
@@ -137,7 +138,7 @@ class NetworkStep(BlockedStep):
         self._fixed = None if network.adjacency is not None else fixed_adjacency(model, network)
         self._paths: NDArray | None = None
         self._delay: NDArray | None = None
-        n_posts = model.initial_point(0)[self._names["bias"]].size
+        n_posts = initial_point_of(model)[self._names["bias"]].size
         self._threads = Threads(threads, n_posts)
         self.rng = get_random_generator(rng)
         self.warm_up = self.iteration = 0

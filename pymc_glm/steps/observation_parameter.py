@@ -9,7 +9,7 @@ from pymc.step_methods.compound import Competence
 from pymc.util import RandomGenerator
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_glm.graph.evaluate import PointFunction
+from pymc_glm.graph.evaluate import PointFunction, initial_point_of
 from pymc_glm.graph.find import NetworkVariables, find_networks
 from pymc_glm.steps.network_step import NetworkStep
 
@@ -42,7 +42,7 @@ class ObservationParameterStep(NetworkStep):
     ):
         super().__init__(model, network, threads, rng, compile_kwargs)
         parameter: Any = network.parameter
-        self._shape = model.initial_point(0)[self._names["parameter"]].shape
+        self._shape = initial_point_of(model)[self._names["parameter"]].shape
         self._prior_parameters = PointFunction(
             model, parameter.owner.op.dist_params(parameter.owner), compile_kwargs
         )

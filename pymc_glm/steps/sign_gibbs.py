@@ -13,6 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 from scipy.special import expit
 
 from pymc_glm.distributions import NeuronSignRV, SpikeAndSlabRV
+from pymc_glm.graph.evaluate import initial_point_of
 from pymc_glm.graph.find import children, chosen
 from pymc_glm.graph.signs import SignOdds
 from pymc_glm.steps.pickling import reduce_without_model
@@ -86,7 +87,7 @@ class SignGibbs(BlockedStep):
             )
         signs = chosen(vars, model, signs, "SignGibbs draws signs of neurons")
         self.vars = [model.rvs_to_values[rv] for rv in signs]
-        point = model.initial_point(0) if initial_point is None else initial_point
+        point = initial_point_of(model) if initial_point is None else initial_point
         self._log_odds = {
             model.rvs_to_values[rv].name: SignOdds(model, rv, point, compile_kwargs) for rv in signs
         }

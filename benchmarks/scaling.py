@@ -37,7 +37,7 @@ from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 import pymc_glm as pg
-from pymc_glm.graph.expansion import Averages, metric_at
+from pymc_glm.engines import Averages, Given, metric_at
 from pymc_glm.kernels.spike_history import runs_with_history
 
 N_BASIS, N_LAGS = 3, 20
@@ -89,7 +89,7 @@ def warmed_up(model, parameters: pg.NetworkParameters) -> tuple[list, dict]:
         if step.name != "network_nuts":
             step.averages = averages
     edges, weights, _ = steps
-    weights.metric = metric_at(weights._threads, weights.data, averages, 0.2)
+    weights.metric = metric_at(weights.engine, Given(), weights.data.history, averages, 0.2)
     weights.step_size[:] = 0.5
     for step in steps:
         step.stop_tuning()
@@ -119,7 +119,7 @@ def second_process(message: bytes, queue) -> None:
     with threadpool_limits(1):
         steps, point = pickle.loads(message)
         for step in steps[:2]:
-            step._threads.n_posts = 2  # scratch memory is the same for any number
+            step.engine._over_posts.n_posts = 2  # scratch memory is the same for any number
             point, _ = step.step(point)
     queue.put(private_memory() - empty)
 

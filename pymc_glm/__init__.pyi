@@ -49,6 +49,7 @@ from .distributions import (
     SelfWeights,
     SpikeAndSlab,
 )
+from .engines import engine
 from .models import (
     bernoulli_glm,
     build_glm,
@@ -182,6 +183,7 @@ __all__ = [
     "dense_glm",
     "edge_summary",
     "elpd_difference",
+    "engine",
     "filter_bands",
     "heldout_neuron",
     "heldout_score",

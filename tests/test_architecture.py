@@ -29,7 +29,7 @@ FLOORS = {
         "trees",
     },
     2: {"covariates", "design", "graph", "observations", "priors", "readers"},
-    3: {"models", "simulation", "steps"},
+    3: {"engines", "models", "simulation", "steps"},
     4: {"criticism", "datasets"},
     5: {"sampling", "saving"},
     6: {"plots"},
@@ -40,6 +40,7 @@ FOUNDATIONS = {"arguments", "kernels", "session_prefix"}  # below everything on 
 DOORS = {
     ("covariates", "priors"),  # what is learned is a hyperparameter, here too
     ("observations", "priors"),
+    ("steps", "engines"),
     ("basis", "segments"),  # no interval reaches across trials
     ("graph", "observations"),  # a network is known by its observation model
     ("__main__", "cli"),

@@ -10,8 +10,8 @@ import pytest
 import pymc_glm as pg
 from helpers import joint
 from helpers.calibration import THRESHOLD, assert_calibrated, calibrate, corrected
+from pymc_glm.engines import threads
 from pymc_glm.observations import Observation
-from pymc_glm.steps import noise_gibbs
 
 
 class Case(NamedTuple):
@@ -106,13 +106,13 @@ def test_long(case):
 
 def test_a_planted_bug_is_found(monkeypatch):
     """With residual sums of squares a fifth too small, calibration must fail."""
-    original = noise_gibbs.log_likelihoods
+    original = threads.log_likelihoods
 
     def too_small(posts, *arguments):
         original(posts, *arguments)
         arguments[-1][slice(*posts)] *= 0.8
 
-    monkeypatch.setattr(noise_gibbs, "log_likelihoods", too_small)
+    monkeypatch.setattr(threads, "log_likelihoods", too_small)
     name, p = corrected(ranks_of(CASES["gaussian, augmented"]), 19)
     assert p < THRESHOLD
     assert name == "noise_variance"

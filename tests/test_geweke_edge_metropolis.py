@@ -8,7 +8,7 @@ import pytest
 
 import pymc_glm as pg
 from helpers import joint
-from pymc_glm.steps import edge_metropolis, weight_hmc
+from pymc_glm.engines import threads
 
 THRESHOLD = 4.2
 N_PRIOR = 10_000
@@ -87,14 +87,14 @@ def test_dense_edges_by_weight_hmc(n_iterations):
 
 def change_edges(monkeypatch, change):
     """Change arguments of the kernel: (prior, plan, draws, weights) to (prior, plan, draws)."""
-    original = edge_metropolis.move_edges
+    original = threads.move_edges
 
     def changed(posts, history, likelihood, prior, plan, draws, bias, adjacency, weights, modes):
         prior, plan, draws = change(prior, plan, draws, weights)
         state = (bias, adjacency, weights, modes)
         return original(posts, history, likelihood, prior, plan, draws, *state)
 
-    monkeypatch.setattr(edge_metropolis, "move_edges", changed)
+    monkeypatch.setattr(threads, "move_edges", changed)
 
 
 def _forget_the_determinant(monkeypatch, network):
@@ -145,13 +145,13 @@ def _accept_every_swap(monkeypatch, network):
 
 
 def change_trajectories(monkeypatch, change):
-    original = weight_hmc.move_weights
+    original = threads.move_weights
 
     def changed(posts, history, likelihood, prior, bias_prior, metric, trajectories, *state):
         bias_prior, trajectories = change(bias_prior, trajectories)
         return original(posts, history, likelihood, prior, bias_prior, metric, trajectories, *state)
 
-    monkeypatch.setattr(weight_hmc, "move_weights", changed)
+    monkeypatch.setattr(threads, "move_weights", changed)
 
 
 def _forget_the_prior_of_the_bias(monkeypatch, network):
@@ -192,7 +192,7 @@ def test_planted_bugs_are_found(network, independent, monkeypatch, newton_alone,
 
 def change_flips(monkeypatch, **changes):
     """Change arguments of the kernel of flips, by name."""
-    original = edge_metropolis.flip_edges
+    original = threads.flip_edges
     names = ("posts", "history", "likelihood", "prior", "bias_prior", "expansion", "draws")
 
     def changed(*arguments):
@@ -200,7 +200,7 @@ def change_flips(monkeypatch, **changes):
         given |= {name: change(given[name]) for name, change in changes.items()}
         return original(*given.values(), *arguments[len(names) :])
 
-    monkeypatch.setattr(edge_metropolis, "flip_edges", changed)
+    monkeypatch.setattr(threads, "flip_edges", changed)
 
 
 def _flip_by_another_bias_prior(monkeypatch, network):

@@ -11,12 +11,13 @@ import pymc_glm as pg
 from helpers import joint
 from helpers.columns import column_history
 from helpers.uncompiled import QUICK_FIT
+from pymc_glm.engines import threads
 from pymc_glm.kernels import likelihood
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment
 from pymc_glm.observations import observation_of
-from pymc_glm.steps import dispersion_gibbs, noise_gibbs
+from pymc_glm.steps import dispersion_gibbs
 
 BASIS = pg.basis.raised_cosine(2, window=0.1, bin_width=0.02)
 
@@ -249,13 +250,13 @@ def test_geweke(name, n_iterations):
 
 
 def _wrong_sums(monkeypatch):
-    original = dispersion_gibbs.softplus_sums
+    original = threads.softplus_sums
 
     def too_small(posts, *arguments):
         original(posts, *arguments)
         arguments[-1][slice(*posts)] *= 0.9
 
-    monkeypatch.setattr(dispersion_gibbs, "softplus_sums", too_small)
+    monkeypatch.setattr(threads, "softplus_sums", too_small)
 
 
 def _forget_the_rising_factorials(monkeypatch):
@@ -263,13 +264,13 @@ def _forget_the_rising_factorials(monkeypatch):
 
 
 def _wrong_residuals(monkeypatch):
-    original = noise_gibbs.log_likelihoods
+    original = threads.log_likelihoods
 
     def too_small(posts, *arguments):
         original(posts, *arguments)
         arguments[-1][slice(*posts)] *= 0.8
 
-    monkeypatch.setattr(noise_gibbs, "log_likelihoods", too_small)
+    monkeypatch.setattr(threads, "log_likelihoods", too_small)
 
 
 @pytest.mark.slow
@@ -284,10 +285,10 @@ def test_planted_bugs_of_traces_are_found(monkeypatch):
 
 def _ignore_the_dispersion(monkeypatch):
     """The weights are drawn as if every dispersion were 1."""
-    drawn = pg.WeightHMC.data
+    given = pg.WeightHMC._given
     ones = np.ones(2)
-    fixed = property(lambda step: drawn.fget(step).with_dispersion(ones))
-    monkeypatch.setattr(pg.WeightHMC, "data", fixed)
+    fixed = property(lambda step: given.fget(step)._replace(dispersion=ones))
+    monkeypatch.setattr(pg.WeightHMC, "_given", fixed)
 
 
 @pytest.mark.parametrize(

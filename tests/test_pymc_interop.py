@@ -14,7 +14,7 @@ from pymc.step_methods.compound import CompoundStep
 from scipy.special import expit, logit
 
 import pymc_glm as pg
-from pymc_glm.graph.expansion import Averages
+from pymc_glm.engines import Averages
 from pymc_glm.graph.prior import relaxed
 from pymc_glm.sampling.starts import initial_points
 

@@ -8,6 +8,7 @@ from scipy.special import expit
 import pymc_glm as pg
 from helpers import joint
 from helpers.uncompiled import UNCOMPILED
+from pymc_glm.engines import Given, Network
 from pymc_glm.kernels.fisher import empty_metric, fisher_information
 from pymc_glm.kernels.network_gradient import mean_history, network_gradient, pulled_back
 from pymc_glm.steps.interweaving import Interweaving, InterweavingTuning
@@ -79,8 +80,8 @@ def step(model):
 def looked_at(step, point, values):
     moves, prior = step.interweaving, step.network_prior(point)
     (z,) = moves.whiten(point, point["weights"])
-    state = (point["bias"], point["adjacency"], point["weights"])
-    return moves.look(values, step.data, point, prior, z, *state)
+    network = Network(point["bias"], point["adjacency"], point["weights"])
+    return moves.look(values, Given(), point, prior, z, network)
 
 
 def test_nothing_moves_where_the_hyperparameters_are(step, model):
@@ -268,7 +269,7 @@ def tilt(monkeypatch, slope_of):
 
     def look(self, *arguments):
         place = original(self, *arguments)
-        slope = slope_of(self, arguments[6])
+        slope = slope_of(self, arguments[-1].adjacency)
         return place._replace(
             log_density=place.log_density + slope @ place.values, gradient=place.gradient + slope
         )
@@ -282,20 +283,18 @@ def _take_another_prior_of_hyperparameters(monkeypatch):
 
 
 def _take_another_prior_of_biases(monkeypatch):
-    def run(self, tuning, data, point, prior, *state):
+    def run(self, tuning, given, point, prior, *state):
         prior = prior._replace(bias_mean=prior.bias_mean + 8.0)
-        return original(self, tuning, data, point, prior, *state)
+        return original(self, tuning, given, point, prior, *state)
 
     original = Interweaving.run
     monkeypatch.setattr(Interweaving, "run", run)
 
 
 def _leave_weights_where_they_are(monkeypatch):
-    def run(self, tuning, data, point, prior, bias, adjacency, weights, rng):
-        values, acceptance = original(
-            self, tuning, data, point, prior, bias, adjacency, weights.copy(), rng
-        )
-        return values, acceptance
+    def run(self, tuning, given, point, prior, network, rng):
+        values, moved, acceptance = original(self, tuning, given, point, prior, network, rng)
+        return values, moved._replace(weights=network.weights), acceptance
 
     original = Interweaving.run
     monkeypatch.setattr(Interweaving, "run", run)

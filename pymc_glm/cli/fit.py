@@ -62,6 +62,7 @@ def fit(
     seed: options.Seed = None,
     cores: options.Cores = None,
     threads: options.Threads = None,
+    engine: options.Engine = _SAMPLE.engine,
     min_effect: options.MinEffect = _FIT.min_effect,
     no_pictures: options.NoPictures = False,
     quiet: options.Quiet = False,
@@ -80,7 +81,7 @@ def fit(
         min_rate=min_rate, max_merged=max_merged, start=start, stop=stop, duration=duration,
         hold_out=hold_out, neurons=_labels(neurons), min_effect=min_effect,
         prior=PriorSettings(edges, weights, n_blocks, n_dims, shared_input),
-        sampling=SampleSettings(draws, tune, chains, cores, threads, seed),
+        sampling=SampleSettings(draws, tune, chains, cores, threads, seed, engine),
     )  # fmt: skip
     folder = Path(f"{file.stem}-glm") if output is None else output
     with open_session(quiet=quiet, debug=debug) as session:

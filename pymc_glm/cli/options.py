@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pymc_glm.cli.settings import BasisKind, EdgePrior, WeightPrior
+from pymc_glm.cli.settings import Engine as EngineKind
 
 __all__ = [
     "Basis",
@@ -16,6 +17,7 @@ __all__ = [
     "Draws",
     "Duration",
     "Edges",
+    "Engine",
     "FileFormat",
     "FitFolder",
     "Folder",
@@ -124,6 +126,10 @@ Cores = Annotated[
 ]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads per chain.", show_default="spare cores")
+]
+Engine = Annotated[
+    EngineKind,
+    typer.Option(help="Sample on threads of the processor, or by JAX, on a GPU if there is one."),
 ]
 MinEffect = Annotated[
     float | None,

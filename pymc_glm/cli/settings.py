@@ -7,6 +7,7 @@ from typing import NamedTuple
 __all__ = [
     "BasisKind",
     "EdgePrior",
+    "Engine",
     "FitSettings",
     "PriorSettings",
     "SampleSettings",
@@ -40,6 +41,13 @@ class WeightPrior(StrEnum):
     BLOCK = "block"
     DISTANCE = "distance"
     SIGNED = "signed"
+
+
+class Engine(StrEnum):
+    """Where post neurons are moved."""
+
+    THREADS = "threads"
+    JAX = "jax"
 
 
 class PriorSettings(NamedTuple):
@@ -79,6 +87,7 @@ class SampleSettings(NamedTuple):
     cores: int | None = None
     threads: int | None = None
     random_seed: int | None = None
+    engine: Engine = Engine.THREADS
 
 
 class FitSettings(NamedTuple):

@@ -29,7 +29,17 @@ from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood
 from pymc_glm.kernels.prior import EdgePrior
 from pymc_glm.kernels.spike_history import SpikeHistory, add_edge, write_psi
 
-__all__ = ["EdgeDraws", "EdgePlan", "draw_edges", "move_edges"]
+__all__ = [
+    "EdgeDraws",
+    "EdgePlan",
+    "Visits",
+    "draw_edges",
+    "draw_visits",
+    "move_edges",
+    "next_visits",
+    "settle_visits",
+    "visits_of",
+]
 
 type Floats = NDArray[np.float64]
 
@@ -93,33 +103,34 @@ def _propose(n, m, history, likelihood, counts, prior, plan, psi, proposal):
 
 
 @compiled
-def _visit(
-    n, m, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, modes, proposal
-):
-    """Propose a new state of an edge; return 0 if nothing was proposed, 2 if it was accepted."""
-    uniforms, log_odds = draws.uniforms[n, m], prior.log_odds[n, m]
-    presence = plan.presence[n, m]
-    certain = log_odds == np.inf or log_odds == -np.inf
-    if certain:
-        presence = 1.0 if log_odds > 0 else 0.0
-    present, new = adjacency[n, m] == 1, uniforms[1] < presence
-    if uniforms[0] >= plan.visit[n, m] or not (present or new):
-        return 0
-    if present:
-        add_edge(history, m, -weights[n, m], 0, psi.size, psi)
-    mode, lower, candidates = proposal.mode, proposal.lower, proposal.candidates
-    w, current = candidates[0], candidates[1]
-    _propose(n, m, history, likelihood, counts, prior, plan, psi, proposal)
-    modes[n, m] = mode
-    odds = 0.0 if certain else math.log(presence) - math.log(1.0 - presence)
-    current[:] = weights[n, m]
-    if new:
-        draw_weights(draws.normals[n, m], draws.stretches[n, m], mode, lower, w)
-    first, last = 0 if new else 1, 3 if present != new else 2
-    values = proposal.values
-    given = (likelihood, psi, counts, candidates[first:last], proposal.scratch)
-    log_likelihoods_with(history, m, *given, values[first:last])
-    log_ratio = 0.0
+def _is_certain(prior, n, m):
+    return abs(prior.log_odds[n, m]) == np.inf
+
+
+@compiled
+def _presence(n, m, prior, plan):
+    """Return the probability of proposing the presence of edge m."""
+    if _is_certain(prior, n, m):
+        return 1.0 if prior.log_odds[n, m] > 0 else 0.0
+    return plan.presence[n, m]
+
+
+@compiled
+def _wanted(n, m, prior, plan, draws, adjacency):
+    """Return whether edge m is visited, and whether its presence is proposed."""
+    new = draws.uniforms[n, m, 1] < _presence(n, m, prior, plan)
+    visited = draws.uniforms[n, m, 0] < plan.visit[n, m]
+    return visited and (new or adjacency[n, m] == 1), new
+
+
+@compiled
+def _log_ratio(n, m, new, present, values, w, current, mode, lower, prior, plan):
+    """Return the log ratio of acceptance; values are log likelihoods with w, current and none."""
+    if present != new and _is_certain(prior, n, m):
+        return np.inf  # corrects a start that contradicts the prior
+    log_ratio, odds = 0.0, 0.0
+    if not _is_certain(prior, n, m):
+        odds = math.log(plan.presence[n, m]) - math.log(1.0 - plan.presence[n, m])
     if new:
         log_ratio += values[0] + log_slab(w, prior, n, m) - log_proposal(w, mode, lower) - odds
     if present:
@@ -127,15 +138,122 @@ def _visit(
         log_ratio += log_proposal(current, mode, lower) + odds
     if present != new:
         log_ratio += values[2] if present else -values[2]
-        if certain:  # corrects a start that contradicts the prior
-            log_ratio = np.inf
-    accepted = math.log(uniforms[2]) < log_ratio
+    return log_ratio
+
+
+@compiled
+def _visit(
+    n, m, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, modes, proposal
+):
+    """Propose a new state of an edge; return 0 if nothing was proposed, 2 if it was accepted."""
+    visited, new = _wanted(n, m, prior, plan, draws, adjacency)
+    if not visited:
+        return 0
+    present = adjacency[n, m] == 1
+    if present:
+        add_edge(history, m, -weights[n, m], 0, psi.size, psi)
+    mode, lower, candidates = proposal.mode, proposal.lower, proposal.candidates
+    w, current = candidates[0], candidates[1]
+    _propose(n, m, history, likelihood, counts, prior, plan, psi, proposal)
+    modes[n, m] = mode
+    current[:] = weights[n, m]
+    if new:
+        draw_weights(draws.normals[n, m], draws.stretches[n, m], mode, lower, w)
+    first, last = 0 if new else 1, 3 if present != new else 2
+    values = proposal.values
+    given = (likelihood, psi, counts, candidates[first:last], proposal.scratch)
+    log_likelihoods_with(history, m, *given, values[first:last])
+    ratio = _log_ratio(n, m, new, present, values, w, current, mode, lower, prior, plan)
+    accepted = math.log(draws.uniforms[n, m, 2]) < ratio
     if accepted:
         weights[n, m] = w if new else np.zeros(w.size)
         adjacency[n, m] = new
     if adjacency[n, m] == 1:
         add_edge(history, m, weights[n, m], 0, psi.size, psi)
     return 2 if accepted else 1
+
+
+class Visits(NamedTuple):
+    """One visit of every post neuron, whose data another holds."""
+
+    position: NDArray[np.int64]  # (post,): how many edges were considered
+    edges: NDArray[np.int64]  # (post,): the edge that is visited, or -1 if none is left
+    new: NDArray[np.bool_]  # (post,): whether its presence is proposed
+    weights: Floats  # (post, basis): those proposed
+    counted: NDArray[np.int64]  # (post, 2): proposals, accepted ones
+
+
+def visits_of(n_post: int, n_basis: int) -> Visits:
+    """Allocate the visits of a sweep."""
+    return Visits(
+        np.zeros(n_post, np.int64),
+        np.full(n_post, -1),
+        np.zeros(n_post, np.bool_),
+        np.zeros((n_post, n_basis)),
+        np.zeros((n_post, 2), np.int64),
+    )
+
+
+@compiled
+def next_visits(
+    posts: tuple[int, int],
+    prior: EdgePrior,
+    plan: EdgePlan,
+    draws: EdgeDraws,
+    adjacency: NDArray[np.int8],
+    visits: Visits,
+) -> bool:
+    """Go on to the next edges that are visited; return whether there are any."""
+    found = False
+    for n in range(posts[0], posts[1]):
+        visits.edges[n] = -1
+        while visits.edges[n] < 0 and visits.position[n] < draws.order.shape[1]:
+            m = draws.order[n, visits.position[n]]
+            visits.position[n] += 1
+            visited, visits.new[n] = _wanted(n, m, prior, plan, draws, adjacency)
+            if visited:
+                visits.edges[n], found = m, True
+    return found
+
+
+@compiled
+def draw_visits(
+    posts: tuple[int, int], draws: EdgeDraws, mode: Floats, lower: Floats, visits: Visits
+) -> None:
+    """Draw weights around modes (post, basis), with factors (post, basis, basis)."""
+    for n in range(posts[0], posts[1]):
+        m = visits.edges[n]
+        if m >= 0:
+            w = visits.weights[n]
+            draw_weights(draws.normals[n, m], draws.stretches[n, m], mode[n], lower[n], w)
+
+
+@compiled
+def settle_visits(
+    posts: tuple[int, int],
+    prior: EdgePrior,
+    plan: EdgePlan,
+    draws: EdgeDraws,
+    mode: Floats,
+    lower: Floats,
+    values: Floats,
+    adjacency: NDArray[np.int8],
+    weights: Floats,
+    visits: Visits,
+) -> None:
+    """Accept or reject visits by log likelihoods (3, post): with new, old and no weights."""
+    for n in range(posts[0], posts[1]):
+        m = visits.edges[n]
+        if m < 0:
+            continue
+        present, new, w = adjacency[n, m] == 1, visits.new[n], visits.weights[n]
+        proposal = (w, weights[n, m], mode[n], lower[n], prior, plan)
+        ratio = _log_ratio(n, m, new, present, values[:, n], *proposal)
+        visits.counted[n, 0] += 1
+        if math.log(draws.uniforms[n, m, 2]) < ratio:
+            visits.counted[n, 1] += 1
+            adjacency[n, m] = new
+            weights[n, m] = w if new else np.zeros(w.size)
 
 
 @compiled

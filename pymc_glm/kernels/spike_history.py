@@ -41,6 +41,7 @@ __all__ = [
     "add_drive",
     "add_edge",
     "add_products",
+    "cosines",
     "drive_of",
     "no_sums",
     "overlap",
@@ -370,11 +371,16 @@ def overlap(history: SpikeHistory, n_pre: int | None = None) -> Floats:
     for low in range(0, history.n_bins, BLOCK):
         total = _totals(history, n_pre, low, min(low + BLOCK, history.n_bins))
         product += total @ total.T
+    return cosines(product)
+
+
+def cosines(product: Floats) -> Floats:
+    """Return products of vectors (pre, pre) divided by their lengths, with a diagonal of zeros."""
     length = np.sqrt(np.diagonal(product))
     length[length == 0] = 1.0
-    product /= length[:, None] * length[None, :]
-    np.fill_diagonal(product, 0.0)
-    return product
+    out = product / (length[:, None] * length[None, :])
+    np.fill_diagonal(out, 0.0)
+    return out
 
 
 @compiled

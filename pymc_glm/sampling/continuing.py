@@ -8,6 +8,7 @@ import xarray as xr
 
 from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.criticism.same_model import check_model
+from pymc_glm.engines import engine_name
 from pymc_glm.graph.find import find_networks
 from pymc_glm.models.sessions import session_names
 from pymc_glm.recipe import read_recipe
@@ -34,6 +35,7 @@ def sample_more(
     *,
     cores: int | None = None,
     threads: int | None = None,
+    engine: str | None = None,
     random_seed: int | np.random.Generator | None = None,
     progressbar: bool = True,
     report: bool = True,
@@ -52,7 +54,7 @@ def sample_more(
         The model that was sampled, or the one that `load` rebuilt.
     draws, tune : int
         Kept and discarded new iterations of each chain.
-    cores, threads : int, optional
+    cores, threads, engine : optional
         As for `sample`.
     random_seed : int, numpy.random.Generator or None
         The same seed gives the same draws. Use a different seed than for the first draws.
@@ -92,11 +94,12 @@ def sample_more(
     _check(tree, model)
     rng = random_generator(random_seed)
     starts = last_points(tree, model)
-    cores, threads = share_cores(len(starts), cores, threads)
+    engine = engine_name(engine)
+    cores, threads = share_cores(len(starts), cores, threads, engine)
     quiet = kwargs.get("quiet", False)
     with model:
         with compiling(progressbar and not quiet):
-            step = make_steps(model, kwargs, threads)
+            step = make_steps(model, kwargs, threads, engine)
         for each in network_steps(step):
             each.gradual = False
         new = sample(
@@ -105,6 +108,7 @@ def sample_more(
             chains=len(starts),
             cores=cores,
             threads=threads,
+            engine=engine,
             random_seed=rng,
             progressbar=progressbar,
             report=False,

@@ -14,6 +14,7 @@ from pymc.sampling.mcmc import assign_step_methods, instantiate_steppers
 from pymc.step_methods.compound import flatten_steps
 
 from pymc_glm.arguments import as_whole_number, random_generator
+from pymc_glm.engines import engine_name
 from pymc_glm.graph.threads import available_cores
 from pymc_glm.models.sessions import session, session_names
 from pymc_glm.sampling.kept_paths import KeptPaths
@@ -32,8 +33,12 @@ __all__ = [
 _log = logging.getLogger("pymc_glm")
 
 
-def share_cores(chains: int, cores: int | None, threads: int | None) -> tuple[int, int]:
+def share_cores(
+    chains: int, cores: int | None, threads: int | None, engine: str = "threads"
+) -> tuple[int, int]:
     """Return the number of chains that run in parallel, and the threads of each.
+
+    Chains run one after the other if they share a GPU, unless `cores` says otherwise.
 
     Raises
     ------
@@ -41,6 +46,8 @@ def share_cores(chains: int, cores: int | None, threads: int | None) -> tuple[in
         `cores` or `threads` is neither a whole number of at least 1 nor None.
     """
     available = available_cores()
+    if cores is None and engine != "threads":
+        cores = 1
     cores = min(chains, available if cores is None else as_whole_number(cores, "cores"))
     if threads is None:
         return cores, max(1, available // cores)
@@ -59,7 +66,9 @@ def compiling(progressbar: bool) -> Iterator[None]:
         yield
 
 
-def make_steps(model: pm.Model, options: dict[str, Any], threads: int) -> Any:
+def make_steps(
+    model: pm.Model, options: dict[str, Any], threads: int, engine: str | None = None
+) -> Any:
     """Choose and make the step methods of a model; call this in the model's context.
 
     Parameters
@@ -69,16 +78,18 @@ def make_steps(model: pm.Model, options: dict[str, Any], threads: int) -> Any:
         Keywords for `pymc.sample`; ``step`` and the options of step methods are removed from it.
     threads : int
         Threads of each chain.
+    engine : str, optional
+        By default that of the context.
 
     Returns
     -------
     step method or list of step methods
     """
     with pytensor.config.change_flags(traceback__limit=0):  # where variables were made: slow
-        return _make_steps(model, options, threads)
+        return _make_steps(model, options, threads, engine)
 
 
-def _make_steps(model: pm.Model, options: dict[str, Any], threads: int) -> Any:
+def _make_steps(model: pm.Model, options: dict[str, Any], threads: int, engine: str | None) -> Any:
     """Choose and make the step methods."""
     steps, selected = assign_step_methods(model, options.pop("step", None))
     names = {method.name for method in selected}
@@ -86,7 +97,7 @@ def _make_steps(model: pm.Model, options: dict[str, Any], threads: int) -> Any:
     for method in selected:
         if issubclass(method, NetworkStep):
             chosen = step_options.get(method.name, {})
-            step_options[method.name] = {"threads": threads} | chosen
+            step_options[method.name] = {"engine": engine, "threads": threads} | chosen
     return instantiate_steppers(
         model,
         steps,
@@ -109,6 +120,7 @@ def sample(
     chains: int = 4,
     cores: int | None = None,
     threads: int | None = None,
+    engine: str | None = None,
     random_seed: int | np.random.Generator | None = None,
     model: pm.Model | None = None,
     path_draws: int = 100,
@@ -131,8 +143,11 @@ def sample(
         Number of chains to run in parallel; by default one per core.
     threads : int, optional
         Threads of each chain; by default the cores divided by the chains that run in parallel.
+    engine : {"threads", "jax"}, optional
+        Where post neurons are moved: on threads, or by JAX, on a GPU if there is one; see `engine`.
+        By default the engine of the context, "threads".
     random_seed : int, numpy.random.Generator or None
-        The same seed gives the same draws for any number of cores and threads.
+        The same seed gives the same draws for any number of cores and threads of an engine.
     model : pymc.Model, optional
         By default the model in context.
     path_draws : int
@@ -155,7 +170,8 @@ def sample(
     Raises
     ------
     ValueError
-        A number is out of range, the seed is invalid, or the model contains no network GLM.
+        A number is out of range, the seed is invalid, the engine is unknown or does not serve the
+        model, or the model contains no network GLM.
 
     Examples
     --------
@@ -171,7 +187,8 @@ def sample(
     """
     draws, tune = as_whole_number(draws, "draws"), as_whole_number(tune, "tune", at_least=0)
     chains = as_whole_number(chains, "chains")
-    cores, threads = share_cores(chains, cores, threads)
+    engine = engine_name(engine)
+    cores, threads = share_cores(chains, cores, threads, engine)
     rng = random_generator(random_seed)
     model = modelcontext(model)
     number = as_whole_number(path_draws, "path_draws")
@@ -180,7 +197,7 @@ def sample(
         kwargs = {"var_names": paths.recorded} | kwargs | {"callback": paths}
     with model:
         with compiling(progressbar and not kwargs.get("quiet", False)):
-            step = make_steps(model, kwargs, threads)
+            step = make_steps(model, kwargs, threads, engine)
         initvals = kwargs.pop("initvals", None)
         of_networks = network_steps(step)
         if initvals is None and of_networks:

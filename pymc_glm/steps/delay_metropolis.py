@@ -12,11 +12,10 @@ from pymc.util import RandomGenerator
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.distributions import InputDelaysRV
+from pymc_glm.engines import Network, PathChange
 from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.further_terms import largest_delay
-from pymc_glm.graph.threads import Threads
-from pymc_glm.kernels.path_moves import compare_paths
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 
 __all__ = ["DelayMetropolis"]
@@ -50,6 +49,8 @@ class DelayMetropolis(NetworkStep):
         Delays, the default.
     model : pymc.Model, optional
         By default the model in context.
+    engine : str, optional
+        Where post neurons are moved, see `engine`; by default that of the context.
     threads : int, optional
         Threads over stretches of time. By default all cores in the main process, one in a worker
         process of parallel chains. Draws do not depend on it.
@@ -91,19 +92,19 @@ class DelayMetropolis(NetworkStep):
         vars: Any = None,
         *,
         model: pm.Model | None = None,
+        engine: str | None = None,
         threads: int | None = None,
         rng: RandomGenerator = None,
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,
     ):
         model, network = self._find(vars, model)
-        super().__init__(model, network, threads, rng, compile_kwargs)
+        super().__init__(model, network, engine, threads, rng, compile_kwargs)
         self._most = largest_delay(network)
         self.condition_on(spike_data(model, network))
         n_bins = self.data.history.n_bins
-        self._n_chunks = -(-n_bins // _FEWEST_BINS)
-        self._bounds = np.linspace(0, n_bins, self._n_chunks + 1).astype(np.int64)
-        self._over_time = Threads(threads, self._n_chunks)
+        n_chunks = -(-n_bins // _FEWEST_BINS)
+        self._bounds = np.linspace(0, n_bins, n_chunks + 1).astype(np.int64)
         self.forget()
 
     @classmethod
@@ -129,7 +130,7 @@ class DelayMetropolis(NetworkStep):
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Propose another delay for every neuron."""
-        bias, _, weights = self._state(point)
+        network = self._state(point)
         name, rng = str(self._coefficients.delays_name), self.rng
         delay = np.asarray(point[name], dtype=np.int64)
         if self.size is None:
@@ -139,7 +140,7 @@ class DelayMetropolis(NetworkStep):
         uniform = rng.integers(-self._most, self._most + 1, delay.size)
         proposed = np.where(anywhere, uniform, delay + change)
         inside = np.abs(proposed) <= self._most
-        ratio = self._log_ratios(bias, weights, np.where(inside, proposed, delay))
+        ratio = self._log_ratios(network, np.where(inside, proposed, delay))
         acceptance = np.where(inside, np.exp(np.minimum(ratio, 0.0)), 0.0)
         accepted = rng.random(delay.size) < acceptance
         if self.tune:
@@ -154,16 +155,13 @@ class DelayMetropolis(NetworkStep):
         }
         return point | {name: moved}, [stats]
 
-    def _log_ratios(self, bias: NDArray, weights: NDArray, proposed: NDArray) -> NDArray:
+    def _log_ratios(self, network: Network, proposed: NDArray) -> NDArray:
         """Return the change of the log likelihood of every neuron, (post,)."""
-        paths = self.data.history.further.paths
-        loadings = self._coefficients.loadings(weights)
-        out = np.zeros((self._n_chunks, bias.size))
-        self._over_time.over_posts(
-            compare_paths, *self.data, bias, weights, loadings, self._bounds, paths.values,
-            loadings, proposed, out,
-        )  # fmt: skip
-        return out.sum(axis=0)
+        paths, given = self.data.history.further.paths, self._given
+        values = paths.values if given.paths is None else given.paths
+        loadings = self._coefficients.loadings(network.weights)
+        change = PathChange(values, loadings, proposed)
+        return self.engine.compare_paths(given, change, network, loadings, self._bounds).sum(axis=0)
 
     @classmethod
     def competence(cls, var: TensorVariable, has_grad: bool = False) -> Competence:

@@ -16,9 +16,7 @@ from pymc_glm.kernels.dispersion_tables import (
     count_tables,
     draw_tables,
     log_rising_factorials,
-    softplus_sums,
 )
-from pymc_glm.kernels.network_gradient import log_likelihoods
 from pymc_glm.kernels.prior import NetworkPrior
 from pymc_glm.steps.network_step import NetworkStepState
 from pymc_glm.steps.observation_parameter import ObservationParameterStep
@@ -53,8 +51,8 @@ class DispersionGibbs(ObservationParameterStep):
         The dispersion, the default.
     model : pymc.Model, optional
         By default the model in context.
-    threads : int, optional
-        As for `PolyaGammaGibbs`.
+    engine, threads
+        As for `WeightHMC`.
     rng, initial_point, compile_kwargs
         As for other PyMC step methods.
 
@@ -95,13 +93,14 @@ class DispersionGibbs(ObservationParameterStep):
         vars: Any = None,
         *,
         model: pm.Model | None = None,
+        engine: str | None = None,
         threads: int | None = None,
         rng: RandomGenerator = None,
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,
     ):
         model, network = self._find(vars, model)
-        super().__init__(model, network, threads, rng, compile_kwargs)
+        super().__init__(model, network, engine, threads, rng, compile_kwargs)
         self.condition_on(spike_data(model, network))
         self.forget()
 
@@ -126,9 +125,8 @@ class DispersionGibbs(ObservationParameterStep):
 
     def _draw(self, gamma: list[NDArray], bias: NDArray, weights: NDArray) -> NDArray:
         """Draw the tables, then the dispersion."""
-        sums = np.empty(bias.size)
-        self._threads.over_posts(softplus_sums, *self.data, bias, weights, sums)
-        tables = draw_tables(self._at_least, self.data.likelihood.dispersion, self.rng)
+        sums = self.engine.softplus_sums(self._given, bias, weights)
+        tables = draw_tables(self._at_least, np.asarray(self._dispersion), self.rng)
         shape, scale = gamma
         # r | tables ~ Gamma(shape + tables, 1 / scale + sums)
         rate = 1.0 / scale + self._pooled(sums)
@@ -166,9 +164,8 @@ class DispersionGibbs(ObservationParameterStep):
     ) -> NDArray:
         """Return the log density of log dispersion and biases, up to a constant."""
         each = np.broadcast_to(dispersion, bias.shape).copy()
-        likely = np.empty(bias.size)
-        data = self.data.with_dispersion(each)
-        self._threads.over_posts(log_likelihoods, *data, bias, weights, likely)
+        given = self._given._replace(dispersion=each)
+        likely = self.engine.log_likelihoods(given, bias, weights)
         likely += log_rising_factorials(self._at_least, each)
         likely -= 0.5 * prior.bias_precision * (bias - prior.bias_mean) ** 2
         shape, scale = gamma

@@ -10,15 +10,14 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
 from pymc_glm.arguments import as_whole_number
+from pymc_glm.engines import Averages, EdgeCounts, Network, metric_at
 from pymc_glm.graph.data import SpikeData, spike_data
-from pymc_glm.graph.expansion import Averages, metric_at
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.shared import Shared
-from pymc_glm.kernels.edge_flips import Expansion, draw_flips, expansion_at, flip_edges
-from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
-from pymc_glm.kernels.fisher import gradient_at
-from pymc_glm.kernels.prior import BiasPrior, EdgePrior, NetworkPrior, edge_prior
-from pymc_glm.kernels.spike_history import overlap
+from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges
+from pymc_glm.kernels.edge_surrogate import Expansion, expansion_at
+from pymc_glm.kernels.flip_proposals import draw_flips
+from pymc_glm.kernels.prior import NetworkPrior
 from pymc_glm.steps.network_step import COMES_IN, NetworkStep, NetworkStepState
 
 __all__ = ["EdgeMetropolis"]
@@ -75,8 +74,11 @@ class EdgeMetropolis(NetworkStep):
         By default the model in context.
     swaps : int
         Swaps proposed for each post neuron in an iteration.
+    engine : str, optional
+        Where post neurons are moved, see `engine`; by default that of the context.
     threads : int, optional
-        As for `PolyaGammaGibbs`.
+        Threads over the post neurons of a chain. By default all cores in the main process, one in
+        a worker process of parallel chains. Draws do not depend on it.
     rng, initial_point, compile_kwargs
         As for other PyMC step methods.
 
@@ -126,6 +128,7 @@ class EdgeMetropolis(NetworkStep):
         *,
         model: pm.Model | None = None,
         swaps: int = 6,
+        engine: str | None = None,
         threads: int | None = None,
         rng: RandomGenerator = None,
         initial_point: PointType | None = None,
@@ -133,7 +136,7 @@ class EdgeMetropolis(NetworkStep):
     ):
         self._swaps = as_whole_number(swaps, "swaps", at_least=0)
         model, network = self._find(vars, model)
-        super().__init__(model, network, threads, rng, compile_kwargs)
+        super().__init__(model, network, engine, threads, rng, compile_kwargs)
         self.condition_on(spike_data(model, network))
         self.forget()
 
@@ -152,8 +155,7 @@ class EdgeMetropolis(NetworkStep):
         n_post, n_stored = len(data.value.likelihood.counts), data.value.history.n_pre
         self._n_slots = n_stored + (0 if self._further is None else self._further.n_slots)
         alike = np.zeros((self._n_slots, self._n_slots))
-        with self._threads.single_blas():
-            alike[:n_post, :n_post] = overlap(data.value.history, n_post)
+        alike[:n_post, :n_post] = self.engine.overlap(n_post)
         others = self._n_slots - n_post
         self._not_edges = slice(-others, None) if others else slice(0)
         self._partner = np.cumsum(np.where(alike > _OVERLAPPING, alike**2, 0.0), axis=1)
@@ -177,24 +179,24 @@ class EdgeMetropolis(NetworkStep):
         if self._waits():
             self.iteration += 1
             return point, [{name: kind(0) for name, (kind, _) in self.stats_dtypes_shapes.items()}]
-        bias, adjacency, weights = state = self._state(point)
+        network = before = self._state(point)
         if self.averages is None:
-            self.averages = Averages.start(bias, adjacency, weights)
-        before = adjacency.copy()
-        network = self._next_prior(point)
-        prior = edge_prior(network)
-        proposed, accepted, swaps = self._visit(prior, *state) + self._flip(prior, network, *state)
+            self.averages = Averages.start(*network)
+        prior = self._next_prior(point)
+        network, beside = self._visit(prior, network)
+        network, counted = self._flip(prior, network)
         if self.tune:
-            self.averages = self.averages.add(bias, adjacency, weights, _MEMORY)
+            self.averages = self.averages.add(*network, _MEMORY)
             if self.averages.seen in _DUE:
                 self._expand()
+        proposed = beside.proposed + counted.proposed
         stats = {
-            "edges_on": int(adjacency[:, : bias.size].sum()),
-            "edge_flips": int((adjacency != before).sum()),
-            "edge_acceptance": float(accepted / max(proposed, 1)),
-            "edge_swaps": int(swaps),
+            "edges_on": int(network.adjacency[:, : network.bias.size].sum()),
+            "edge_flips": int((network.adjacency != before.adjacency).sum()),
+            "edge_acceptance": float((beside.accepted + counted.accepted) / max(proposed, 1)),
+            "edge_swaps": int(beside.swaps + counted.swaps),
         }
-        return self._moved(point, bias, adjacency, weights), [stats]
+        return self._moved(point, network), [stats]
 
     def _waits(self) -> bool:
         """Return whether edges stay as they are, early in the tuning of shared input.
@@ -204,13 +206,11 @@ class EdgeMetropolis(NetworkStep):
         shared = self._further is not None and self._further.n_factors > 0
         return self.gradual and shared and self.iteration < COMES_IN * self.warm_up
 
-    def _visit(
-        self, prior: EdgePrior, bias: NDArray, adjacency: NDArray, weights: NDArray
-    ) -> NDArray:
+    def _visit(self, prior: NetworkPrior, network: Network) -> tuple[Network, EdgeCounts]:
         """Propose edges by Newton's steps, with the bias fixed."""
         visits = self._visits()
         if not visits.any():
-            return np.zeros(3)
+            return network, EdgeCounts(0, 0, 0)
         plan = EdgePlan(
             visits,
             self._inclusion().clip(_LOWEST, 1.0 - _LOWEST),
@@ -219,43 +219,22 @@ class EdgeMetropolis(NetworkStep):
             self._partner,
         )
         n_swaps = self._swaps if self.expansion is None else 0
-        n_post, n_pre, n_basis = weights.shape
+        n_post, n_pre, n_basis = network.weights.shape
         draws = draw_edges(n_post, n_pre, n_basis, n_swaps, self.rng)
-        modes = np.full_like(weights, np.nan)
-        counted = self._threads.over_posts(
-            move_edges, *self.data, prior, plan, draws, bias, adjacency, weights, modes
-        )
+        network, modes, counted = self.engine.visit_edges(self._given, prior, plan, draws, network)
         if self.tune:
             found = ~np.isnan(modes)
             gain = max(1.0 / (self.averages.seen + 2), 0.1)
             self.modes = np.where(found, self.modes + gain * (modes - self.modes), self.modes)
-        return np.sum(counted, axis=0)
+        return network, counted
 
-    def _flip(
-        self,
-        prior: EdgePrior,
-        network: NetworkPrior,
-        bias: NDArray,
-        adjacency: NDArray,
-        weights: NDArray,
-    ) -> NDArray:
+    def _flip(self, prior: NetworkPrior, network: Network) -> tuple[Network, EdgeCounts]:
         """Propose edges by the expansion, moving the bias too."""
         if self.expansion is None:
-            return np.zeros(3)
-        draws = draw_flips(self._flip_visits(), weights.shape[2], self._swaps, self.rng)
-        bias_prior = BiasPrior(network.bias_mean, network.bias_precision)
-        counted = self._threads.over_posts(
-            flip_edges,
-            *self.data,
-            prior,
-            bias_prior,
-            self._expansion_here(weights),
-            draws,
-            bias,
-            adjacency,
-            weights,
-        )
-        return np.sum(counted, axis=0)
+            return network, EdgeCounts(0, 0, 0)
+        n_basis, expansion = network.weights.shape[2], self._expansion_here(network.weights)
+        draws = draw_flips(self._flip_visits(), n_basis, self._swaps, self.rng)
+        return self.engine.flip_edges(self._given, prior, expansion, draws, network)
 
     def _visits(self) -> NDArray:
         """Return probabilities of visiting edges by Newton's steps; covariates are not visited.
@@ -286,7 +265,9 @@ class EdgeMetropolis(NetworkStep):
 
     def _expand(self) -> None:
         """Expand the log likelihood at the averages."""
-        metric = metric_at(self._threads, self.data, self.averages, 0.0, further=False)
+        metric = metric_at(
+            self.engine, self._given, self.data.history, self.averages, 0.0, further=False
+        )
         self.expansion = expansion_at(self.averages.bias, self.averages.weights, metric)
 
     def _expansion_here(self, weights: NDArray) -> Expansion:
@@ -299,10 +280,7 @@ class EdgeMetropolis(NetworkStep):
         averages, metric = self.averages, self.expansion.metric
         center = averages.weights.copy()
         center[:, -self._further.n_slots :] = weights[:, -self._further.n_slots :]
-        gradient = np.empty_like(metric.gradient)
-        self._threads.over_posts(
-            gradient_at, *self.data, averages.bias, center, metric.place, gradient
-        )
+        gradient = self.engine.gradient(self._given, averages.bias, center, metric.place)
         return expansion_at(averages.bias, center, metric._replace(gradient=gradient))
 
     @staticmethod

@@ -12,12 +12,11 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 from scipy.linalg import solve_triangular
 
-from pymc_glm.graph.data import SpikeData
+from pymc_glm.engines import Engine, Given, Network
 from pymc_glm.graph.evaluate import PointFunction, initial_point_of
 from pymc_glm.graph.find import NetworkVariables, children
-from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.fisher import Metric
-from pymc_glm.kernels.network_gradient import mean_history, network_gradient, pulled_back
+from pymc_glm.kernels.network_gradient import pulled_back
 from pymc_glm.kernels.prior import NetworkPrior
 
 __all__ = ["Interweaving", "InterweavingTuning"]
@@ -85,7 +84,7 @@ class Interweaving:
     ----------
     model : pymc.Model
     network : NetworkVariables
-    threads : Threads
+    engine : Engine
     compile_kwargs : dict, optional
 
     References
@@ -97,10 +96,10 @@ class Interweaving:
         self,
         model: pm.Model,
         network: NetworkVariables,
-        threads: Threads,
+        engine: Engine,
         compile_kwargs: dict | None = None,
     ):
-        self._threads = threads
+        self._engine = engine
         start = initial_point_of(model)
         self._shapes = {
             value.name: start[value.name].shape
@@ -112,10 +111,10 @@ class Interweaving:
         if self._shapes:
             self._compile(model, network, compile_kwargs)
 
-    def condition_on(self, data: SpikeData) -> None:
-        """Compute the mean history, by which biases follow."""
+    def condition_on_data(self) -> None:
+        """Compute the mean history of the engine's data, by which biases follow."""
         if self._shapes:
-            self._mean_history = mean_history(data.history)[: self._n_pre]
+            self._mean_history = self._engine.mean_history()[: self._n_pre]
 
     @property
     def names(self) -> list[str]:
@@ -183,43 +182,39 @@ class Interweaving:
     def run(
         self,
         tuning: InterweavingTuning,
-        data: SpikeData,
+        given: Given,
         point: PointType,
         prior: NetworkPrior,
-        bias: NDArray,
-        adjacency: NDArray,
-        weights: NDArray,
+        network: Network,
         rng: np.random.Generator,
-    ) -> tuple[PointType, float]:
+    ) -> tuple[PointType, Network, float]:
         """Follow one trajectory.
 
         Parameters
         ----------
         tuning : InterweavingTuning
             With a metric.
-        data : SpikeData
+        given : Given
         point : dict
             Values of the model's variables.
         prior : NetworkPrior
             Only that of the biases is used.
-        bias : array, shape (post,)
-            Changed in place.
-        adjacency : array of int8, shape (post, pre)
-            With groups of covariates after the neurons; their weights stay.
-        weights : array, shape (post, pre, basis)
-            Changed in place.
+        network : Network
+            The weights of covariates, after those of the neurons, stay.
         rng : numpy.random.Generator
 
         Returns
         -------
         dict
             New values of the hyperparameters.
+        Network
+            With new biases and weights.
         float
             Probability of acceptance.
         """
         values = self.values_at(point)
-        (z,) = self.whiten(point, weights[:, : bias.size])
-        place = (data, point, prior, z, bias, adjacency, weights)
+        (z,) = self.whiten(point, network.weights[:, : network.bias.size])
+        place = (given, point, prior, z, network)
         here = self.look(values, *place)
         momentum = rng.standard_normal(values.size)
         energy = 0.5 * momentum @ momentum - here.log_density
@@ -232,13 +227,13 @@ class Interweaving:
                 here = self.look(here.values + step * moved, *place)
                 momentum += 0.5 * step * self._scaled(tuning, here.gradient)
                 if not np.isfinite(momentum).all():
-                    return {}, 0.0
+                    return {}, network, 0.0
             energy -= 0.5 * momentum @ momentum - here.log_density
         acceptance = float(np.exp(np.minimum(energy, 0.0))) if np.isfinite(energy) else 0.0
         if rng.random() >= acceptance:
-            return {}, acceptance
-        bias[:], weights[:] = here.bias, here.weights
-        return self.named(here.values), acceptance
+            return {}, network, acceptance
+        moved_network = network._replace(bias=here.bias, weights=here.weights)
+        return self.named(here.values), moved_network, acceptance
 
     @staticmethod
     def _scaled(tuning: InterweavingTuning, gradient: NDArray) -> NDArray:
@@ -248,15 +243,14 @@ class Interweaving:
     def look(
         self,
         values: NDArray,
-        data: SpikeData,
+        given: Given,
         point: PointType,
         prior: NetworkPrior,
         z: NDArray,
-        bias: NDArray,
-        adjacency: NDArray,
-        weights: NDArray,
+        network: Network,
     ) -> _Place:
         """Return the place at other hyperparameters, with bias and weights carried there."""
+        bias, adjacency, weights = network
         here = self._with(point, values)
         n_pre = bias.size
         present = adjacency[:, :n_pre, None] != 0
@@ -265,13 +259,12 @@ class Interweaving:
         carried = np.concatenate([pairs, weights[:, n_pre:]], axis=1)
         change = pairs - weights[:, :n_pre]
         moved = bias - np.einsum("nmb,mb->n", change, self._mean_history)
-        value, bias_gradient, slope = np.empty_like(bias), np.empty_like(bias), carried.copy()
-        self._threads.over_posts(
-            network_gradient, *data, moved, adjacency, carried, value, bias_gradient, slope
-        )
+        likely = self._engine.network_gradient(given, Network(moved, adjacency, carried))
         away = prior.bias_precision * (moved - prior.bias_mean)
-        log_density = value.sum() + log_prior - 0.5 * (away * (moved - prior.bias_mean)).sum()
-        gradient = slope[:, :n_pre] - (bias_gradient - away)[:, None, None] * self._mean_history
+        log_prior = log_prior - 0.5 * (away * (moved - prior.bias_mean)).sum()
+        log_density = likely.value.sum() + log_prior
+        in_bias = (likely.bias - away)[:, None, None]
+        gradient = likely.weights[:, :n_pre] - in_bias * self._mean_history
         gradient = np.where(present, gradient, 0.0)
         slopes = self._pull_back(here, z, gradient)
         flat = np.concatenate([np.ravel(slope) for slope in slopes])

@@ -26,15 +26,14 @@ from pymc_glm.distributions import (
     SelfWeightsRV,
     SpikeAndSlabRV,
 )
+from pymc_glm.engines import Given, Network, make_engine
 from pymc_glm.graph.checks import check_conditionals
 from pymc_glm.graph.covariate_groups import CovariateTerms
 from pymc_glm.graph.data import SpikeData
-from pymc_glm.graph.evaluate import initial_point_of
 from pymc_glm.graph.find import NetworkVariables, as_variables, find_network, find_networks
 from pymc_glm.graph.further_terms import FurtherCoefficients, has_further_terms
 from pymc_glm.graph.prior import DispersionFunction, PriorFunction, fixed_adjacency, relaxed
 from pymc_glm.graph.shared import Shared
-from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.prior import NetworkPrior
 from pymc_glm.steps.pickling import reduce_without_model
 
@@ -76,6 +75,7 @@ class NetworkStep(BlockedStep):
     ----------
     model : pymc.Model
     network : NetworkVariables
+    engine : str or None
     threads : int or None
     rng : seed or numpy.random.Generator
     compile_kwargs : dict or None
@@ -83,7 +83,7 @@ class NetworkStep(BlockedStep):
     Raises
     ------
     ValueError
-        `threads` is below 1.
+        There is no such engine, or `threads` is below 1.
     """
 
     draws: ClassVar[tuple[str, ...]]  # fields of NetworkVariables
@@ -118,6 +118,7 @@ class NetworkStep(BlockedStep):
         self,
         model: pm.Model,
         network: NetworkVariables,
+        engine: str | None,
         threads: int | None,
         rng: RandomGenerator,
         compile_kwargs: dict | None,
@@ -138,8 +139,7 @@ class NetworkStep(BlockedStep):
         self._fixed = None if network.adjacency is not None else fixed_adjacency(model, network)
         self._paths: NDArray | None = None
         self._delay: NDArray | None = None
-        n_posts = initial_point_of(model)[self._names["bias"]].size
-        self._threads = Threads(threads, n_posts)
+        self.engine = make_engine(engine, threads)
         self.rng = get_random_generator(rng)
         self.warm_up = self.iteration = 0
         self._dispersion: NDArray | None = None
@@ -188,6 +188,7 @@ class NetworkStep(BlockedStep):
             History and counts, see `pymc_glm.graph.data.spike_data`.
         """
         self._shared: Shared = data
+        self.engine.hold(data)
 
     def forget(self) -> None:
         """Forget what the tuning has learned."""
@@ -199,11 +200,13 @@ class NetworkStep(BlockedStep):
 
     @property
     def data(self) -> Any:
-        """History and counts as the kernel reads them."""
-        data = self._shared.value
-        if self._paths is not None:
-            data = data.with_paths(self._paths, self._delay)
-        return data if self._dispersion is None else data.with_dispersion(self._dispersion)
+        """History and counts as the engine holds them."""
+        return self._shared.value
+
+    @property
+    def _given(self) -> Given:
+        """Dispersion, paths and delays of the point of the last `_state`."""
+        return Given(self._dispersion, self._paths, self._delay)
 
     @property
     def _coefficients(self) -> FurtherCoefficients:
@@ -246,11 +249,11 @@ class NetworkStep(BlockedStep):
             )
         return Competence.IDEAL if cls.is_default else Competence.COMPATIBLE
 
-    def _state(self, point: PointType) -> tuple[NDArray, NDArray, NDArray]:
+    def _state(self, point: PointType) -> Network:
         """Return copies of bias, adjacency and weights; the point may be shared with others.
 
-        Covariates, self-weights and loadings come after the pre neurons. From here on, `data` has
-        the dispersion and the paths of the point.
+        Covariates, self-weights and loadings come after the pre neurons. From here on, `_given` is
+        that of the point.
         """
         if self._dispersion_at is not None:
             self._dispersion = self._dispersion_at(point)
@@ -267,12 +270,11 @@ class NetworkStep(BlockedStep):
                 self._paths = np.array(point[self._further.paths_name])
             if self._further.delays_name is not None:
                 self._delay = np.array(point[self._further.delays_name], dtype=np.int64)
-        return bias, adjacency, weights
+        return Network(bias, adjacency, weights)
 
-    def _moved(
-        self, point: PointType, bias: NDArray, adjacency: NDArray, weights: NDArray
-    ) -> PointType:
+    def _moved(self, point: PointType, network: Network) -> PointType:
         """Return the point with new values of what `_state` returned."""
+        bias, adjacency, weights = network
         further: PointType = {}
         if self._further is not None:
             weights, further = self._further.split(weights)

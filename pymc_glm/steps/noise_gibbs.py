@@ -10,7 +10,6 @@ from pymc.util import RandomGenerator
 from pytensor.tensor.random.basic import InvGammaRV
 
 from pymc_glm.graph.data import spike_data
-from pymc_glm.kernels.network_gradient import log_likelihoods
 from pymc_glm.steps.network_step import NetworkStepState
 from pymc_glm.steps.observation_parameter import ObservationParameterStep
 
@@ -36,8 +35,8 @@ class NoiseGibbs(ObservationParameterStep):
         The variance, the default.
     model : pymc.Model, optional
         By default the model in context.
-    threads : int, optional
-        As for `PolyaGammaGibbs`.
+    engine, threads
+        As for `WeightHMC`.
     rng, initial_point, compile_kwargs
         As for other PyMC step methods.
 
@@ -74,23 +73,23 @@ class NoiseGibbs(ObservationParameterStep):
         vars: Any = None,
         *,
         model: pm.Model | None = None,
+        engine: str | None = None,
         threads: int | None = None,
         rng: RandomGenerator = None,
         initial_point: PointType | None = None,
         compile_kwargs: dict | None = None,
     ):
         model, network = self._find(vars, model)
-        super().__init__(model, network, threads, rng, compile_kwargs)
+        super().__init__(model, network, engine, threads, rng, compile_kwargs)
         self.condition_on(spike_data(model, network))
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Draw the variances."""
         bias, _, weights = self._state(point)
         alpha, beta = self._prior_parameters(point)
-        likely = np.empty(bias.size)
-        data = self.data.with_dispersion(np.ones(bias.size))
-        self._threads.over_posts(log_likelihoods, *data, bias, weights, likely)
-        each = np.full(bias.size, data.history.n_bins / 2.0)
+        given = self._given._replace(dispersion=np.ones(bias.size))
+        likely = self.engine.log_likelihoods(given, bias, weights)
+        each = np.full(bias.size, self.data.history.n_bins / 2.0)
         shape, rate = alpha + self._pooled(each), beta - self._pooled(likely)
         variance = rate / self.rng.gamma(shape, 1.0, self._shape)
         return point | {self._names["parameter"]: np.log(variance)}, [{}]

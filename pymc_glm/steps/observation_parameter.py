@@ -36,11 +36,12 @@ class ObservationParameterStep(NetworkStep):
         self,
         model: pm.Model,
         network: NetworkVariables,
+        engine: str | None,
         threads: int | None,
         rng: RandomGenerator,
         compile_kwargs: dict | None,
     ):
-        super().__init__(model, network, threads, rng, compile_kwargs)
+        super().__init__(model, network, engine, threads, rng, compile_kwargs)
         parameter: Any = network.parameter
         self._shape = initial_point_of(model)[self._names["parameter"]].shape
         self._prior_parameters = PointFunction(

@@ -13,11 +13,11 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_glm.arguments import as_probability
 from pymc_glm.distributions import FactorPathsRV
+from pymc_glm.engines import Network, PathChange
 from pymc_glm.graph.data import spike_data
 from pymc_glm.graph.find import NetworkVariables, children
 from pymc_glm.graph.shared_paths import SharedPathFunctions, timescale_variable
-from pymc_glm.graph.threads import Threads
-from pymc_glm.kernels.path_moves import PathDraws, PathPlan, compare_paths, move_paths
+from pymc_glm.kernels.path_moves import PathDraws, PathPlan
 from pymc_glm.kernels.shared_path import carry, log_path_density
 from pymc_glm.kernels.slice_sampling import slice_draw
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
@@ -96,6 +96,8 @@ class PathHMC(NetworkStep):
         By default the model in context.
     target_accept : float
         Mean probability of acceptance to which step sizes are tuned, between 0 and 1.
+    engine : str, optional
+        Where post neurons are moved, see `engine`; by default that of the context.
     threads : int, optional
         Threads over stretches of time. By default all cores in the main process, one in a worker
         process of parallel chains. Draws do not depend on it.
@@ -145,6 +147,7 @@ class PathHMC(NetworkStep):
         *,
         model: pm.Model | None = None,
         target_accept: float = 0.8,
+        engine: str | None = None,
         threads: int | None = None,
         rng: RandomGenerator = None,
         initial_point: PointType | None = None,
@@ -152,14 +155,13 @@ class PathHMC(NetworkStep):
     ):
         self._target = as_probability(target_accept, "target_accept")
         model, network = self._find(vars, model)
-        super().__init__(model, network, threads, rng, compile_kwargs)
+        super().__init__(model, network, engine, threads, rng, compile_kwargs)
         self._functions = SharedPathFunctions(model, network, compile_kwargs)
         if self._functions.timescale_name is not None:
             self.vars.append(model.rvs_to_values[timescale_variable(model, network)])
         self.condition_on(spike_data(model, network))
         self._chunk = self._bins_of_chunk()
         self._n_chunks = -(-self._n_places // self._chunk) + 1
-        self._over_time = Threads(threads, self._n_chunks)
         self.forget()
 
     @classmethod
@@ -200,13 +202,10 @@ class PathHMC(NetworkStep):
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Move paths, timescales and loading scales."""
-        bias, _, weights = self._state(point)
-        acceptance = self._move_paths(point, bias, weights)
-        point = point | {
-            self._coefficients.paths_name: self.data.history.further.paths.values.copy()
-        }
-        point = self._draw_timescales(point)
-        point, scale_acceptance = self._move_scales(point, bias, weights)
+        network = self._state(point)
+        paths, acceptance = self._move_paths(point, network)
+        point = self._draw_timescales(point | {self._coefficients.paths_name: paths})
+        point, scale_acceptance = self._move_scales(point, network)
         stats = {
             "path_acceptance": float(np.mean(acceptance)),
             "path_step_size": float(self.step_size.mean()),
@@ -222,8 +221,8 @@ class PathHMC(NetworkStep):
         bounds[-1] = self._n_places
         return bounds
 
-    def _move_paths(self, point: PointType, bias: NDArray, weights: NDArray) -> NDArray:
-        """Move the paths in place; return the mean acceptance probability of each factor."""
+    def _move_paths(self, point: PointType, network: Network) -> tuple[NDArray, NDArray]:
+        """Move the paths; return the mean acceptance probability of each factor, too."""
         functions, rng = self._functions, self.rng
         n_factors, n_grid = self.step_size.size, functions.place.size
         plan = PathPlan(
@@ -239,18 +238,15 @@ class PathHMC(NetworkStep):
             rng.random(n_grid),
             rng.random((self._n_chunks, n_factors)),
         )
-        counted = np.zeros((self._n_chunks, n_factors, 2))
-        loadings = self._coefficients.loadings(weights)
-        self._over_time.over_posts(
-            move_paths, *self.data, bias, weights, loadings, plan, draws, counted
-        )
+        loadings = self._coefficients.loadings(network.weights)
+        paths, counted = self.engine.move_paths(self._given, plan, draws, network, loadings)
         total, number = counted.sum(axis=0).T
         acceptance = total / np.maximum(number, 1)
         if self.tune:
             gain = min(1.0, 3.0 / np.sqrt(1 + self._seen))
             larger = self.step_size * np.exp(gain * (acceptance - self._target))
             self.step_size = larger.clip(0.01, _LARGEST_STEP)
-        return acceptance
+        return paths, acceptance
 
     @property
     def _seen(self) -> int:
@@ -294,9 +290,7 @@ class PathHMC(NetworkStep):
         new[k] = value
         return point | {name: new}
 
-    def _move_scales(
-        self, point: PointType, bias: NDArray, weights: NDArray
-    ) -> tuple[PointType, float]:
+    def _move_scales(self, point: PointType, network: Network) -> tuple[PointType, float]:
         """Move one factor's timescale and loading scale together with its path and loadings."""
         functions = self._functions
         if not functions.names:
@@ -312,14 +306,14 @@ class PathHMC(NetworkStep):
         moved = point
         for name, value in zip(functions.names, values[k] + change, strict=True):
             moved = self._with(moved, name, k, value)
-        moved, log_ratio = self._carried(point, moved, bias, weights)
+        moved, log_ratio = self._carried(point, moved, network)
         acceptance = float(np.exp(min(log_ratio, 0.0))) if np.isfinite(log_ratio) else 0.0
         if self.tune:
             self.scales = self.scales.accept(k, acceptance)
         return (moved if self.rng.random() < acceptance else point), acceptance
 
     def _carried(
-        self, point: PointType, moved: PointType, bias: NDArray, weights: NDArray
+        self, point: PointType, moved: PointType, network: Network
     ) -> tuple[PointType, float]:
         """Return the point with the paths and loadings carried along, and the log ratio."""
         functions, further = self._functions, self._coefficients
@@ -339,22 +333,12 @@ class PathHMC(NetworkStep):
         old_mean, old_scale = functions.loading_prior(point)
         loadings = point[further.loadings_name]
         new_loadings = mean + (loadings - old_mean) * scale / old_scale
-        self._paths = path
         bounds = np.linspace(0, self.data.history.n_bins, self._n_chunks + 1).astype(np.int64)
-        out = np.zeros((self._n_chunks, bias.size))
-        self._over_time.over_posts(
-            compare_paths,
-            *self.data,
-            bias,
-            weights,
-            loadings,
-            bounds,
-            carried,
-            new_loadings,
-            self.data.history.further.paths.delay,
-            out,
-        )
-        log_ratio = out.sum() + functions.log_prior(moved) - functions.log_prior(point)
+        given = self._given._replace(paths=path)
+        delay = self.data.history.further.paths.delay if self._delay is None else self._delay
+        change = PathChange(carried, new_loadings, delay)
+        likely = self.engine.compare_paths(given, change, network, loadings, bounds)
+        log_ratio = likely.sum() + functions.log_prior(moved) - functions.log_prior(point)
         moved = moved | {further.paths_name: carried, further.loadings_name: new_loadings}
         return moved, float(log_ratio)
 

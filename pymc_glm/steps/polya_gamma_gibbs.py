@@ -8,10 +8,12 @@ from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
+from pymc_glm.engines import Network, engine_name
 from pymc_glm.graph.data import SpikeData, spike_data
 from pymc_glm.graph.find import NetworkVariables
 from pymc_glm.graph.further_terms import has_further_terms
 from pymc_glm.graph.shared import Shared
+from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.likelihood import GAUSSIAN, LOGISTIC
 from pymc_glm.kernels.packing import pack_rows
 from pymc_glm.kernels.polya_gamma import augment, sweep
@@ -39,6 +41,8 @@ class PolyaGammaGibbs(NetworkStep):
         Adjacency, weights and bias, the default.
     model : pymc.Model, optional
         By default the model in context.
+    engine : str, optional
+        "threads", the only one that serves this step; by default the engine of the context.
     threads : int, optional
         Threads over the post neurons of a chain. By default all cores in the main process, one in
         a worker process of parallel chains. Draws do not depend on it.
@@ -49,7 +53,7 @@ class PolyaGammaGibbs(NetworkStep):
     ------
     ValueError
         The model has no network GLM, or one with terms that these conditionals do not cover;
-        `threads` is below 1.
+        the engine is not "threads"; `threads` is below 1.
 
     Notes
     -----
@@ -83,6 +87,7 @@ class PolyaGammaGibbs(NetworkStep):
         vars: Any = None,
         *,
         model: pm.Model | None = None,
+        engine: str | None = None,
         threads: int | None = None,
         rng: RandomGenerator = None,
         initial_point: PointType | None = None,
@@ -95,7 +100,14 @@ class PolyaGammaGibbs(NetworkStep):
                 f"{network.observation.name} counts have no Pólya-gamma augmentation; draw edges "
                 "by EdgeMetropolis and biases and weights by WeightHMC, as pg.sample() does."
             )
-        super().__init__(model, network, threads, rng, compile_kwargs)
+        if engine_name(engine) != "threads":
+            raise ValueError(
+                f"engine: got {engine_name(engine)!r}, and PolyaGammaGibbs runs on 'threads' only; "
+                "draw edges by EdgeMetropolis and biases and weights by WeightHMC, as pg.sample() "
+                "does, or leave engine out."
+            )
+        super().__init__(model, network, "threads", threads, rng, compile_kwargs)
+        self._threads = Threads(threads, len(data.value.likelihood.counts))
         self.condition_on(data)
 
     @classmethod
@@ -117,9 +129,12 @@ class PolyaGammaGibbs(NetworkStep):
         """Draw all of bias, weights and adjacency once."""
         bias, adjacency, weights = self._state(point)
         coefficients = np.column_stack([bias, weights.reshape(bias.size, -1)])
+        data = self.data
+        if self._dispersion is not None:
+            data = data.with_dispersion(self._dispersion)
         with self._threads.single_blas():
             result = sweep(
-                self.data,
+                data,
                 self._next_prior(point),
                 adjacency,
                 coefficients,
@@ -127,12 +142,9 @@ class PolyaGammaGibbs(NetworkStep):
                 self._threads.executor,
                 self._threads.n_threads,
             )
-        new = self._moved(
-            point,
-            result.coefficients[:, 0],
-            result.adjacency,
-            result.coefficients[:, 1:].reshape(weights.shape),
-        )
+        new_weights = result.coefficients[:, 1:].reshape(weights.shape)
+        network = Network(result.coefficients[:, 0], result.adjacency, new_weights)
+        new = self._moved(point, network)
         edges_on = int(result.adjacency[:, : bias.size].sum())
         return new, [{"edges_on": edges_on, "edge_flips": result.flips}]
 

@@ -4,17 +4,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pymc as pm
-from numpy.typing import NDArray
 from pymc.blocking import PointType, StatsType
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 
 from pymc_glm.arguments import as_probability
+from pymc_glm.engines import Averages, Network, metric_at
 from pymc_glm.graph.data import SpikeData, spike_data
-from pymc_glm.graph.expansion import Averages, metric_at
 from pymc_glm.graph.shared import Shared
-from pymc_glm.kernels.hmc import Trajectories, move_weights
-from pymc_glm.kernels.prior import BiasPrior, edge_prior
+from pymc_glm.kernels.fisher import Metric
+from pymc_glm.kernels.hmc import Trajectories
 from pymc_glm.steps.interweaving import Interweaving, InterweavingTuning
 from pymc_glm.steps.network_step import NetworkStep, NetworkStepState
 
@@ -60,8 +59,11 @@ class WeightHMC(NetworkStep):
     interweave : float
         Fraction of iterations, 0 to 1, with a trajectory of hyperparameters. There are none if the
         prior of the weights is fixed.
+    engine : str, optional
+        Where post neurons are moved, see `engine`; by default that of the context.
     threads : int, optional
-        As for `PolyaGammaGibbs`.
+        Threads over the post neurons of a chain. By default all cores in the main process, one in
+        a worker process of parallel chains. Draws do not depend on it.
     rng, initial_point, compile_kwargs
         As for other PyMC step methods.
 
@@ -111,6 +113,7 @@ class WeightHMC(NetworkStep):
         model: pm.Model | None = None,
         target_accept: float = 0.8,
         interweave: float = 0.3,
+        engine: str | None = None,
         threads: int | None = None,
         rng: RandomGenerator = None,
         initial_point: PointType | None = None,
@@ -121,15 +124,15 @@ class WeightHMC(NetworkStep):
             raise ValueError(f"interweave: got {interweave!r}, allowed are numbers from 0 to 1.")
         self._interweave = interweave
         model, network = self._find(vars, model)
-        super().__init__(model, network, threads, rng, compile_kwargs)
-        self.interweaving = Interweaving(model, network, self._threads, compile_kwargs)
+        super().__init__(model, network, engine, threads, rng, compile_kwargs)
+        self.interweaving = Interweaving(model, network, self.engine, compile_kwargs)
         self.condition_on(spike_data(model, network))
         self.forget()
 
     def condition_on(self, data: Shared[SpikeData]) -> None:
         """Condition the step on other data, see `NetworkStep.condition_on`."""
         super().condition_on(data)
-        self.interweaving.condition_on(data.value)
+        self.interweaving.condition_on_data()
 
     def forget(self) -> None:
         """Forget step sizes, metric, averages, and how to move hyperparameters."""
@@ -141,81 +144,68 @@ class WeightHMC(NetworkStep):
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Move every post neuron's bias and weights along one trajectory."""
-        bias, adjacency, weights = self._state(point)
-        self._learn(bias, adjacency, weights)
-        n_post = bias.size
+        network = self._state(point)
+        self._learn(network)
+        n_post = network.bias.size
         size = self.step_size * self.rng.uniform(0.8, 1.2, n_post)
         trajectories = Trajectories(
-            self.rng.standard_normal((n_post, 1 + weights[0].size)),
+            self.rng.standard_normal((n_post, 1 + network.weights[0].size)),
             self.rng.random(n_post),
             size,
             np.clip(np.rint(_LENGTH / self.step_size), 1, _MOST_STEPS).astype(np.int64),
         )
-        acceptance = np.empty(n_post)
-        prior = self._next_prior(point)
-        self._threads.over_posts(
-            move_weights,
-            *self.data,
-            edge_prior(prior),
-            BiasPrior(prior.bias_mean, prior.bias_precision),
-            self.metric,
-            trajectories,
-            bias,
-            adjacency,
-            weights,
-            acceptance,
+        network, acceptance = self.engine.move_weights(
+            self._given, self._next_prior(point), self.metric, trajectories, network
         )
         if self.tune:
             gain = min(1.0, 3.0 / np.sqrt(self.averages.seen))
             larger = self.step_size * np.exp(gain * (acceptance - self._target))
             self.step_size = larger.clip(0.01, _LARGEST_STEP)
-        values, hyper_acceptance = self._move_hyperparameters(point, bias, adjacency, weights)
+        values, network, hyper_acceptance = self._move_hyperparameters(point, network)
         stats = {
             "weight_acceptance": float(acceptance.mean()),
             "weight_step_size": float(self.step_size.mean()),
             "slab_acceptance": hyper_acceptance,
         }
-        return self._moved(point | values, bias, adjacency, weights), [stats]
+        return self._moved(point | values, network), [stats]
 
     def _move_hyperparameters(
-        self, point: PointType, bias: NDArray, adjacency: NDArray, weights: NDArray
-    ) -> tuple[PointType, float]:
+        self, point: PointType, network: Network
+    ) -> tuple[PointType, Network, float]:
         """Move hyperparameters together with all weights."""
-        moves, n_pre = self.interweaving, bias.size
+        moves, n_pre = self.interweaving, network.bias.size
         if not moves.names:
-            return {}, np.nan
+            return {}, network, np.nan
         if self.hyper is None:
             self.hyper = InterweavingTuning.start(moves.values_at(point))
         if self.tune:
             self.hyper = self.hyper.see(moves.values_at(point))
             if self.averages.seen in _DUE:
-                self.hyper = moves.learn_metric(
-                    self.hyper, self.metric, point, adjacency[:, :n_pre], weights[:, :n_pre]
-                )
+                couplings = network.adjacency[:, :n_pre], network.weights[:, :n_pre]
+                self.hyper = moves.learn_metric(self.hyper, self.metric, point, *couplings)
         if self.hyper.lower is None or self.rng.random() >= self._interweave:
-            return {}, np.nan
-        values, acceptance = moves.run(
-            self.hyper,
-            self.data,
-            point,
-            self.network_prior(point),
-            bias,
-            adjacency,
-            weights,
-            self.rng,
+            return {}, network, np.nan
+        prior = self.network_prior(point)
+        values, network, acceptance = moves.run(
+            self.hyper, self._given, point, prior, network, self.rng
         )
         if self.tune:
             self.hyper = self.hyper.accept(acceptance)
-        return values, acceptance
+        return values, network, acceptance
 
-    def _learn(self, bias: NDArray, adjacency: NDArray, weights: NDArray) -> None:
+    def _learn(self, network: Network) -> None:
         """Average coefficients over the recent past; compute the metric when due."""
         if self.averages is None:
-            self.averages = Averages.start(bias, adjacency, weights)
+            self.averages = Averages.start(*network)
         elif not self.tune:
             return
-        self.averages = self.averages.add(bias, adjacency, weights, _MEMORY)
+        self.averages = self.averages.add(*network, _MEMORY)
         if self.metric is None:
-            self.metric = metric_at(self._threads, self.data, self.averages, _NEVER)
+            self.metric = self._metric(_NEVER)
         elif self.averages.seen in _DUE:
-            self.metric = metric_at(self._threads, self.data, self.averages, _OFTEN)
+            self.metric = self._metric(_OFTEN)
+
+    def _metric(self, least_inclusion: float) -> Metric:
+        """Compute the metric at the averages."""
+        history = self.data.history
+        return metric_at(self.engine, self._given, history, self.averages, least_inclusion)

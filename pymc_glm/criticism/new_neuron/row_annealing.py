@@ -24,9 +24,11 @@ from scipy.special import expit
 
 from pymc_glm.criticism.new_neuron.neuron_prior import NeuronPrior, RowPrior, Values
 from pymc_glm.graph.data import SpikeData
-from pymc_glm.kernels.edge_flips import Expansion, draw_flips, flip_edges
+from pymc_glm.kernels.edge_flips import flip_edges
 from pymc_glm.kernels.edge_moves import EdgePlan, draw_edges, move_edges
+from pymc_glm.kernels.edge_surrogate import Expansion
 from pymc_glm.kernels.fisher import Metric
+from pymc_glm.kernels.flip_proposals import draw_flips, flip_sweep
 from pymc_glm.kernels.hmc import Trajectories, move_weights
 from pymc_glm.kernels.likelihood import tempered
 from pymc_glm.kernels.network_gradient import log_likelihoods
@@ -230,8 +232,9 @@ class Moves:
         if self.expansion is not None:
             served = self.expansion.metric.place >= 0
             flips = draw_flips(visits * served, weights.shape[2], _SWAPS, rng)
+            sweep, expansion = flip_sweep(self.expansion, weights.shape[2]), self.expansion
             flip_edges(
-                _POST, *data, *prior, self.expansion, flips, row.bias, row.adjacency, weights
+                _POST, *data, *prior, expansion, flips, row.bias, row.adjacency, weights, sweep
             )
             visits, n_swaps = visits * ~served, 0
         if visits.any():

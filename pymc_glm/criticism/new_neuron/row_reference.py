@@ -18,9 +18,9 @@ from pymc_glm.criticism.new_neuron.row_annealing import (
     move,
     uncoupled,
 )
-from pymc_glm.graph.expansion import Averages, metric_at
-from pymc_glm.graph.threads import Threads
-from pymc_glm.kernels.edge_flips import expansion_at
+from pymc_glm.engines import Averages, Given, ThreadsEngine, metric_at
+from pymc_glm.graph.shared import Shared
+from pymc_glm.kernels.edge_surrogate import expansion_at
 from pymc_glm.kernels.fisher import empty_metric
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.kernels.spike_history import overlap
@@ -40,7 +40,6 @@ _WORTH = 20.0  # weight of the expansion, in draws
 _FIRST_STEP = 0.3
 _SPREAD = 0.2  # initial standard deviation of the logarithm of the observation model's parameter
 _NARROWEST = 1e-4  # smallest standard deviation of a reference
-_SINGLE = Threads(1, 1)
 
 
 @dataclass
@@ -151,7 +150,9 @@ def _start(
 def _expanded(path: Path, averages: Averages, parameter: float, flips: bool) -> Moves:
     """Return moves with the log likelihood expanded at averages."""
     data = path.data.tempered(parameter, 1.0)
-    metric = metric_at(_SINGLE, data, averages, 0.0 if path.coupled else 2.0)
+    engine = ThreadsEngine(1)
+    engine.hold(Shared(data))
+    metric = metric_at(engine, Given(), data.history, averages, 0.0 if path.coupled else 2.0)
     expansion = expansion_at(averages.bias, averages.weights, metric) if flips else None
     return replace(path.moves, metric=metric, expansion=expansion)
 

@@ -5,10 +5,10 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.graph.data import SpikeData
-from pymc_glm.graph.threads import Threads
-from pymc_glm.kernels.fisher import Metric, empty_metric, fisher_information
+from pymc_glm.engines.engine import Engine, Given
+from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.further_terms import GainLimit
+from pymc_glm.kernels.spike_history import SpikeHistory
 
 __all__ = ["Averages", "metric_at"]
 
@@ -42,8 +42,9 @@ class Averages(NamedTuple):
 
 
 def metric_at(
-    threads: Threads,
-    data: SpikeData,
+    engine: Engine,
+    given: Given,
+    history: SpikeHistory,
     averages: Averages,
     least_inclusion: float,
     further: bool = True,
@@ -52,8 +53,10 @@ def metric_at(
 
     Parameters
     ----------
-    threads : Threads
-    data : SpikeData
+    engine : Engine
+    given : Given
+    history : SpikeHistory
+        That of the engine's data.
     averages : Averages
     least_inclusion : float
         Edges present less often have no cross terms with others; nor have those beyond the 100
@@ -61,21 +64,16 @@ def metric_at(
     further : bool
         Whether self-weights and loadings have cross terms.
     """
-    n_post, n_pre, n_basis = averages.weights.shape
+    _, n_pre, n_basis = averages.weights.shape
     chosen = averages.inclusion >= least_inclusion
     if n_pre > _MOST_JOINT:
         rank = np.argsort(np.argsort(-averages.inclusion, axis=1), axis=1)
         chosen &= rank < _MOST_JOINT
-    chosen[:, data.history.n_pre :] = further
-    metric = empty_metric(n_post, n_pre, n_basis, int(chosen.sum(axis=1).max()))
-    most_bins = int(_MOST_PRODUCTS / metric.gradient.shape[1] ** 2)
-    threads.over_posts(
-        fisher_information, *data, averages.bias, averages.weights, chosen, most_bins, metric
-    )
+    chosen[:, history.n_pre :] = further
+    most_bins = int(_MOST_PRODUCTS / (1 + chosen.sum(axis=1).max() * n_basis) ** 2)
+    metric = engine.information(given, averages.bias, averages.weights, chosen, most_bins)
     if further:
-        _add_gain_limit(
-            metric, data.history.further.past.limit, averages.weights, data.history.n_pre
-        )
+        _add_gain_limit(metric, history.further.past.limit, averages.weights, history.n_pre)
     return metric
 
 

@@ -299,14 +299,22 @@ def sample_model(model: "pm.Model", settings: SampleSettings, session: Session) 
         If there is no draw to keep.
     """
     import pymc_glm as pg
+    from pymc_glm.sampling.estimate import TimeEstimate
+    from pymc_glm.sampling.sample import share_cores
 
     session.say(
         f"Sampling {counted(settings.chains, 'chain')}, {settings.tune} tuning and "
         f"{settings.draws} kept draws each (Ctrl-C stops and keeps the draws until then)"
     )
+    cores, _ = share_cores(settings.chains, settings.cores, settings.threads, settings.engine)
+    estimate = TimeEstimate(settings.draws + settings.tune, settings.chains, cores, session.say)
     try:
         tree = pg.sample(
-            **settings._asdict(), model=model, progressbar=not session.quiet, report=False
+            **settings._asdict(),
+            model=model,
+            progressbar=not session.quiet,
+            report=False,
+            callback=estimate,
         )
     except ValueError as error:
         if "Not enough samples" not in str(error):  # from PyMC, if interrupted while tuning

@@ -44,6 +44,10 @@ def engine(name: str) -> Iterator[None]:
         "threads" runs on the processor. "jax" runs on a GPU if JAX finds one, on the processor
         otherwise, and needs ``pip install "pymc_glm[jax]"``.
 
+    Yields
+    ------
+    None
+
     Raises
     ------
     ValueError

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from pymc_glm.arguments import as_whole_number, random_generator
 from pymc_glm.engines import engine_name
 from pymc_glm.graph.threads import available_cores
 from pymc_glm.models.sessions import session, session_names
+from pymc_glm.sampling.estimate import TimeEstimate
 from pymc_glm.sampling.kept_paths import KeptPaths
 from pymc_glm.sampling.starts import initial_points
 from pymc_glm.steps.network_step import NetworkStep
@@ -132,7 +134,8 @@ def sample(
 
     Uses the same step methods and has the same posterior as ``pm.sample()`` in the model's
     context. In addition, chains start far apart (see `initial_points`) and run in parallel on all
-    cores, and the log (logger "pymc_glm") names edges and biases that have not converged.
+    cores, and the log (logger "pymc_glm") says after the first iterations how long the sampling
+    will take, and at the end which edges and biases have not converged.
 
     Parameters
     ----------
@@ -189,12 +192,16 @@ def sample(
     chains = as_whole_number(chains, "chains")
     engine = engine_name(engine)
     cores, threads = share_cores(chains, cores, threads, engine)
+    if cores > 1 and (engine != "threads" or "jax" in sys.modules):
+        kwargs.setdefault("mp_ctx", "spawn")  # a process with JAX's threads must not be forked
     rng = random_generator(random_seed)
     model = modelcontext(model)
     number = as_whole_number(path_draws, "path_draws")
     paths = KeptPaths(model, draws, tune, chains, number, kwargs.get("callback"))
     if paths.names:
         kwargs = {"var_names": paths.recorded} | kwargs | {"callback": paths}
+    each = (draws + tune, chains, cores)
+    kwargs["callback"] = TimeEstimate(*each, _log.info, kwargs.get("callback"))
     with model:
         with compiling(progressbar and not kwargs.get("quiet", False)):
             step = make_steps(model, kwargs, threads, engine)

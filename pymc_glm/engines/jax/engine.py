@@ -101,6 +101,7 @@ class JaxEngine:
         self.threads = threads
         self._loaded: tuple[Layout, Recording] | None = None
         self._metric: tuple[Metric, DeviceMetric] | None = None
+        self._said = False
 
     def __getstate__(self) -> dict:
         """Leave out what is on the device."""
@@ -122,7 +123,13 @@ class JaxEngine:
 
     @property
     def _device(self) -> tuple[Layout, Recording]:
-        """Layout and arrays of the recording, shared by all engines of a process."""
+        """Layout and arrays of the recording, shared by all engines of a process.
+
+        Raises
+        ------
+        ValueError
+            The recording does not fit on the device.
+        """
         if self._loaded is None:
             self._loaded = held(self._data)
         return self._loaded
@@ -357,6 +364,9 @@ class JaxEngine:
         self, given: Given, plan: PathPlan, draws: PathDraws, at: Network, loadings: Floats
     ) -> tuple[Floats, Floats]:
         """Move paths of shared input, on threads."""
+        if not self._said:
+            _log.info("engine: 'jax' leaves paths and delays of shared input to 'threads'.")
+            self._said = True
         return self._beside.move_paths(given, plan, draws, at, loadings)
 
     def compare_paths(

@@ -5,7 +5,7 @@ longest filter has lags: no filter reaches into another segment.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import jax
@@ -18,9 +18,10 @@ from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.likelihood import CUSTOM, Likelihood
 from pymc_glm.kernels.spike_filters import Spikes
 
-__all__ = ["Layout", "Recording", "check_law", "held", "recording_of"]
+__all__ = ["Layout", "Recording", "check_law", "check_memory", "held", "layout_of"]
 
 _ROWS = 16384  # of a block together with those before it: a power of two, for Fourier transforms
+_MOST_JOINT = 100  # pre neurons with cross terms, see `metric_at`
 _LONGEST = 4  # parts of a block that the rows before it may take
 
 
@@ -86,60 +87,83 @@ def check_law(likelihood: Likelihood) -> None:
         )
 
 
-def recording_of(data: SpikeData) -> tuple[Layout, Recording]:
-    """Put a recording on the device."""
-    history, further = data.history, data.history.further
-    spikes, past, paths = history.spikes, further.past, further.paths
-    n_before, n_bins = max(history.basis.shape[0], past.basis.shape[0], 1), int(spikes.ends[-1])
+def layout_of(data: SpikeData) -> Layout:
+    """Return how a recording is divided into blocks."""
+    history, past = data.history, data.history.further.past
+    ends, n_before = history.spikes.ends, max(len(history.basis), len(past.basis), 1)
+    n_bins = int(ends[-1]) + n_before * (ends.size - 1)
     length = 2 ** math.ceil(math.log2(n_bins + n_before))
     length = min(length, max(_ROWS, 2 ** math.ceil(math.log2(_LONGEST * n_before))))
     n_rows = length - n_before
-    starts = np.append(0, spikes.ends[:-1])
-    segment = np.searchsorted(spikes.ends, np.arange(n_bins), "right")
-    rows = np.arange(n_bins) + n_before * segment
-    n_blocks = -(-(n_bins + n_before * (starts.size - 1)) // n_rows)
-    total = n_blocks * n_rows
-    kept = np.arange(n_bins)
-    if spikes.before.size:
-        kept = np.flatnonzero(np.diff(spikes.before))
-    there = rows[kept]
-    is_data = np.zeros(total, bool)
-    is_data[there] = True
-    counts = data.likelihood.counts
-    observed = np.zeros(
-        (total, len(counts)), counts.dtype if counts.dtype.kind == "i" else np.float32
-    )
-    observed[there] = counts.T
-    slots = np.flatnonzero(history.group >= 0)
-    columns = np.zeros((total, slots.size, history.n_basis), np.float32)
-    if slots.size:
-        columns[there] = history.columns[history.group[slots]].transpose(2, 0, 1)
-    place = np.zeros(total, np.int32)
-    if paths.place.size:
-        place[there] = paths.place
-    layout = Layout(
+    return Layout(
         int(data.likelihood.family),
         float(data.likelihood.slope),
         n_rows,
         n_before,
-        n_blocks,
+        -(-n_bins // n_rows),
         history.n_pre,
         history.n_basis,
         past.basis.shape[1],
-        paths.start.size - 1,
-        tuple(slots.tolist()),
+        history.further.paths.start.size - 1,
+        tuple(np.flatnonzero(history.group >= 0).tolist()),
     )
-    before = np.zeros((n_before, spikes.start.size - 1), np.int8)
-    dense = _dense(spikes, rows, total)
-    return layout, Recording(
-        jnp.asarray(np.concatenate([before.astype(dense.dtype), dense])),
-        jnp.asarray(observed),
-        jnp.asarray(is_data),
-        jnp.asarray(columns),
+
+
+def check_memory(layout: Layout, data: SpikeData, available: int | None) -> None:
+    """Raise ValueError if a recording needs more bytes than are available, if this is known."""
+    n_post, n_neurons = len(data.likelihood.counts), data.history.spikes.start.size - 1
+    width = 1 if data.history.spikes.counts.dtype.kind == "u" else 4
+    each = width * n_neurons + (data.likelihood.counts.itemsize + 4) * n_post
+    each += 4 * len(layout.column_slots) * layout.n_basis
+    # the history of a block, and copies of it while it is made and used
+    block = 12 * layout.n_rows * layout.n_pre * layout.n_basis
+    joint = 8 * n_post * (1 + layout.n_basis * min(layout.n_pre, _MOST_JOINT)) ** 2
+    needed = each * layout.n_blocks * layout.n_rows + block + 3 * joint
+    if available is not None and needed > available:
+        fits = (available - block - 3 * joint) / each
+        advice = f"at most {fits:.1e} bins would fit; " if fits > 0 else ""
+        raise ValueError(
+            f"engine: 'jax' needs about {needed / 2**30:.1f} GiB for {n_neurons} neurons and "
+            f"{data.history.n_bins} bins, and the GPU has {available / 2**30:.1f} GiB free; "
+            f"{advice}take fewer bins or neurons, or use engine='threads'."
+        )
+
+
+def _free_memory() -> int | None:
+    """Return the free bytes of the device, None if it does not say."""
+    known = jax.devices()[0].memory_stats() or {}
+    if "bytes_limit" not in known:
+        return None
+    return int(known["bytes_limit"]) - int(known.get("bytes_in_use", 0))
+
+
+def recording_of(data: SpikeData, layout: Layout) -> Recording:
+    """Put a recording on the device."""
+    history, spikes, further = data.history, data.history.spikes, data.history.further
+    total = layout.n_blocks * layout.n_rows
+    n_bins = int(spikes.ends[-1])
+    segment = np.searchsorted(spikes.ends, np.arange(n_bins), "right")
+    rows = np.arange(n_bins) + layout.n_before * segment
+    there = rows[np.flatnonzero(np.diff(spikes.before))] if spikes.before.size else rows
+
+    def spread(values: NDArray, kind: Any) -> jax.Array:
+        """Put values of the bins that are data in their rows."""
+        out = np.zeros((total, *values.shape[1:]), kind)
+        out[there] = values
+        return jnp.asarray(out)
+
+    counts, slots = data.likelihood.counts, np.array(layout.column_slots, np.int64)
+    columns = history.columns[history.group[slots]].transpose(2, 0, 1)
+    place = further.paths.place
+    return Recording(
+        jnp.asarray(_dense(spikes, layout.n_before + rows, layout.n_before + total)),
+        spread(counts.T, counts.dtype if counts.dtype.kind == "i" else np.float32),
+        spread(np.ones(there.size, bool), bool),
+        spread(columns, np.float32),
         jnp.asarray(history.basis, jnp.float32),
-        jnp.asarray(past.basis, jnp.float32),
-        jnp.asarray(past.limit.gains, jnp.float64),
-        jnp.asarray(place),
+        jnp.asarray(further.past.basis, jnp.float32),
+        jnp.asarray(further.past.limit.gains, jnp.float64),
+        spread(place if place.size else np.zeros(there.size), np.int32),
         jnp.asarray(_grids(data)),
     )
 
@@ -148,8 +172,16 @@ _held: WeakKeyDictionary[Shared, tuple[Layout, Recording]] = WeakKeyDictionary()
 
 
 def held(data: Shared[SpikeData]) -> tuple[Layout, Recording]:
-    """Return a recording on the device, the same arrays for all steps of a model."""
+    """Return a recording on the device, the same arrays for all steps of a model.
+
+    Raises
+    ------
+    ValueError
+        It does not fit on the device.
+    """
     if data not in _held:
+        layout = layout_of(data.value)
+        check_memory(layout, data.value, _free_memory())
         with jax.enable_x64(True):
-            _held[data] = recording_of(data.value)
+            _held[data] = layout, recording_of(data.value, layout)
     return _held[data]

@@ -11,7 +11,7 @@ PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto 
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint docs notebooks gallery bench bench-mixing bench-dense bench-scaling bench-priors \
-	bench-retina bench-truth bench-simulate bench-loo bench-imports clean venv pins
+	bench-engines bench-retina bench-truth bench-simulate bench-loo bench-imports clean venv pins
 
 help:
 	@echo "make demo        simulate two networks, fit them and compare with the truth; results in demo-output/"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench-mixing   effective draws per second of the published algorithm and of ours (an hour or more)"
 	@echo "make bench-dense    the same on the dense model, compared with NUTS of nutpie and NumPyro (hours; ARGS)"
 	@echo "make bench-scaling  seconds and memory per iteration, by neurons and bins (half an hour)"
+	@echo "make bench-engines  seconds of an iteration on threads and by JAX, on a GPU if there is one (minutes; ARGS)"
 	@echo "make bench-priors   block labels and positions: seconds per sweep and per leapfrog step"
 	@echo "make bench-retina RECORDING=path  network priors on a recording of the retina (an hour or more)"
 	@echo "make bench-truth  calls compared with the true connections of networks simulated by others (hours; ARGS=--short:"
@@ -80,6 +81,9 @@ bench-dense: venv
 
 bench-scaling: venv
 	$(BIN)/python benchmarks/scaling.py $(ARGS)
+
+bench-engines: venv
+	$(BIN)/python benchmarks/engines.py $(ARGS)
 
 bench-priors: venv
 	$(BIN)/python benchmarks/blocks.py

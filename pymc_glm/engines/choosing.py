@@ -42,7 +42,7 @@ def engine(name: str) -> Iterator[None]:
     ----------
     name : {"threads", "jax"}
         "threads" runs on the processor. "jax" runs on a GPU if JAX finds one, on the processor
-        otherwise, and needs ``pip install "pymc_glm[jax]"``.
+        otherwise, and needs the extra ``pymc_glm[jax]``.
 
     Yields
     ------

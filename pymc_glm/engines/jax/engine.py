@@ -21,7 +21,13 @@ from pymc_glm.engines.jax.edges import Change, SlabPrior, find_modes, look, valu
 from pymc_glm.engines.jax.information import information_of
 from pymc_glm.engines.jax.passes import gradient_of, history_sums, psi_and_sums, sums_of
 from pymc_glm.engines.jax.recording import Layout, Recording, check_law, held
-from pymc_glm.engines.jax.trajectories import Active, DeviceMetric, Journey, travel
+from pymc_glm.engines.jax.trajectories import (
+    DeviceMetric,
+    Journey,
+    active_of,
+    active_slots,
+    travel,
+)
 from pymc_glm.engines.threads import ThreadsEngine, bias_prior
 from pymc_glm.graph.data import SpikeData
 from pymc_glm.graph.shared import Shared
@@ -51,7 +57,6 @@ from pymc_glm.kernels.spike_history import cosines
 
 __all__ = ["JaxEngine"]
 
-_STEP = 8  # room for active slots grows by so many, so that functions are seldom compiled anew
 _log = logging.getLogger("pymc_glm")
 
 type Floats = NDArray[np.float64]
@@ -173,8 +178,8 @@ class JaxEngine:
         at: Network,
     ) -> tuple[Network, Floats]:
         """Move biases and weights along a trajectory each."""
-        slots, present = _active_slots(at.adjacency)
-        active = _active(prior, metric, slots, present)
+        slots, present = active_slots(at.adjacency)
+        active = active_of(prior, metric, slots, present)
         n_post, _, size = at.weights.shape
         there = np.repeat(present, size, axis=1)
         q = np.zeros((n_post, 1 + there.shape[1]))
@@ -379,32 +384,6 @@ class JaxEngine:
     ) -> Floats:
         """Return the change of the log likelihood between bounds of bins, on threads."""
         return self._beside.compare_paths(given, change, at, loadings, bounds)
-
-
-def _active_slots(adjacency: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the present slots of every post neuron, ascending, and where there are any."""
-    n_slots, number = adjacency.shape[1], (adjacency != 0).sum(axis=1)
-    room = min(-(-max(int(number.max()), 1) // _STEP) * _STEP, n_slots)
-    slots = np.argsort(adjacency == 0, axis=1, kind="stable")[:, :room]
-    present = np.arange(room) < number[:, None]
-    return np.where(present, slots, n_slots), present
-
-
-def _active(
-    prior: NetworkPrior, metric: Metric, slots: NDArray[np.int64], present: NDArray[np.bool_]
-) -> Active:
-    """Return the priors and the information of the active coefficients."""
-    rows, known = np.arange(len(slots))[:, None], np.where(present, slots, 0)
-    size = prior.mean.shape[2]
-    there = present[:, :, None, None]
-    mean = np.where(present[:, :, None], prior.mean[rows, known], 0.0).reshape(len(slots), -1)
-    return Active(
-        jnp.asarray(slots),
-        jnp.asarray(np.column_stack([prior.bias_mean, mean])),
-        jnp.asarray(np.where(there, prior.precision[rows, known], np.eye(size))),
-        jnp.asarray(prior.bias_precision),
-        jnp.asarray(np.where(there, metric.edge_information[rows, known], 0.0)),
-    )
 
 
 def _change(change: Any) -> Change:

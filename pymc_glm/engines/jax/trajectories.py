@@ -5,13 +5,19 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import solve_triangular
+from numpy.typing import NDArray
 
 from pymc_glm.engines.jax.blocks import Drive
 from pymc_glm.engines.jax.passes import Gradient, gradient_in
 from pymc_glm.engines.jax.recording import Layout, Recording
+from pymc_glm.kernels.fisher import Metric
+from pymc_glm.kernels.prior import NetworkPrior
 
-__all__ = ["Active", "DeviceMetric", "Journey", "travel"]
+__all__ = ["Active", "DeviceMetric", "Journey", "active_of", "active_slots", "travel"]
+
+_STEP = 8  # room for active slots grows by so many, so that functions are seldom compiled anew
 
 
 class Active(NamedTuple):
@@ -37,6 +43,32 @@ class Journey(NamedTuple):
     momentum: jax.Array  # (post, 1 + A B)
     step_size: jax.Array  # (post,)
     n_steps: jax.Array  # (post,)
+
+
+def active_slots(adjacency: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the present slots of every post neuron, ascending, and where there are any."""
+    n_slots, number = adjacency.shape[1], (adjacency != 0).sum(axis=1)
+    room = min(-(-max(int(number.max()), 1) // _STEP) * _STEP, n_slots)
+    slots = np.argsort(adjacency == 0, axis=1, kind="stable")[:, :room]
+    present = np.arange(room) < number[:, None]
+    return np.where(present, slots, n_slots), present
+
+
+def active_of(
+    prior: NetworkPrior, metric: Metric, slots: NDArray[np.int64], present: NDArray[np.bool_]
+) -> Active:
+    """Return the priors and the information of the active coefficients."""
+    rows, known = np.arange(len(slots))[:, None], np.where(present, slots, 0)
+    size = prior.mean.shape[2]
+    there = present[:, :, None, None]
+    mean = np.where(present[:, :, None], prior.mean[rows, known], 0.0).reshape(len(slots), -1)
+    return Active(
+        jnp.asarray(slots),
+        jnp.asarray(np.column_stack([prior.bias_mean, mean])),
+        jnp.asarray(np.where(there, prior.precision[rows, known], np.eye(size))),
+        jnp.asarray(prior.bias_precision),
+        jnp.asarray(np.where(there, metric.edge_information[rows, known], 0.0)),
+    )
 
 
 def _mass(metric: DeviceMetric, active: Active) -> jax.Array:

@@ -785,7 +785,7 @@ def interrupt_at(monkeypatch, iteration):
         if draw.chain == 1 and draw.draw_idx == iteration:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(pg, "sample", lambda **kwargs: sample(**kwargs, callback=callback))
+    monkeypatch.setattr(pg, "sample", lambda **kwargs: sample(**kwargs | {"callback": callback}))
 
 
 def test_interrupted_draws_are_saved(recording, monkeypatch):
@@ -815,7 +815,7 @@ def test_interrupted_while_tuning_writes_nothing(recording, monkeypatch):
     def callback(trace, draw):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pg, "sample", lambda **kwargs: sample(**kwargs, callback=callback))
+    monkeypatch.setattr(pg, "sample", lambda **kwargs: sample(**kwargs | {"callback": callback}))
     result, _ = fitted(recording)
     assert result.exit_code == 130
     assert "Interrupted: nothing was written" in said(result)
@@ -860,7 +860,7 @@ def callback(trace, draw):
     if draw.draw_idx == 100:
         pathlib.Path({str(drawing)!r}).touch()
 sample = pg.sample
-pg.sample = lambda **kwargs: sample(**kwargs, callback=callback)
+pg.sample = lambda **kwargs: sample(**kwargs | {"callback": callback})
 pymc_glm.cli.main()
 """
     output = recording.parent / "out"

@@ -146,6 +146,7 @@ def test_pm_sample_in_the_context_of_an_engine(model):
         assert pg.WeightHMC().engine.name == "threads"
 
 
+@pytest.mark.slow
 def test_shared_input_is_left_to_threads_and_said(caplog):
     model = pg.recording_glm(counts_of(n_bins=600))
     with caplog.at_level("INFO", "pymc_glm"):

@@ -109,19 +109,6 @@ def test_priors_are_passed_on(recording, model_of):
     np.testing.assert_array_equal(model["basis_functions"].get_value(), np.eye(4))
 
 
-@pytest.mark.parametrize(("options", "engine"), [((), "threads"), (("--engine=jax",), "jax")])
-def test_the_engine_is_passed_on(recording, monkeypatch, tmp_path, options, engine):
-    given = {}
-
-    def stop(**options):
-        given.update(options)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pg, "sample", stop)
-    assert run("fit", recording, *options, "--output", tmp_path / "out").exit_code == 130
-    assert given["engine"] == engine
-
-
 def test_without_shared_input(recording, model_of):
     model = model_of("fit", recording, "--no-shared-input")
     basis = pg.basis.raised_cosine(3, 0.1, WIDTH)

@@ -52,7 +52,7 @@ def _filtered(
     weights = weights.astype(jnp.float32)
     n_neurons = block.counts.shape[1]
     stored = jnp.isin(slots, jnp.array(layout.column_slots, jnp.int32))
-    # sums of few products, written out: exact in single precision
+    # written out: on a GPU, products of matrices are by default of lower precision
     filters = sum(recording.basis[:, b : b + 1] * weights[:, b] for b in range(layout.n_basis))
     spikes = jnp.where(stored, 0.0, filters)
     counts = block.counts[:, jnp.clip(slots, 0, n_neurons - 1)]

@@ -56,10 +56,10 @@ def largest_error(smoothness, monkeypatch, n_draws):
     point = point_of(model, (3, -2, 0))
     point["loadings"] = np.array([[1.0, 0.5], [0.7, -0.8], [0.0, 0.6]])
     mean, variance = moments_of_paths(counts, point, smoothness, 0.5)
-    bias, _, weights = step._state(point)
+    network = step._state(point)
     draws = []
     for i in range(n_draws // 5 + n_draws):
-        step._move_paths(point, bias, weights)
+        step._paths, _ = step._move_paths(point, network)
         if i == n_draws // 10:
             step.tune = False
         if i >= n_draws // 5:
@@ -193,11 +193,11 @@ def _clip_at_bounds(monkeypatch):
     """Proposals beyond the largest delay become the largest."""
 
     def step(self, point):
-        bias, _, weights = self._state(point)
+        network = self._state(point)
         delay = np.asarray(point["input_delay"], dtype=np.int64)
         change = self.rng.geometric(0.5, delay.size) * self.rng.choice([-1, 1], delay.size)
         proposed = np.clip(delay + change, -2, 2)
-        accepted = np.log(self.rng.random(delay.size)) < self._log_ratios(bias, weights, proposed)
+        accepted = np.log(self.rng.random(delay.size)) < self._log_ratios(network, proposed)
         return point | {"input_delay": np.where(accepted, proposed, delay)}, [{}]
 
     monkeypatch.setattr(pg.DelayMetropolis, "step", step)

@@ -182,10 +182,10 @@ def test_paths_given_traces(smoothness, monkeypatch):
         precision += design.T @ design / 0.5
         linear += design.T @ (counts.values[kept, n] - point["bias"][n]) / 0.5
     covariance = np.linalg.inv(precision)
-    bias, _, weights = step._state(point)
+    network = step._state(point)
     draws = []
     for i in range(12_000):
-        step._move_paths(point, bias, weights)
+        step._paths, _ = step._move_paths(point, network)
         if i == 1000:
             step.tune = False
         if i >= 2000:

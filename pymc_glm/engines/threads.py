@@ -62,8 +62,9 @@ class ThreadsEngine:
 
     def hold(self, data: Shared[SpikeData]) -> None:
         """Hold other data."""
-        self._data = data
-        self._over_posts = Threads(self.threads, len(data.value.likelihood.counts))
+        self._data, n_posts = data, len(data.value.likelihood.counts)
+        if self._over_posts.n_posts != n_posts:
+            self._over_posts = Threads(self.threads, n_posts)
 
     def _at(self, given: Given) -> SpikeData:
         data = self._data.value

@@ -104,6 +104,7 @@ class JaxEngine:
     def __init__(self, threads: int | None = None):
         self._beside = ThreadsEngine(threads)
         self.threads = threads
+        self._posts = Threads(threads, 1)
         self._loaded: tuple[Layout, Recording] | None = None
         self._metric: tuple[Metric, DeviceMetric] | None = None
         self._said = False
@@ -122,8 +123,9 @@ class JaxEngine:
         """
         check_law(data.value.likelihood)
         self._beside.hold(data)
-        self._data = data
-        self._posts = Threads(self.threads, len(data.value.likelihood.counts))
+        self._data, n_posts = data, len(data.value.likelihood.counts)
+        if self._posts.n_posts != n_posts:
+            self._posts = Threads(self.threads, n_posts)
         self._loaded = None
 
     @property

@@ -6,7 +6,7 @@ from scipy.linalg import block_diag
 from scipy.special import expit, logsumexp
 from scipy.stats import multivariate_normal
 
-from pymc_glm.kernels import edge_flips, fisher, likelihood
+from pymc_glm.kernels import edge_flips, edge_surrogate, fisher, flip_proposals, likelihood
 from pymc_glm.kernels.history import convolve_history
 from pymc_glm.kernels.prior import BiasPrior, NetworkPrior, edge_prior
 from pymc_glm.kernels.spike_history import spike_history
@@ -103,7 +103,7 @@ def with_edge(present, j, state):
 def slow_flip(slow, beta, present, j, uniforms, normals):
     log_odds, mean, covariance = slow.odds(beta, present, j)
     other = -log_odds if present[j] else log_odds
-    forth, back = (max(min(1.0, np.exp(x)), edge_flips._LEAST) for x in (other, -other))
+    forth, back = (max(min(1.0, np.exp(x)), flip_proposals._LEAST) for x in (other, -other))
     if abs(slow.log_odds[j]) == np.inf or uniforms[0] >= forth:
         return beta, present
     if present[j]:
@@ -173,7 +173,7 @@ def test_flips_and_swaps_are_those_of_dense_algebra(family):
     center_bias, center = 0.3 * rng.normal(size=N), 0.2 * rng.normal(size=(N, M, B))
     metric = fisher.empty_metric(N, M, B, M)
     fisher.fisher_information((0, N), sparse, counts, center_bias, center, CHOSEN, 10**9, metric)
-    expansion = edge_flips.expansion_at(center_bias, center, metric)
+    expansion = edge_surrogate.expansion_at(center_bias, center, metric)
     bias = rng.normal(size=N)
     adjacency = rng.integers(0, 2, (N, M)).astype(np.int8)
     adjacency[CERTAIN[0]], adjacency[CERTAIN[1]] = 1, 0
@@ -193,7 +193,7 @@ def test_flips_and_swaps_are_those_of_dense_algebra(family):
     ]
     flips = swaps = 0
     for sweep in range(40):
-        draws = edge_flips.draw_flips(np.full((N, M), 0.8), B, 3, rng)
+        draws = flip_proposals.draw_flips(np.full((N, M), 0.8), B, 3, rng)
         expected = []
         for n in range(N):
             beta, present = np.append(bias[n], weights[n]), adjacency[n].copy()
@@ -208,11 +208,10 @@ def test_flips_and_swaps_are_those_of_dense_algebra(family):
             expected.append((beta, present))
         state = bias, adjacency, weights
         arguments = sparse, counts, edge_prior(prior), BiasPrior(*prior[3:])
-        both = [
-            edge_flips.flip_edges(posts, *arguments, expansion, draws, *state)
-            for posts in ((0, 1), (1, N))
-        ]
-        flips, swaps = flips + sum(x[1] for x in both), swaps + sum(x[2] for x in both)
+        found = flip_proposals.flip_sweep(expansion, B)
+        for posts in ((0, 1), (1, N)):
+            edge_flips.flip_edges(posts, *arguments, expansion, draws, *state, found)
+        flips, swaps = flips + found.counted[:, 1].sum(), swaps + found.counted[:, 2].sum()
         for n, (beta, present) in enumerate(expected):
             np.testing.assert_array_equal(adjacency[n], present, err_msg=f"sweep {sweep}")
             ours = np.append(bias[n], weights[n])

@@ -64,7 +64,7 @@ def compiling(progressbar: bool) -> Iterator[None]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status("Compiling the samplers (half a minute the first time) ..."):
+    with Console(stderr=True).status("Compiling the samplers (minutes the first time) ..."):
         yield
 
 

@@ -85,7 +85,7 @@ def run_default(case: Case, n_posts: int, job: Job) -> Chain:
     ) as model:
         step = pg.WeightHMC(threads=1)
         start = initial_points(model, step, job.chains, np.random.default_rng(5))[job.chain]
-    step.engine._over_posts.n_posts = n_posts  # that move; the others stay where they are
+    step.engine.posts.n_posts = n_posts  # that move; the others stay where they are
     step.setup_chain(np.random.default_rng(0), job.tune, job.draws)
     point = model.initial_point(0) | start
     step.step(point)  # compiles

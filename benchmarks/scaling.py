@@ -119,7 +119,7 @@ def second_process(message: bytes, queue) -> None:
     with threadpool_limits(1):
         steps, point = pickle.loads(message)
         for step in steps[:2]:
-            step.engine._over_posts.n_posts = 2  # scratch memory is the same for any number
+            step.engine.posts.n_posts = 2  # scratch memory is the same for any number
             point, _ = step.step(point)
     queue.put(private_memory() - empty)
 

@@ -58,13 +58,13 @@ class ThreadsEngine:
 
     def __init__(self, threads: int | None = None):
         self.threads = threads
-        self._over_posts = self._over_chunks = Threads(threads, 1)
+        self.posts = self._over_chunks = Threads(threads, 1)
 
     def hold(self, data: Shared[SpikeData]) -> None:
         """Hold other data."""
         self._data, n_posts = data, len(data.value.likelihood.counts)
-        if self._over_posts.n_posts != n_posts:
-            self._over_posts = Threads(self.threads, n_posts)
+        if self.posts.n_posts != n_posts:
+            self.posts = Threads(self.threads, n_posts)
 
     def _at(self, given: Given) -> SpikeData:
         data = self._data.value
@@ -73,7 +73,7 @@ class ThreadsEngine:
         return data if given.dispersion is None else data.with_dispersion(given.dispersion)
 
     def _run(self, function: Callable, given: Given, *arguments: object) -> list:
-        return self._over_posts.over_posts(function, *self._at(given), *arguments)
+        return self.posts.over_posts(function, *self._at(given), *arguments)
 
     def move_weights(
         self,
@@ -160,12 +160,12 @@ class ThreadsEngine:
 
     def mean_history(self) -> Floats:
         """Return the mean of the history over bins."""
-        with self._over_posts.single_blas():
+        with self.posts.single_blas():
             return mean_history(self._data.value.history)
 
     def overlap(self, n_pre: int) -> Floats:
         """Return the similarity of the histories of pre neurons."""
-        with self._over_posts.single_blas():
+        with self.posts.single_blas():
             return overlap(self._data.value.history, n_pre)
 
     def _in_time(self, n_chunks: int) -> Threads:

@@ -31,7 +31,6 @@ from pymc_glm.engines.jax.trajectories import (
 from pymc_glm.engines.threads import ThreadsEngine, bias_prior
 from pymc_glm.graph.data import SpikeData
 from pymc_glm.graph.shared import Shared
-from pymc_glm.graph.threads import Threads
 from pymc_glm.kernels.edge_moves import (
     EdgeDraws,
     EdgePlan,
@@ -103,8 +102,6 @@ class JaxEngine:
 
     def __init__(self, threads: int | None = None):
         self._beside = ThreadsEngine(threads)
-        self.threads = threads
-        self._posts = Threads(threads, 1)
         self._loaded: tuple[Layout, Recording] | None = None
         self._metric: tuple[Metric, DeviceMetric] | None = None
         self._said = False
@@ -123,9 +120,7 @@ class JaxEngine:
         """
         check_law(data.value.likelihood)
         self._beside.hold(data)
-        self._data, n_posts = data, len(data.value.likelihood.counts)
-        if self._posts.n_posts != n_posts:
-            self._posts = Threads(self.threads, n_posts)
+        self._data = data
         self._loaded = None
 
     @property
@@ -229,7 +224,7 @@ class JaxEngine:
         """Flip and swap edges of the expansion."""
         new = Network(at.bias.copy(), at.adjacency.copy(), at.weights.copy())
         sweep, n_post = flip_sweep(expansion, at.weights.shape[2]), at.bias.size
-        priors, run = (edge_prior(prior), bias_prior(prior)), self._posts.over_posts
+        priors, run = (edge_prior(prior), bias_prior(prior)), self._beside.posts.over_posts
         run(start_flips, *priors, expansion, *new, sweep)
         dispersion = jnp.asarray(self._dispersion(given))
         psi, values = psi_and_sums(*self._device, self._drive(given, at.bias, at.weights))
@@ -259,7 +254,7 @@ class JaxEngine:
         """Propose edges by Newton's steps, without swaps."""
         new = Network(at.bias, at.adjacency.copy(), at.weights.copy())
         modes, edges = np.full_like(at.weights, np.nan), edge_prior(prior)
-        visits, run = visits_of(at.bias.size, at.weights.shape[2]), self._posts.over_posts
+        visits, run = visits_of(at.bias.size, at.weights.shape[2]), self._beside.posts.over_posts
         dispersion, every = jnp.asarray(self._dispersion(given)), np.arange(at.bias.size)
         psi, _ = psi_and_sums(*self._device, self._drive(given, at.bias, at.weights))
         none = np.zeros_like(visits.weights)

@@ -132,18 +132,6 @@ def _accept_too_often(monkeypatch, network):
     change_edges(monkeypatch, change)
 
 
-def _accept_every_swap(monkeypatch, network):
-    """Self-edges, which are rarer and weaker than others, then are as frequent as they."""
-
-    def change(prior, plan, draws, weights):
-        uniforms = draws.swap_uniforms.copy()
-        uniforms[..., 2] = 1e-300
-        return prior, plan, draws._replace(swap_uniforms=uniforms)
-
-    change_edges(monkeypatch, change)
-    monkeypatch.setattr(network.step_of(pg.EdgeMetropolis), "_swaps", 30)
-
-
 def change_trajectories(monkeypatch, change):
     original = threads.move_weights
 
@@ -178,7 +166,6 @@ def _too_little_momentum(monkeypatch, network):
         pytest.param(_forget_the_edge_probability, marks=pytest.mark.slow),
         pytest.param(_start_where_the_edge_is, marks=pytest.mark.slow),
         pytest.param(_accept_too_often, marks=pytest.mark.slow),
-        pytest.param(_accept_every_swap, marks=pytest.mark.slow),
         pytest.param(_forget_the_prior_of_the_bias, marks=pytest.mark.slow),
         pytest.param(_too_little_momentum, marks=pytest.mark.slow),
     ],

@@ -41,7 +41,7 @@ class EdgeCounts(NamedTuple):
 
     proposed: int  # tested on the data
     accepted: int
-    swaps: int
+    swaps: int = 0
 
 
 class NetworkGradient(NamedTuple):
@@ -134,9 +134,6 @@ class Engine(Protocol):
 
     def mean_history(self) -> Floats:
         """Return the mean of the history over bins, (pre, basis)."""
-
-    def overlap(self, n_pre: int) -> Floats:
-        """Return the similarity of the histories of the first pre neurons, (pre, pre)."""
 
     def move_paths(
         self, given: Given, plan: PathPlan, draws: PathDraws, at: Network, loadings: Floats

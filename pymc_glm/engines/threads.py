@@ -25,7 +25,6 @@ from pymc_glm.kernels.hmc import Trajectories, move_weights
 from pymc_glm.kernels.network_gradient import log_likelihoods, mean_history, network_gradient
 from pymc_glm.kernels.path_moves import PathDraws, PathPlan, compare_paths, move_paths
 from pymc_glm.kernels.prior import BiasPrior, NetworkPrior, edge_prior
-from pymc_glm.kernels.spike_history import overlap
 
 __all__ = ["ThreadsEngine", "bias_prior"]
 
@@ -162,11 +161,6 @@ class ThreadsEngine:
         """Return the mean of the history over bins."""
         with self.posts.single_blas():
             return mean_history(self._data.value.history)
-
-    def overlap(self, n_pre: int) -> Floats:
-        """Return the similarity of the histories of pre neurons."""
-        with self.posts.single_blas():
-            return overlap(self._data.value.history, n_pre)
 
     def _in_time(self, n_chunks: int) -> Threads:
         """Return threads over stretches of time."""

@@ -14,10 +14,12 @@ from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
+from pymc_glm.graph.numpy_linker import NumpyLinker
+
 __all__ = ["INTERPRETED", "ONCE", "PointFunction", "initial_point_of"]
 
-# For small graphs that are seldom evaluated: compiling each operation would take seconds.
-INTERPRETED = Mode(linker="py", optimizer="fast_run").excluding("fusion", "inplace")
+# For graphs of small arrays: compiling each operation would take seconds.
+INTERPRETED = Mode(NumpyLinker(), "fast_run").excluding(*NumpyLinker.incompatible_rewrites)
 
 # For graphs that are evaluated once: rewriting them would take longer than that.
 ONCE = Mode(linker="py", optimizer="fast_compile").excluding("fusion", "inplace")

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.edge_surrogate import Expansion
 from pymc_glm.kernels.flip_proposals import (
     FlipDraws,
@@ -45,7 +45,7 @@ class _Bins(NamedTuple):
     buffer: Floats  # (block,)
 
 
-@compiled
+@inlined
 def _drive(n, history, sweep):
     """Return what the proposed change of post neuron n adds to its activation."""
     change = sweep.change
@@ -56,8 +56,8 @@ def _drive(n, history, sweep):
     return drive_of(history, change.bias[n], weights)
 
 
-@compiled
-def _look(history, likelihood, counts, drive, bins):
+@inlined
+def _look(history, n, likelihood, counts, drive, bins):
     """Return the log likelihood after a change, block by block; psi stays."""
     psi, total = bins.psi, 0.0
     for low in range(0, psi.size, BLOCK):
@@ -65,19 +65,19 @@ def _look(history, likelihood, counts, drive, bins):
         here = bins.proposal[: high - low]
         for t in range(here.size):  # loops: Numba makes slower code of assignments to slices
             here[t] = psi[low + t] + drive.bias
-        add_drive(history, 0, drive, low, high, here)
+        add_drive(history, n, drive, low, high, here)
         total += log_likelihood(likelihood, counts[low:high], here, bins.buffer)
     return total
 
 
-@compiled
-def _change_psi(history, drive, psi):
+@inlined
+def _change_psi(history, n, drive, psi):
     for low in range(0, psi.size, BLOCK):
         high = min(low + BLOCK, psi.size)
         here = psi[low:high]
         for t in range(here.size):
             here[t] += drive.bias
-        add_drive(history, 0, drive, low, high, here)
+        add_drive(history, n, drive, low, high, here)
 
 
 @compiled
@@ -125,7 +125,7 @@ def flip_edges(
             sweep.log_likelihood[n] += value
         while propose(n, expansion, draws, sweep):
             drive = _drive(n, history, sweep)
-            proposed = _look(history, neuron, counts, drive, bins)
+            proposed = _look(history, n, neuron, counts, drive, bins)
             if settle(n, proposed, sweep):
-                _change_psi(history, drive, bins.psi)
+                _change_psi(history, n, drive, bins.psi)
         finish_neuron(n, sweep, bias, adjacency, weights)

@@ -4,8 +4,7 @@ The posterior of the weights of an edge, given all other coefficients of its pos
 to normal. A few Newton steps, on the bins in which the pre neuron has history, give a mode and a
 precision that do not depend on the state of the edge. Presence and weights are proposed jointly
 from this approximation and accepted by the ratio of posterior to proposal at the new and the old
-state (an independence sampler; Tierney 1994, Ann. Statist. 22:1701). A swap proposes in the same
-way to remove one edge and add another.
+state (an independence sampler; Tierney 1994, Ann. Statist. 22:1701).
 """
 
 import math
@@ -14,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.edge_proposal import (
     FREEDOM,
     Scratch,
@@ -27,7 +26,7 @@ from pymc_glm.kernels.edge_proposal import (
 )
 from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood
 from pymc_glm.kernels.prior import EdgePrior
-from pymc_glm.kernels.spike_history import SpikeHistory, add_edge, write_psi
+from pymc_glm.kernels.spike_history import BLOCK, SpikeHistory, add_edge, write_psi
 
 __all__ = [
     "EdgeDraws",
@@ -51,7 +50,6 @@ class EdgePlan(NamedTuple):
     presence: Floats  # (post, pre): probability of proposing its presence
     start: Floats  # (post, pre, basis): start of the Newton steps
     newton: int  # maximum number of Newton steps
-    partner: Floats  # (pre, pre): cumulative symmetric weights of partners in a swap
 
 
 class EdgeDraws(NamedTuple):
@@ -61,9 +59,6 @@ class EdgeDraws(NamedTuple):
     uniforms: Floats  # (post, pre, 3): for the choice to visit, the proposal, the acceptance
     normals: Floats  # (post, pre, basis)
     stretches: Floats  # (post, pre): sqrt(FREEDOM / chi squared)
-    swap_uniforms: Floats  # (post, swaps, 3): for the edge, its partner, the acceptance
-    swap_normals: Floats  # (post, swaps, basis)
-    swap_stretches: Floats  # (post, swaps)
 
 
 class _Proposal(NamedTuple):
@@ -76,30 +71,25 @@ class _Proposal(NamedTuple):
     lower: Floats  # (basis, basis): Cholesky factor of the precision
 
 
-def draw_edges(
-    n_post: int, n_pre: int, n_basis: int, n_swaps: int, rng: np.random.Generator
-) -> EdgeDraws:
+def draw_edges(n_post: int, n_pre: int, n_basis: int, rng: np.random.Generator) -> EdgeDraws:
     """Draw the random numbers of a sweep of `move_edges`."""
     order = np.broadcast_to(np.arange(n_pre), (n_post, n_pre))
-    edges, swaps = (n_post, n_pre), (n_post, n_swaps)
+    edges = (n_post, n_pre)
     return EdgeDraws(
         rng.permuted(order, axis=1),
         rng.random((*edges, 3)),
         rng.standard_normal((*edges, n_basis)),
         np.sqrt(FREEDOM / rng.chisquare(FREEDOM, edges)),
-        rng.random((*swaps, 3)),
-        rng.standard_normal((*swaps, n_basis)),
-        np.sqrt(FREEDOM / rng.chisquare(FREEDOM, swaps)),
     )
 
 
-@compiled
+@inlined
 def _propose(n, m, history, likelihood, counts, prior, plan, psi, proposal):
     """Write the mode and precision of edge m's weights."""
     mode, lower = proposal.mode, proposal.lower
     mode[:] = plan.start[n, m]
-    given = likelihood, psi, counts, prior, n
-    find_mode(history, m, *given, plan.newton, proposal.scratch, mode, lower)
+    scratch, steps = proposal.scratch, plan.newton
+    find_mode(history, m, likelihood, psi, counts, prior, n, steps, scratch, mode, lower)
 
 
 @compiled
@@ -142,6 +132,14 @@ def _log_ratio(n, m, new, present, values, w, current, mode, lower, prior, plan)
 
 
 @compiled
+def _add_to_all(history, m, weights, psi):
+    """Add the history of pre neuron m times weights to psi of all bins."""
+    for low in range(0, psi.size, BLOCK):
+        high = min(low + BLOCK, psi.size)
+        add_edge(history, m, weights, low, high, psi[low:high])
+
+
+@inlined
 def _visit(
     n, m, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, modes, proposal
 ):
@@ -151,7 +149,7 @@ def _visit(
         return 0
     present = adjacency[n, m] == 1
     if present:
-        add_edge(history, m, -weights[n, m], 0, psi.size, psi)
+        _add_to_all(history, m, -weights[n, m], psi)
     mode, lower, candidates = proposal.mode, proposal.lower, proposal.candidates
     w, current = candidates[0], candidates[1]
     _propose(n, m, history, likelihood, counts, prior, plan, psi, proposal)
@@ -161,15 +159,15 @@ def _visit(
         draw_weights(draws.normals[n, m], draws.stretches[n, m], mode, lower, w)
     first, last = 0 if new else 1, 3 if present != new else 2
     values = proposal.values
-    given = (likelihood, psi, counts, candidates[first:last], proposal.scratch)
-    log_likelihoods_with(history, m, *given, values[first:last])
+    tried, of_them, scratch = candidates[first:last], values[first:last], proposal.scratch
+    log_likelihoods_with(history, m, likelihood, psi, counts, tried, scratch, of_them)
     ratio = _log_ratio(n, m, new, present, values, w, current, mode, lower, prior, plan)
     accepted = math.log(draws.uniforms[n, m, 2]) < ratio
     if accepted:
         weights[n, m] = w if new else np.zeros(w.size)
         adjacency[n, m] = new
     if adjacency[n, m] == 1:
-        add_edge(history, m, weights[n, m], 0, psi.size, psi)
+        _add_to_all(history, m, weights[n, m], psi)
     return 2 if accepted else 1
 
 
@@ -257,59 +255,6 @@ def settle_visits(
 
 
 @compiled
-def _choose_swap(n, uniforms, prior, plan, adjacency):
-    """Return an edge to remove and one to add, (-1, -1) if there is no such pair."""
-    n_pre = adjacency.shape[1]
-    n_present, out = 0, -1
-    for m in range(n_pre):
-        n_present += adjacency[n, m] == 1 and prior.log_odds[n, m] != np.inf
-    if n_present == 0:
-        return -1, -1
-    number = int(uniforms[0] * n_present)
-    while number >= 0:
-        out += 1
-        number -= adjacency[n, out] == 1 and prior.log_odds[n, out] != np.inf
-    total = plan.partner[out, -1]
-    into = min(np.searchsorted(plan.partner[out], uniforms[1] * total, "right"), n_pre - 1)
-    if total == 0.0 or adjacency[n, into] == 1 or prior.log_odds[n, into] == -np.inf:
-        return -1, -1
-    return out, into
-
-
-@compiled
-def _swap(n, s, history, likelihood, counts, prior, plan, draws, psi, adjacency, weights, proposal):
-    """Propose to remove one edge and add another; return whether it was accepted."""
-    out, into = _choose_swap(n, draws.swap_uniforms[n, s], prior, plan, adjacency)
-    if out < 0:
-        return False
-    mode, lower, candidates = proposal.mode, proposal.lower, proposal.candidates
-    w, values = candidates[0], proposal.values
-    candidates[1] = weights[n, out]
-    add_edge(history, out, -weights[n, out], 0, psi.size, psi)
-    # the weights of pairs are symmetric, their sums over partners are not
-    log_ratio = math.log(plan.partner[out, -1]) - math.log(plan.partner[into, -1])
-    for m in (into, out):
-        _propose(n, m, history, likelihood, counts, prior, plan, psi, proposal)
-        if m == into:
-            draw_weights(draws.swap_normals[n, s], draws.swap_stretches[n, s], mode, lower, w)
-        given = (likelihood, psi, counts, candidates, proposal.scratch)
-        log_likelihoods_with(history, m, *given, values)
-        which = 0 if m == into else 1
-        chosen = candidates[which]
-        change = values[which] - values[2] + log_slab(chosen, prior, n, m)
-        change -= log_proposal(chosen, mode, lower)
-        log_ratio += change if m == into else -change
-    if math.log(draws.swap_uniforms[n, s, 2]) < log_ratio:
-        adjacency[n, out], adjacency[n, into] = 0, 1
-        weights[n, out] = 0.0
-        weights[n, into] = w
-        add_edge(history, into, w, 0, psi.size, psi)
-        return True
-    add_edge(history, out, weights[n, out], 0, psi.size, psi)
-    return False
-
-
-@compiled
 def move_edges(
     posts: tuple[int, int],
     history: SpikeHistory,
@@ -321,8 +266,8 @@ def move_edges(
     adjacency: NDArray[np.int8],
     weights: Floats,
     modes: Floats,
-) -> tuple[int, int, int]:
-    """Visit every edge of some post neurons once, then try swaps.
+) -> tuple[int, int]:
+    """Visit every edge of some post neurons once.
 
     Parameters
     ----------
@@ -344,29 +289,27 @@ def move_edges(
     Returns
     -------
     tuple of int
-        Proposals (except those of absence for an absent edge), accepted ones, accepted swaps.
+        Proposals (except those of absence for an absent edge), accepted ones.
     """
     n_basis = weights.shape[2]
     psi = np.empty(history.n_bins)
     proposal = _Proposal(
-        scratch_of(history.n_bins),
+        scratch_of(likelihood.counts[0]),
         np.zeros((3, n_basis)),
         np.empty(3),
         np.empty(n_basis),
         np.zeros((n_basis, n_basis)),
     )
-    proposed = accepted = swaps = 0
+    proposed = accepted = 0
     for n in range(posts[0], posts[1]):
         neuron = neuron_likelihood(likelihood, n)
         counts = likelihood.counts[n]
         write_psi(history, n, bias[n], weights[n], psi)
         for m in draws.order[n]:
-            visited = (adjacency, weights, modes, proposal)
-            result = _visit(n, m, history, neuron, counts, prior, plan, draws, psi, *visited)
+            result = _visit(
+                n, m, history, neuron, counts, prior, plan, draws, psi, adjacency, weights, modes,
+                proposal,
+            )  # fmt: skip
             proposed += result > 0
             accepted += result == 2
-        for s in range(draws.swap_uniforms.shape[1]):
-            swaps += _swap(
-                n, s, history, neuron, counts, prior, plan, draws, psi, adjacency, weights, proposal
-            )
-    return proposed, accepted, swaps
+    return proposed, accepted

@@ -6,13 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.likelihood import (
     NeuronLikelihood,
     Workspace,
     log_likelihood,
     score,
-    workspace,
 )
 from pymc_glm.kernels.passes import write_products
 from pymc_glm.kernels.prior import EdgePrior
@@ -94,10 +93,12 @@ class Scratch(NamedTuple):
 
 
 @compiled
-def scratch_of(n_bins: int) -> Scratch:
-    """Allocate the arrays for a recording."""
-    runs = np.empty((BLOCK, 2), np.int64)
-    return Scratch(runs, np.empty(BLOCK), workspace(BLOCK), np.empty(n_bins), np.empty(n_bins))
+def scratch_of(counts: NDArray) -> Scratch:
+    """Allocate the arrays for a recording with counts (time,)."""
+    observed = np.empty(BLOCK, counts.dtype)
+    packed = Workspace(np.empty(BLOCK), observed, np.empty(BLOCK), np.empty(BLOCK))
+    runs, slope = np.empty((BLOCK, 2), np.int64), np.empty(counts.size)
+    return Scratch(runs, np.empty(BLOCK), packed, slope, np.empty(counts.size))
 
 
 @compiled
@@ -116,7 +117,7 @@ def _pack(history, m, weights, psi, counts, low, high, scratch, number):
     return size
 
 
-@compiled
+@inlined
 def log_likelihoods_with(
     history: SpikeHistory,
     m: int,
@@ -151,8 +152,8 @@ def log_likelihoods_with(
             out[k] += log_likelihood(likelihood, *there)
 
 
-@compiled
-def _derivatives(history, m, likelihood, psi, counts, weights, scratch, gradient, information):
+@inlined
+def _derivatives(history, n, m, likelihood, psi, counts, weights, scratch, gradient, information):
     """Write the derivatives of the log likelihood in the weights of edge m."""
     packed = scratch.packed
     for low in range(0, psi.size, BLOCK):
@@ -169,11 +170,11 @@ def _derivatives(history, m, likelihood, psi, counts, weights, scratch, gradient
             scratch.curvature[there] = curvature[size : size + last - first]
             size += last - first
     slots = gradient.reshape(1, gradient.size)
-    write_products(history, 0, np.full(1, m), scratch.slope, slots)
+    write_products(history, n, np.full(1, m), scratch.slope, slots)
     write_information(history, m, scratch.curvature, information)
 
 
-@compiled
+@inlined
 def find_mode(
     history: SpikeHistory,
     m: int,
@@ -195,7 +196,7 @@ def find_mode(
     size = mode.size
     hessian, step = np.empty((size, size)), np.empty(size)
     for _ in range(most_steps):
-        _derivatives(history, m, likelihood, psi, counts, mode, scratch, step, hessian)
+        _derivatives(history, n, m, likelihood, psi, counts, mode, scratch, step, hessian)
         hessian += prior.precision[n, m]
         for b in range(size):
             for c in range(size):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.further_terms import n_slots, write_columns
 from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood, score
 from pymc_glm.kernels.passes import slopes_at, write_products
@@ -43,7 +43,7 @@ def empty_metric(n_post: int, n_pre: int, n_basis: int, n_joint: int) -> Metric:
     )
 
 
-@compiled
+@inlined
 def _thin(curvature, most_bins):
     """Keep every k-th block of bins, scaled up to represent all of them; return k."""
     n_bins = curvature.size
@@ -60,7 +60,7 @@ def _thin(curvature, most_bins):
     return every
 
 
-@compiled
+@inlined
 def _joint_information(history, n, curvature, every, chosen, out):
     size, further, first_slot = history.basis.shape[1], history.further, history.group.size
     width = 1 + chosen.size * size
@@ -89,7 +89,7 @@ def _joint_information(history, n, curvature, every, chosen, out):
     out[:width, :width] = total
 
 
-@compiled
+@inlined
 def _gradient(history, n, slope, chosen, out):
     size = history.basis.shape[1]
     out[:] = 0.0
@@ -173,4 +173,5 @@ def gradient_at(
         drive, chosen = drive_of(history, bias[n], weights[n]), np.flatnonzero(place[n] >= 0)
         out[n] = 0.0
         part = out[n, 1 : 1 + chosen.size * size].reshape(chosen.size, size)
-        _, out[n, 0] = slopes_at(history, n, neuron, counts, drive, chosen, False, part)
+        valued = np.bool_(False)  # not the literal, for which Numba would compile once more
+        _, out[n, 0] = slopes_at(history, n, neuron, counts, drive, chosen, valued, part)

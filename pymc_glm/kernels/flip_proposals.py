@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.edge_surrogate import (
     Coefficients,
     Expansion,
@@ -129,7 +129,7 @@ def flip_sweep(expansion: Expansion, size: int) -> FlipSweep:
     )
 
 
-@compiled
+@inlined
 def start_neuron(
     n: int,
     prior: EdgePrior,
@@ -164,18 +164,18 @@ def _coefficients(n, sweep):
     )
 
 
-@compiled
+@inlined
 def _propose_flip(n, j, draws, surrogate, state, sweep):
-    """Propose to flip edge j; return whether it passes the first stage."""
+    """Propose to flip edge j if that passes the first stage."""
     m = surrogate.pre[j]
     log_odds = log_odds_of(surrogate, state, j)
     if abs(surrogate.constant[j]) == np.inf:
-        return False
+        return
     other = -log_odds if state.present[j] == 1 else log_odds
     forth = max(math.exp(min(0.0, other)), _LEAST)
     back = max(math.exp(min(0.0, -other)), _LEAST)
     if draws.uniforms[n, m, 0] >= forth:
-        return False
+        return
     state.change[:] = 0.0
     if state.present[j] == 1:
         remove_edge_from(surrogate, state, j)
@@ -185,7 +185,6 @@ def _propose_flip(n, j, draws, surrogate, state, sweep):
     sweep.log_ratio[n] = other + math.log(back) - math.log(forth)
     sweep.least[n] = math.log(draws.uniforms[n, m, 1])
     sweep.counted[n, 0] += 1
-    return True
 
 
 @compiled
@@ -203,13 +202,13 @@ def _choose_out(present, constant, uniform):
     return -1
 
 
-@compiled
+@inlined
 def _propose_swap(n, s, draws, surrogate, state, sweep):
-    """Propose to replace an edge by one drawn by its odds; return whether there is such a one."""
+    """Propose to replace an edge by one drawn by its odds, if there is such a one."""
     uniforms = draws.swap_uniforms[n, s]
     out = _choose_out(state.present, surrogate.constant, uniforms[0])
     if out < 0:
-        return False
+        return
     state.change[:] = 0.0
     remove_edge_from(surrogate, state, out)
     state.present[out] = 0
@@ -219,22 +218,20 @@ def _propose_swap(n, s, draws, surrogate, state, sweep):
             odds[j] = log_odds_of(surrogate, state, j)
     odds = np.exp(odds - odds.max())
     total = odds.sum() - odds[out]
-    left, into = uniforms[1] * total, -1
+    left, into = uniforms[1] * total, odds.size
     for j in range(odds.size):
         if j != out and odds[j] > 0.0 and left >= 0.0:
             into = j
             left -= odds[j]
-    passed = into >= 0 and uniforms[2] * (odds.sum() - odds[into]) < total
-    if passed:
+    if into < odds.size and uniforms[2] * (odds.sum() - odds[into]) < total:
         log_odds_of(surrogate, state, into)
         add_edge_to(surrogate, state, into, draws.swap_normals[n, s])
         sweep.kind[n], sweep.edges[n, 0], sweep.edges[n, 1] = _SWAP, out, into
         sweep.log_ratio[n], sweep.least[n] = 0.0, math.log(uniforms[3])
     state.present[out] = 1
-    return passed
 
 
-@compiled
+@inlined
 def propose(n: int, expansion: Expansion, draws: FlipDraws, sweep: FlipSweep) -> bool:
     """Go on to the next proposal that passes the first stage; return whether there is one."""
     surrogate, state = surrogate_of(n, expansion, sweep.surrogates), _coefficients(n, sweep)
@@ -264,7 +261,7 @@ def propose(n: int, expansion: Expansion, draws: FlipDraws, sweep: FlipSweep) ->
     return True
 
 
-@compiled
+@inlined
 def settle(n: int, proposed: float, sweep: FlipSweep) -> bool:
     """Accept or reject the proposal (the second stage); return whether it was accepted."""
     log_ratio = sweep.log_ratio[n] + proposed - sweep.log_likelihood[n]

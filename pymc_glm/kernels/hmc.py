@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.further_terms import GainLimit, excess_gain
 from pymc_glm.kernels.likelihood import Likelihood, neuron_likelihood
@@ -47,7 +47,7 @@ class _Problem(NamedTuple):
     limit: GainLimit
 
 
-@compiled
+@inlined
 def _problem(n, prior, bias_prior, adjacency, history):
     active = np.flatnonzero(adjacency[n])
     size = prior.mean.shape[2]
@@ -63,7 +63,7 @@ def _problem(n, prior, bias_prior, adjacency, history):
     return _Problem(active, mean, precision, first, limit)
 
 
-@compiled
+@inlined
 def _mass(n, metric, problem):
     """Return the metric of bias and active weights."""
     active, precision = problem.active, problem.precision
@@ -108,7 +108,7 @@ def _log_prior(problem, q):
     return -0.5 * total
 
 
-@compiled
+@inlined
 def _gradient(history, n, likelihood, counts, problem, q, valued, weights, out):
     """Write the gradient of the log posterior; return the log likelihood if it is wanted."""
     active, mean, precision = problem.active, problem.mean, problem.precision
@@ -129,7 +129,7 @@ def _gradient(history, n, likelihood, counts, problem, q, valued, weights, out):
     return value
 
 
-@compiled
+@inlined
 def _travel(n, history, likelihood, counts, problem, lower, trajectories, q, weights):
     """Move q in place along a trajectory; return the change of the energy."""
     gradient, change = np.empty(q.size), np.empty(q.size)

@@ -43,7 +43,6 @@ __all__ = [
     "score",
     "slopes",
     "tempered",
-    "workspace",
 ]
 
 LOGISTIC = 0
@@ -110,15 +109,9 @@ class Workspace(NamedTuple):
     """Scratch arrays of one thread, one element for each bin."""
 
     psi: Floats
-    counts: Floats
+    counts: NDArray
     slope: Floats
     curvature: Floats
-
-
-@compiled
-def workspace(n_bins: int) -> Workspace:
-    """Allocate scratch arrays."""
-    return Workspace(np.empty(n_bins), np.empty(n_bins), np.empty(n_bins), np.empty(n_bins))
 
 
 @numba.njit(inline="always")
@@ -251,7 +244,7 @@ def slopes(
     psi: Floats,
     slope: Floats,
     buffer: Floats,
-    valued: bool,
+    valued: bool | np.bool_,
 ) -> float:
     """Write the first derivative of the log density in psi; return the log likelihood.
 

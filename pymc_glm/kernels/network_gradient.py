@@ -83,7 +83,9 @@ def network_gradient(
         drive = drive_of(history, bias[n], weights[n])
         pre = np.flatnonzero(adjacency[n, : history.group.size])
         part = np.empty((pre.size, weights.shape[2]))
-        value[n], bias_gradient[n] = slopes_at(history, n, neuron, counts, drive, pre, True, part)
+        # not the literal, for which Numba would compile once more
+        valued = np.bool_(True)
+        value[n], bias_gradient[n] = slopes_at(history, n, neuron, counts, drive, pre, valued, part)
         gradient[n] = 0.0
         for i in range(pre.size):
             gradient[n, pre[i]] = part[i]

@@ -7,7 +7,7 @@ array of the length of the recording is read or written but the counts.
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.further_terms import total
 from pymc_glm.kernels.likelihood import NeuronLikelihood, log_likelihood, slopes
 from pymc_glm.kernels.spike_history import (
@@ -25,7 +25,7 @@ __all__ = ["log_likelihood_at", "slopes_at", "write_products"]
 type Floats = NDArray[np.float64]
 
 
-@compiled
+@inlined
 def log_likelihood_at(
     history: SpikeHistory, n: int, likelihood: NeuronLikelihood, counts: NDArray, drive: Drive
 ) -> float:
@@ -57,7 +57,7 @@ def slopes_at(
     counts: NDArray,
     drive: Drive,
     slots: NDArray[np.int64],
-    valued: bool,
+    valued: bool | np.bool_,
     gradient: Floats,
 ) -> tuple[float, float]:
     """Write the gradient of the log likelihood of post neuron n in the weights of some slots.

@@ -41,10 +41,8 @@ __all__ = [
     "add_drive",
     "add_edge",
     "add_products",
-    "cosines",
     "drive_of",
     "no_sums",
-    "overlap",
     "products",
     "runs_with_history",
     "spike_history",
@@ -353,45 +351,3 @@ def _product(x, y, values):
     for t in range(values.size):
         total += x[t] * y[t] * values[t]
     return total
-
-
-def overlap(history: SpikeHistory, n_pre: int | None = None) -> Floats:
-    """Return the similarity of the histories of pre neurons, (pre, pre), from 0 to 1.
-
-    This is the cosine between their sums over basis functions; the diagonal is zero.
-
-    Parameters
-    ----------
-    history : SpikeHistory
-    n_pre : int, optional
-        Number of pre neurons, by default all.
-    """
-    n_pre = history.n_pre if n_pre is None else n_pre
-    product = np.zeros((n_pre, n_pre))
-    for low in range(0, history.n_bins, BLOCK):
-        total = _totals(history, n_pre, low, min(low + BLOCK, history.n_bins))
-        product += total @ total.T
-    return cosines(product)
-
-
-def cosines(product: Floats) -> Floats:
-    """Return products of vectors (pre, pre) divided by their lengths, with a diagonal of zeros."""
-    length = np.sqrt(np.diagonal(product))
-    length[length == 0] = 1.0
-    out = product / (length[:, None] * length[None, :])
-    np.fill_diagonal(out, 0.0)
-    return out
-
-
-@compiled
-def _totals(history, n_pre, low, high):
-    """Return the magnitudes of the sums over basis functions, (pre, bins)."""
-    out = np.zeros((n_pre, high - low))
-    values = history.basis.sum(axis=1)
-    ones = np.ones(history.basis.shape[1])
-    for m in range(n_pre):
-        if history.group[m] < 0:
-            add_filter(history.spikes, m, values, low, high, out[m])
-        else:
-            _add_columns(history.columns[history.group[m]], ones, low, high, out[m])
-    return np.abs(out)

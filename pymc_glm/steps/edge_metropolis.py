@@ -31,7 +31,6 @@ _NEWTON_TUNING = 6  # most Newton steps before the starts have settled
 _NEWTON = 1  # and after
 _DUE = (20, 60, 180, 540, 1620)  # iterations of the tuning in which the log likelihood is expanded
 _TUNING_VISITS = 0.2  # visits by Newton's steps of edges in an early expansion
-_OVERLAPPING = 0.02  # smallest overlap of the histories of pre neurons that swap edges
 
 
 @dataclass_state
@@ -73,7 +72,7 @@ class EdgeMetropolis(NetworkStep):
     model : pymc.Model, optional
         By default the model in context.
     swaps : int
-        Swaps proposed for each post neuron in an iteration.
+        Swaps proposed for each post neuron in an iteration, once there is an expansion.
     engine : str, optional
         Where post neurons are moved, see `engine`; by default that of the context.
     threads : int, optional
@@ -154,11 +153,8 @@ class EdgeMetropolis(NetworkStep):
         super().condition_on(data)
         n_post, n_stored = len(data.value.likelihood.counts), data.value.history.n_pre
         self._n_slots = n_stored + (0 if self._further is None else self._further.n_slots)
-        alike = np.zeros((self._n_slots, self._n_slots))
-        alike[:n_post, :n_post] = self.engine.overlap(n_post)
         others = self._n_slots - n_post
         self._not_edges = slice(-others, None) if others else slice(0)
-        self._partner = np.cumsum(np.where(alike > _OVERLAPPING, alike**2, 0.0), axis=1)
 
     def forget(self) -> None:
         """Forget averages, expansion and modes."""
@@ -194,7 +190,7 @@ class EdgeMetropolis(NetworkStep):
             "edges_on": int(network.adjacency[:, : network.bias.size].sum()),
             "edge_flips": int((network.adjacency != before.adjacency).sum()),
             "edge_acceptance": float((beside.accepted + counted.accepted) / max(proposed, 1)),
-            "edge_swaps": int(beside.swaps + counted.swaps),
+            "edge_swaps": int(counted.swaps),
         }
         return self._moved(point, network), [stats]
 
@@ -210,17 +206,15 @@ class EdgeMetropolis(NetworkStep):
         """Propose edges by Newton's steps, with the bias fixed."""
         visits = self._visits()
         if not visits.any():
-            return network, EdgeCounts(0, 0, 0)
+            return network, EdgeCounts(0, 0)
         plan = EdgePlan(
             visits,
             self._inclusion().clip(_LOWEST, 1.0 - _LOWEST),
             self.modes,
             _NEWTON_TUNING if self.tune else _NEWTON,
-            self._partner,
         )
-        n_swaps = self._swaps if self.expansion is None else 0
         n_post, n_pre, n_basis = network.weights.shape
-        draws = draw_edges(n_post, n_pre, n_basis, n_swaps, self.rng)
+        draws = draw_edges(n_post, n_pre, n_basis, self.rng)
         network, modes, counted = self.engine.visit_edges(self._given, prior, plan, draws, network)
         if self.tune:
             found = ~np.isnan(modes)
@@ -231,7 +225,7 @@ class EdgeMetropolis(NetworkStep):
     def _flip(self, prior: NetworkPrior, network: Network) -> tuple[Network, EdgeCounts]:
         """Propose edges by the expansion, moving the bias too."""
         if self.expansion is None:
-            return network, EdgeCounts(0, 0, 0)
+            return network, EdgeCounts(0, 0)
         n_basis, expansion = network.weights.shape[2], self._expansion_here(network.weights)
         draws = draw_flips(self._flip_visits(), n_basis, self._swaps, self.rng)
         return self.engine.flip_edges(self._given, prior, expansion, draws, network)

@@ -203,7 +203,6 @@ class Moves:
     metric: Metric
     edges: NDArray[np.bool_]  # (1, pre): True for neurons, False for covariates
     start: Floats  # (1, pre, basis): start of the Newton steps
-    partner: Floats  # (pre, pre): see `EdgePlan`
     step_size: float
 
     def at(self, beta: float) -> "Moves":
@@ -228,7 +227,7 @@ class Moves:
         self, row: Row, prior: RowPrior, data: SpikeData, rng: np.random.Generator
     ) -> None:
         visits = self.edges.astype(float)
-        weights, n_swaps = row.weights, _SWAPS
+        weights = row.weights
         if self.expansion is not None:
             served = self.expansion.metric.place >= 0
             flips = draw_flips(visits * served, weights.shape[2], _SWAPS, rng)
@@ -236,11 +235,11 @@ class Moves:
             flip_edges(
                 _POST, *data, *prior, expansion, flips, row.bias, row.adjacency, weights, sweep
             )
-            visits, n_swaps = visits * ~served, 0
+            visits = visits * ~served
         if visits.any():
             presence = expit(prior.edges.log_odds).clip(0.1, 0.9)
-            plan = EdgePlan(visits, presence, self.start, _NEWTON, self.partner)
-            draws = draw_edges(1, weights.shape[1], weights.shape[2], n_swaps, rng)
+            plan = EdgePlan(visits, presence, self.start, _NEWTON)
+            draws = draw_edges(1, weights.shape[1], weights.shape[2], rng)
             modes = np.empty_like(weights)
             move_edges(
                 _POST, *data, prior.edges, plan, draws, row.bias, row.adjacency, weights, modes

@@ -23,7 +23,6 @@ from pymc_glm.graph.shared import Shared
 from pymc_glm.kernels.edge_surrogate import expansion_at
 from pymc_glm.kernels.fisher import empty_metric
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
-from pymc_glm.kernels.spike_history import overlap
 
 __all__ = ["pilot_path"]
 
@@ -34,7 +33,6 @@ _KEPT = 240
 _DUE = (0, 5, 20, 60)  # iterations at which the log likelihood is expanded
 _FLIPS = 20  # first iteration in which edges are moved by the expansion
 _MEMORY = 50
-_ALIKE = 0.02  # least overlap of the histories of two pre neurons for swaps of their edges
 _TARGET = 0.8  # acceptance probability to which the step size is tuned
 _WORTH = 20.0  # weight of the expansion, in draws
 _FIRST_STEP = 0.3
@@ -131,14 +129,11 @@ def _start(
     present = (here.edges.log_odds == np.inf).astype(np.int8)
     weights = here.edges.mean * present[..., None]
     row = Row(np.full(1, bias), present, weights, data.parameter, values)
-    alike = np.zeros((history.n_pre, history.n_pre))
-    alike[:n_pre, :n_pre] = overlap(history, n_pre)
     moves = Moves(
         None,
         empty_metric(1, history.n_pre, history.n_basis, 0),
         np.arange(history.n_pre)[None] < n_pre,
         here.edges.mean,
-        np.cumsum(np.where(alike > _ALIKE, alike**2, 0.0), axis=1),
         _FIRST_STEP,
     )
     # The pilot runs at the end of the path, where the reference has no effect.

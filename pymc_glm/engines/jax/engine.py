@@ -52,7 +52,6 @@ from pymc_glm.kernels.flip_proposals import (
 from pymc_glm.kernels.hmc import Trajectories
 from pymc_glm.kernels.path_moves import PathDraws, PathPlan
 from pymc_glm.kernels.prior import NetworkPrior, edge_prior
-from pymc_glm.kernels.spike_history import cosines
 
 __all__ = ["JaxEngine"]
 
@@ -77,9 +76,8 @@ class JaxEngine:
 
     The history is computed from the counts, block by block, whenever it is needed, in single
     precision; sums over bins, metrics and trajectories are in double precision. Proposals of edges
-    and their first stage are computed on threads of the processor, meanwhile. Edges outside the
-    expansion are flipped, but not swapped. The paths of shared input and their delays are moved on
-    threads.
+    and their first stage are computed on threads of the processor, meanwhile. The paths of shared
+    input and their delays are moved on threads.
 
     Parameters
     ----------
@@ -251,7 +249,7 @@ class JaxEngine:
         draws: EdgeDraws,
         at: Network,
     ) -> tuple[Network, Floats, EdgeCounts]:
-        """Propose edges by Newton's steps, without swaps."""
+        """Propose edges by Newton's steps."""
         new = Network(at.bias, at.adjacency.copy(), at.weights.copy())
         modes, edges = np.full_like(at.weights, np.nan), edge_prior(prior)
         visits, run = visits_of(at.bias.size, at.weights.shape[2]), self._beside.posts.over_posts
@@ -353,15 +351,9 @@ class JaxEngine:
     @_in_double
     def mean_history(self) -> Floats:
         """Return the mean of the history over bins."""
-        sums, _ = history_sums(*self._device, 0)
-        return np.array(sums) / self._data.value.history.n_bins
+        return np.array(history_sums(*self._device)) / self._data.value.history.n_bins
 
     @_in_double
-    def overlap(self, n_pre: int) -> Floats:
-        """Return the similarity of the histories of pre neurons."""
-        _, products = history_sums(*self._device, n_pre)
-        return cosines(np.array(products))
-
     def move_paths(
         self, given: Given, plan: PathPlan, draws: PathDraws, at: Network, loadings: Floats
     ) -> tuple[Floats, Floats]:

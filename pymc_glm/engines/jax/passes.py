@@ -112,15 +112,11 @@ def psi_and_sums(layout: Layout, recording: Recording, drive: Drive) -> tuple[ja
     return over_blocks(layout, recording, add, start)
 
 
-@partial(jax.jit, static_argnums=(0, 2))
-def history_sums(layout: Layout, recording: Recording, n_pre: int) -> tuple[jax.Array, jax.Array]:
-    """Return sums of the history (pre, basis), and products of its magnitudes (n_pre, n_pre)."""
+@partial(jax.jit, static_argnums=0)
+def history_sums(layout: Layout, recording: Recording) -> jax.Array:
+    """Return sums of the history (pre, basis)."""
 
-    def add(block: Block, i: jax.Array, sums: tuple) -> tuple:
-        history = history_of(layout, recording, block)
-        total = jnp.abs(history[:, :n_pre].sum(axis=2))
-        product = jnp.dot(total.T, total, precision=PRECISE)
-        return sums[0] + history.sum(axis=0, dtype=jnp.float64), sums[1] + product
+    def add(block: Block, i: jax.Array, sums: jax.Array) -> jax.Array:
+        return sums + history_of(layout, recording, block).sum(axis=0, dtype=jnp.float64)
 
-    start = jnp.zeros((layout.n_pre, layout.n_basis)), jnp.zeros((n_pre, n_pre))
-    return over_blocks(layout, recording, add, start)
+    return over_blocks(layout, recording, add, jnp.zeros((layout.n_pre, layout.n_basis)))

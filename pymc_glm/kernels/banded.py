@@ -5,14 +5,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 
 __all__ = ["banded_cholesky", "banded_solve_lower", "banded_solve_transposed"]
 
 type Floats = NDArray[np.float64]
 
 
-@compiled
+@inlined
 def banded_cholesky(banded: Floats) -> None:
     """Replace a positive definite banded matrix (n, width) by its lower Cholesky factor."""
     n, width = banded.shape

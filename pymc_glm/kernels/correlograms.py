@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import inlined
 
 __all__ = ["edge_sums", "lagged_products", "padded", "segment_first"]
 
@@ -63,7 +63,7 @@ def padded(values: Floats, starts: Integers, n_lags: int) -> Floats:
     return out
 
 
-@compiled
+@inlined
 def _add_products(past_bins, past_who, past_counts, bins, who, counts, first, out):
     n_lags = out.shape[0] - 1
     low = 0

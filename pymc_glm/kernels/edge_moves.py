@@ -97,7 +97,7 @@ def _is_certain(prior, n, m):
     return abs(prior.log_odds[n, m]) == np.inf
 
 
-@compiled
+@inlined
 def _presence(n, m, prior, plan):
     """Return the probability of proposing the presence of edge m."""
     if _is_certain(prior, n, m):

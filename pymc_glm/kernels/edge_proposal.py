@@ -92,7 +92,7 @@ class Scratch(NamedTuple):
     curvature: Floats  # (time,)
 
 
-@compiled
+@inlined
 def scratch_of(counts: NDArray) -> Scratch:
     """Allocate the arrays for a recording with counts (time,)."""
     observed = np.empty(BLOCK, counts.dtype)

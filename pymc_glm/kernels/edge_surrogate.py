@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.fisher import Metric
 from pymc_glm.kernels.prior import BiasPrior, EdgePrior
 from pymc_glm.kernels.triangular import cholesky, log_determinant, solve, solve_transposed
@@ -125,7 +125,7 @@ def surrogate_of(n: int, expansion: Expansion, surrogates: Surrogates) -> Surrog
     )
 
 
-@compiled
+@inlined
 def write_surrogate(
     n: int, prior: EdgePrior, bias_prior: BiasPrior, expansion: Expansion, surrogates: Surrogates
 ) -> None:
@@ -204,7 +204,7 @@ def remove_edge_from(surrogate: Surrogate, state: Coefficients, j: int) -> None:
         state.change[0] += surrogate.shift[at] * state.beta[at]
 
 
-@compiled
+@inlined
 def change_of(surrogate: Surrogate, state: Coefficients) -> float:
     """Return the change of the surrogate log likelihood."""
     total = 0.0

@@ -187,7 +187,7 @@ def _propose_flip(n, j, draws, surrogate, state, sweep):
     sweep.counted[n, 0] += 1
 
 
-@compiled
+@inlined
 def _choose_out(present, constant, uniform):
     """Return a random one of the present edges that are not certain, -1 if there is none."""
     number = 0

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.spike_filters import NO_SPIKES, Spikes, add_filter, project_filter
 
 __all__ = [
@@ -118,7 +118,7 @@ def n_slots(further: FurtherTerms, size: int) -> int:
     return further.past.basis.shape[1] // size + (n_factors + size - 1) // size
 
 
-@compiled
+@inlined
 def self_filter(further: FurtherTerms, weights: Floats) -> Floats:
     """Return the self filter (lag,) of further weights (slot, basis); empty if it is zero."""
     n_lags, width = further.past.basis.shape
@@ -133,7 +133,7 @@ def self_filter(further: FurtherTerms, weights: Floats) -> Floats:
     return values[:0] if zero else values
 
 
-@compiled
+@inlined
 def loadings_of(further: FurtherTerms, weights: Floats) -> Floats:
     """Return the loadings (factor,) of further weights (slot, basis)."""
     out = np.zeros(further.paths.start.size - 1)
@@ -174,7 +174,7 @@ def add_paths(
                 break
 
 
-@compiled
+@inlined
 def add_further(
     further: FurtherTerms,
     n: int,
@@ -202,7 +202,7 @@ def add_further(
     add_paths(further.paths, n, loadings, low, high, psi)
 
 
-@compiled
+@inlined
 def project_further(
     further: FurtherTerms,
     n: int,
@@ -249,7 +249,7 @@ def total(values: Floats) -> float:
     return added
 
 
-@compiled
+@inlined
 def further_products(further: FurtherTerms, own: Floats, of_paths: Floats, out: Floats) -> None:
     """Add the products that `project_further` has summed up to out (slot, basis)."""
     n_lags, width = further.past.basis.shape
@@ -261,7 +261,7 @@ def further_products(further: FurtherTerms, own: Floats, of_paths: Floats, out: 
         out[(width + k) // size, (width + k) % size] += of_paths[k]
 
 
-@compiled
+@inlined
 def write_columns(further: FurtherTerms, n: int, low: int, size: int, out: Floats) -> None:
     """Write the regressors of the further terms of post neuron n in some bins.
 

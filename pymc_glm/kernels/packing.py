@@ -16,7 +16,7 @@ from numba.core import types
 from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.spike_history import SpikeHistory, write_regressors
 
 __all__ = ["PackedRows", "pack_rows", "project", "transpose_product", "weighted_grams"]
@@ -203,7 +203,7 @@ def _syrk(a, c, beta):
     )
 
 
-@compiled
+@inlined
 def weighted_grams(
     packed: PackedRows, omega: NDArray[np.float64], out: NDArray[np.float64]
 ) -> None:

@@ -23,7 +23,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.likelihood import LOGISTIC, POISSON, Likelihood, neuron_likelihood
 from pymc_glm.kernels.normal_activation import (
     NARROW,
@@ -195,7 +195,7 @@ def _activation(factors, belief, n, at, effect):
     return middle, max(variance, 0.0)
 
 
-@compiled
+@inlined
 def _draw(factors, belief, place, normals, psi, out):
     """Write psi (post,) plus what the factors add, drawn from their distribution."""
     mean, covariance = belief

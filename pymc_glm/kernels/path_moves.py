@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.banded import banded_solve_lower, banded_solve_transposed
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.further_terms import SharedPaths, add_paths, bins_before
 from pymc_glm.kernels.likelihood import Likelihood, log_likelihood, neuron_likelihood
 from pymc_glm.kernels.path_surrogate import (
@@ -72,7 +72,7 @@ def write_rest(
     add_drive(history, n, drive, low, high, psi)
 
 
-@compiled
+@inlined
 def _grid_between(first, last, begin, end, low, high, is_first):
     """Return the range of grid points whose places are all between low and high."""
     a = begin + np.searchsorted(first[begin:end], low)
@@ -93,7 +93,7 @@ def _log_prior(low, high, end, path, place, coefficients):
     return total
 
 
-@compiled
+@inlined
 def _travel(low, high, end, path, place, coefficients, surrogate, normals, epsilon, n_steps):
     """Move a stretch of the path along a trajectory; return the change of the kinetic energy."""
     size = high - low
@@ -114,7 +114,7 @@ def _travel(low, high, end, path, place, coefficients, surrogate, normals, epsil
     return kinetic + 0.5 * np.sum(momentum**2)
 
 
-@compiled
+@inlined
 def _move_stretch(a, b, end, k, window, likelihood, loadings, paths, plan, draws):
     """Move the grid points from a to b - 1 of factor k; return the acceptance probability."""
     path, coefficients = paths.values, plan.coefficients[k]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_glm.kernels.banded import banded_cholesky, banded_solve_lower, banded_solve_transposed
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.exponential import exponential
 from pymc_glm.kernels.further_terms import SharedPaths
 from pymc_glm.kernels.likelihood import LOGISTIC, POISSON, Likelihood
@@ -117,7 +117,7 @@ def add_surrogate(surrogate: PathSurrogate, path: Floats, gradient: Floats) -> N
                 gradient[g] += loadings[i] * (observed[i, g] - mean[i, g] * shift)
 
 
-@compiled
+@inlined
 def add_surrogate_curvature(surrogate: PathSurrogate, path: Floats, curvature: Floats) -> None:
     """Add minus the second derivative in the path (grid,) to an array (grid,)."""
     loadings, tilted, _, mean, share = surrogate
@@ -129,7 +129,7 @@ def add_surrogate_curvature(surrogate: PathSurrogate, path: Floats, curvature: F
                 curvature[g] += loadings[i] * loadings[i] * mean[i, g]
 
 
-@compiled
+@inlined
 def laplace_factor(
     surrogate: PathSurrogate,
     low: int,

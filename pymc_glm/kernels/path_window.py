@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.exponential import exponential
 from pymc_glm.kernels.further_terms import SharedPaths, bins_before
 from pymc_glm.kernels.likelihood import (
@@ -42,7 +42,7 @@ class Window(NamedTuple):
     values: Floats  # (post, bins): psi, or its exponential, from the first bin on
 
 
-@compiled
+@inlined
 def open_window(
     likelihood: Likelihood, low: NDArray[np.int64], high: NDArray[np.int64], psi: Floats
 ) -> Window:
@@ -113,7 +113,7 @@ def _scores(likelihood, n, counts, values, slope, curvature):
             slope[t], curvature[t] = counts[t] - mean, mean * q
 
 
-@compiled
+@inlined
 def sums_of(
     window: Window,
     likelihood: Likelihood,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import inlined
 from pymc_glm.kernels.triangular import cholesky, log_determinant
 
 __all__ = ["BiasPrior", "EdgePrior", "NetworkPrior", "edge_prior"]
@@ -45,7 +45,7 @@ def edge_prior(prior: NetworkPrior) -> EdgePrior:
     )
 
 
-@compiled
+@inlined
 def _log_determinants(precision):
     n_post, n_pre, size, _ = precision.shape
     out, lower = np.zeros((n_post, n_pre)), np.zeros((size, size))

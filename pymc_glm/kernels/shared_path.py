@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 
 __all__ = [
     "ORDER",
@@ -118,7 +118,7 @@ def carry(path: Floats, place: NDArray, before: Floats, after: Floats) -> Floats
     return out
 
 
-@compiled
+@inlined
 def add_precision(
     low: int,
     high: int,
@@ -158,7 +158,7 @@ def add_precision(
                     banded[t - i - low, j - i] += factor[i] * factor[j] / coefficients[row, 2]
 
 
-@compiled
+@inlined
 def add_prior_gradient(
     low: int,
     high: int,

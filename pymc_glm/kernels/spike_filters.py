@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 
 __all__ = [
     "NO_SPIKES",
@@ -187,7 +187,7 @@ def project_filter(
     _visit(spikes, m, low, high, by_lag, values, True)
 
 
-@compiled
+@inlined
 def pair_sums(spikes: Spikes, m: int, values: Floats, out: Floats) -> None:
     """Add the sums of values over the bins after pairs of spikes of neuron m to out.
 
@@ -227,7 +227,7 @@ def pair_sums(spikes: Spikes, m: int, values: Floats, out: Floats) -> None:
                     out[apart, lag] += times * values[before[t + lag]]
 
 
-@compiled
+@inlined
 def runs_of(
     spikes: Spikes, m: int, n_lags: int, low: int, high: int, runs: NDArray[np.int64]
 ) -> int:

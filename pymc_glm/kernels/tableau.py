@@ -13,7 +13,7 @@ and the Bayes factor of an edge follows from the block of that edge alone.
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled
+from pymc_glm.kernels.compiling import compiled, inlined
 from pymc_glm.kernels.triangular import (
     cholesky,
     log_determinant,
@@ -48,7 +48,7 @@ def _sweep(s, k, sign):
     s[k, k] = -1.0 / pivot
 
 
-@compiled
+@inlined
 def _evidence(block, column, sign):
     """Return log|M| and r' inv(M) r from the block and the column of an edge in the tableau.
 
@@ -63,7 +63,7 @@ def _evidence(block, column, sign):
     return sign * log_determinant(lower), quadratic
 
 
-@compiled
+@inlined
 def update_edges(
     j_matrix: NDArray[np.float64],
     h: NDArray[np.float64],
@@ -140,7 +140,7 @@ def update_edges(
     return flips
 
 
-@compiled
+@inlined
 def draw_active(
     j_matrix: NDArray[np.float64],
     h: NDArray[np.float64],

@@ -184,6 +184,7 @@ def scores_of(n_iterations):
     return joint.z_scores(joint.marginal_conditional(model, seed=43), chain)
 
 
+@pytest.mark.slow
 def test_geweke(short_stretches):
     name, score = max(scores_of(4000).items(), key=lambda item: abs(item[1]))
     assert abs(score) < THRESHOLD, (name, score)

@@ -95,8 +95,9 @@ def score_of(n_iterations):
     return joint.worst(joint.marginal_conditional(model, seed=23), chain)
 
 
-def test_geweke():
-    name, score = score_of(3000)
+@pytest.mark.parametrize("n_iterations", [1000, pytest.param(3000, marks=pytest.mark.slow)])
+def test_geweke(n_iterations):
+    name, score = score_of(n_iterations)
     assert abs(score) < THRESHOLD, (name, score)
 
 

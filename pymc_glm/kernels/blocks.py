@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_glm.kernels.compiling import compiled, inlined
+from pymc_glm.kernels.compiling import compiled
 
 __all__ = [
     "BlockTables",
@@ -86,7 +86,7 @@ def make_tables(
     return BlockTables(absent + np.zeros(slab.shape[:-1]), slab)
 
 
-@inlined
+@compiled
 def _list_edges(adjacency, weights):
     n = adjacency.shape[0]
     size = weights.shape[2]
@@ -141,7 +141,7 @@ def list_edges(
     return _list_edges(adjacency, weights)
 
 
-@inlined
+@compiled
 def _add(sums, i, k, weights, e):
     """Add edge e, (1, w, (w w')[lower triangle]), to sums[i, k]."""
     size = weights.shape[1]
@@ -249,7 +249,7 @@ def _pairs(absent, present, n_others, sums):
     return total
 
 
-@inlined
+@compiled
 def _log_conditional(i, sizes, tables, log_prior, self_edges, incoming, outgoing, out):
     """Write the unnormalised log conditional of neuron i's label; sizes exclude the neuron."""
     n_blocks, (absent, present) = sizes.size, tables
@@ -262,7 +262,7 @@ def _log_conditional(i, sizes, tables, log_prior, self_edges, incoming, outgoing
         out[k] = total
 
 
-@inlined
+@compiled
 def _choose(log_p, uniform, current):
     """Draw from unnormalised log probabilities; return current if all are zero."""
     highest = log_p.max()
@@ -283,7 +283,7 @@ def _choose(log_p, uniform, current):
     return chosen
 
 
-@inlined
+@compiled
 def _sweep_labels(labels, from_others, to_others, tables, log_prior, self_edges, orders, uniforms):
     n, n_blocks = labels.size, tables.absent.shape[0]
     incoming = np.empty((n, n_blocks, tables.present.shape[2]))

@@ -24,7 +24,7 @@ from pymc_glm.kernels.blocks import (
     move_neuron,
     with_absent,
 )
-from pymc_glm.kernels.compiling import compiled, inlined
+from pymc_glm.kernels.compiling import compiled
 from pymc_glm.kernels.triangular import cholesky, log_determinant
 
 __all__ = ["Proposal", "StandIn", "propose", "stand_in"]
@@ -186,7 +186,7 @@ def _n_pairs(sizes, k, j):
     return sizes[k] * sizes[j] - (sizes[k] if j == k else 0)
 
 
-@inlined
+@compiled
 def _start(labels, from_others, to_others, prior):
     """Return the state with given labels, which it shares."""
     n_blocks = prior.present.shape[0]
@@ -258,7 +258,7 @@ def _transfer(i, new, from_others, to_others, state, prior):
     _relabel(i, new, from_others, to_others, state)
 
 
-@inlined
+@compiled
 def _scan(members, here, there, wanted, uniforms, from_others, to_others, log_prior, state, prior):
     """Draw the labels of all members from two blocks; return the log probability of the result.
 
@@ -293,7 +293,7 @@ def _log_posterior(here, there, log_prior, state):
     return total + log_prior[there, : sizes[there]].sum()
 
 
-@inlined
+@compiled
 def _split_or_merge(
     labels, first, second, there, order, uniforms, from_others, to_others, log_prior, prior
 ):

@@ -163,7 +163,10 @@ class Interweaving:
         adjacency: NDArray,
         weights: NDArray,
     ) -> InterweavingTuning:
-        """Return the tuning with a metric, from Fisher information and learned covariance."""
+        """Return the tuning with a metric, from Fisher information and learned covariance.
+
+        It stays as it is if the information is not finite, as at a start far from the posterior.
+        """
         values = self.values_at(point)
         (z,) = self.whiten(point, weights)
         present = adjacency[:, :, None] != 0
@@ -175,7 +178,10 @@ class Interweaving:
             )
             changes[i] = np.where(present, (high[0] - low[0]) / (2 * _SMALL), 0.0)
         bias_changes = -np.einsum("inmb,mb->in", changes, self._mean_history)
-        information = pulled_back(metric, adjacency, bias_changes, changes)
+        with np.errstate(all="ignore"):  # overflows where the coefficients explain no spikes
+            information = pulled_back(metric, adjacency, bias_changes, changes)
+        if not np.isfinite(information).all():
+            return tuning
         lower = np.linalg.cholesky(information + np.linalg.inv(tuning.covariance))
         return tuning._replace(lower=lower)
 

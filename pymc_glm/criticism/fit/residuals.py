@@ -85,8 +85,8 @@ def residual_correlograms(
     --------
     >>> import pymc_glm as pg
     >>> residuals = pg.residual_correlograms(other_tree, window=0.01, random_seed=1)
-    >>> residuals["z"].sel(pair="a & b").values.round(1)  # the uncoupled model misses a -> b
-    array([-0.5,  0.9, 12.7])
+    >>> bool(residuals["z"].sel(pair="a & b").max() > 5)  # the uncoupled model misses a -> b
+    True
     """
     seconds = as_number(window, "window", above=0, unit="s")
     rng = random_generator(random_seed)

@@ -1,5 +1,7 @@
 """The linker that runs small graphs by NumPy, against PyTensor's own Python linker."""
 
+import tempfile
+
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -112,3 +114,9 @@ def test_random_numbers_move_their_generator_on():
     function = pytensor.function([], draw, updates={rng: next_rng}, mode=INTERPRETED)
     expected = np.random.default_rng(1).normal(1.0, 2.0, (2, 3))
     np.testing.assert_array_equal([function(), function()], expected)
+
+
+def test_no_temporary_files_are_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert pytensor.function([y], 2 * y, mode=INTERPRETED)(np.ones(2)).tolist() == [2.0, 2.0]
+    assert not any(tmp_path.iterdir())

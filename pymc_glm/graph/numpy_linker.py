@@ -7,6 +7,7 @@ takes ten times as long as the operation.
 
 from collections.abc import Callable
 from functools import partial, singledispatch
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,9 @@ class NumpyLinker(JITLinker):
         **kwargs: Any,
     ) -> Callable:
         """Return the graph as a Python function."""
-        return fgraph_to_python(fgraph, _convert, order=order, storage_map=storage_map)
+        function = fgraph_to_python(fgraph, _convert, order=order, storage_map=storage_map)
+        Path(function.__code__.co_filename).unlink(missing_ok=True)  # PyTensor leaves it behind
+        return function
 
     def jit_compile(self, fn: Callable) -> Callable:
         """Silence the warnings of infinities and return arrays."""

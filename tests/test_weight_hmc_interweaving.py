@@ -253,7 +253,7 @@ def worst(network, independent, n_iterations, seed=3):
 
 @pytest.mark.parametrize("n_iterations", [1500, pytest.param(8000, marks=pytest.mark.slow)])
 def test_interweaving(network, independent, n_iterations):
-    """About one seed in a hundred is above the threshold, so that a second one decides."""
+    """Scores of short chains have heavy tails: above the threshold, a second seed decides."""
     name, score = worst(network, independent, n_iterations)
     if abs(score) >= THRESHOLD:
         name, score = worst(network, independent, n_iterations, seed=4)

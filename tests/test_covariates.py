@@ -347,15 +347,9 @@ STEPS = {"augmented": (pg.PolyaGammaGibbs,), "default": joint.DEFAULT}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "steps",
-    [
-        "augmented",
-        "default",
-    ],
-)
+@pytest.mark.parametrize("steps", STEPS)
 def test_geweke(steps):
-    """See test_geweke_polya_gamma; a short test of both is in test_calibration_observations."""
+    """See test_geweke_polya_gamma; test_calibration_observations has a short one of the default."""
     model = joint_of(STEPS[steps])
     chain = joint.successive_conditional(model, 6000, 12)
     name, score = joint.worst(joint.marginal_conditional(model, seed=13), chain)

@@ -276,11 +276,7 @@ class JaxEngine:
             moved = np.where(seen[:, None], new.weights[every, there] - current, 0.0)
             change = _on_device(np.zeros(at.bias.size), there[:, None], moved[:, None])
             psi, _ = look(*self._device, psi, change, _no_change(change), dispersion)
-        return (
-            new,
-            modes,
-            EdgeCounts(int(visits.counted[:, 0].sum()), int(visits.counted[:, 1].sum()), 0),
-        )
+        return new, modes, EdgeCounts(*visits.counted.sum(axis=0))
 
     @_in_double
     def information(
@@ -353,7 +349,6 @@ class JaxEngine:
         """Return the mean of the history over bins."""
         return np.array(history_sums(*self._device)) / self._data.value.history.n_bins
 
-    @_in_double
     def move_paths(
         self, given: Given, plan: PathPlan, draws: PathDraws, at: Network, loadings: Floats
     ) -> tuple[Floats, Floats]:
